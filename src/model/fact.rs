@@ -1,0 +1,207 @@
+//! What a webhook says, one item at a time, in our words. Decoders (`provider/*/webhook.rs`)
+//! make these; `store` writes them. Providers' vocabularies are open: what we do not know is
+//! kept as it came.
+
+use serde_json::{Map, Value};
+
+use super::Timestamp;
+
+/// Where in the body an item stood, such as `entry[0].changes[1].value.statuses[3]`.
+pub type ItemPath = String;
+
+/// All that one webhook's body held.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decoded {
+    /// Every item that could be understood, in the order of the body.
+    pub facts: Vec<Fact>,
+    /// Every item that could not. Its siblings are in `facts` all the same.
+    pub problems: Vec<Problem>,
+    /// Why there are no facts although nothing is wrong (the dashboard's "Test" sample).
+    pub note: Option<&'static str>,
+}
+
+/// An item that could not be decoded: kept in the journal, to be replayed after an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stood.
+    pub item: ItemPath,
+    /// What was expected and what was there.
+    pub reason: String,
+}
+
+/// One thing that happened, as a provider said it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Where in the body it stood.
+    pub item: ItemPath,
+    /// When it happened, by the provider's word. Seconds are its resolution.
+    pub at: Option<Timestamp>,
+    /// What happened.
+    pub said: Said,
+    /// The `data` of the event: what the API shows, absent values left out.
+    pub data: Map<String, Value>,
+}
+
+/// The kinds of fact a webhook brings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// A status of a message.
+    Status(StatusFact),
+    /// A user wrote to a sender.
+    Inbound(InboundFact),
+    /// A template was approved, paused, disabled …
+    TemplateStatus(TemplateStatusFact),
+    /// A template's quality score changed.
+    TemplateQuality(TemplateQualityFact),
+    /// An error about a sender that belongs to no message (`value.errors[]`).
+    SenderError(NumberRef),
+    /// Anything else: a field whose meaning we do not use yet, kept whole in `data`.
+    Other(OtherFact),
+}
+
+/// A business phone number, as `metadata` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NumberRef {
+    /// The WhatsApp Business Account (`entry.id`).
+    pub waba_id: Option<String>,
+    /// Meta's id of the number.
+    pub phone_number_id: String,
+    /// Digits, as shown to users.
+    pub display_phone_number: Option<String>,
+}
+
+/// One element of `statuses[]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusFact {
+    /// The sender it is about.
+    pub number: NumberRef,
+    /// The provider's id of the message (`wamid…`). Opaque.
+    pub provider_message_id: String,
+    /// What became of the message.
+    pub status: Status,
+    /// `recipient_id`: a phone number, or a group's id.
+    pub recipient: Option<String>,
+    /// Which member of a group this is about.
+    pub participant: Option<String>,
+    /// `biz_opaque_callback_data` as it came back.
+    pub callback: Option<String>,
+    /// The first error's code and texts; given with `failed`.
+    pub error: Option<ProviderError>,
+}
+
+/// A status as a provider names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// On its way.
+    Sent,
+    /// On the user's device: the second tick.
+    Delivered,
+    /// Shown to the user. Meta leaves `delivered` out when both happen at once.
+    Read,
+    /// A voice message was played.
+    Played,
+    /// Could not be sent or delivered.
+    Failed,
+    /// A word we do not know, such as `deleted` or `warning`. Kept, changes nothing.
+    Other(String),
+}
+
+impl Status {
+    /// The provider's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+            Self::Failed => "failed",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<&str> for Status {
+    fn from(word: &str) -> Self {
+        match word {
+            "sent" => Self::Sent,
+            "delivered" => Self::Delivered,
+            "read" => Self::Read,
+            "played" => Self::Played,
+            "failed" => Self::Failed,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// An error as a provider reports it. Build on `code`, never on texts: Meta changes these.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProviderError {
+    /// Meta's number; see `model::error_class`.
+    pub code: i64,
+    /// Short text.
+    pub title: Option<String>,
+    /// Long text (`error_data.details`).
+    pub details: Option<String>,
+}
+
+/// One element of `messages[]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundFact {
+    /// The sender that was written to.
+    pub number: NumberRef,
+    /// The provider's id of the inbound message.
+    pub provider_message_id: String,
+    /// `text`, `button`, `reaction` … as it came.
+    pub kind: String,
+    /// The user's phone number, when Meta shares it.
+    pub from: Option<String>,
+    /// The user's business-scoped id (BSUID).
+    pub from_user_id: Option<String>,
+}
+
+/// Which template a template event is about. Name and language are its key: the numeric id
+/// is not known to those who send.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TemplateRef {
+    /// The WhatsApp Business Account (`entry.id`).
+    pub waba_id: Option<String>,
+    /// Meta's numeric id, as text.
+    pub provider_template_id: Option<String>,
+    /// As in the template.
+    pub name: String,
+    /// Normalised: `en_US`, never `en-US` (Meta's own examples have both).
+    pub language: String,
+}
+
+/// `message_template_status_update`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateStatusFact {
+    /// The template.
+    pub template: TemplateRef,
+    /// `APPROVED`, `PAUSED` …, in upper case (Meta's pacing page writes `paused`).
+    pub event: String,
+    /// `reason`, unless it is null or `NONE`.
+    pub reason: Option<String>,
+    /// `other_info.title`: `FIRST_PAUSE`, `UNPAUSE` …
+    pub pause_title: Option<String>,
+    /// `MARKETING`, `UTILITY`, `AUTHENTICATION`, where given.
+    pub category: Option<String>,
+}
+
+/// `message_template_quality_update`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateQualityFact {
+    /// The template.
+    pub template: TemplateRef,
+    /// `GREEN`, `YELLOW`, `RED`, `UNKNOWN`.
+    pub new: String,
+}
+
+/// A webhook field, or an array inside `messages`, that we keep without acting on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFact {
+    /// The field's name (`account_update`, `calls` …).
+    pub field: String,
+    /// The sender, where the value names one.
+    pub number: Option<NumberRef>,
+}
