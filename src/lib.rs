@@ -3,4 +3,9 @@
 //! been delivered. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
+pub mod ingest;
 pub mod model;
+pub mod seal;
+pub mod signals;
+pub mod store;

@@ -1,0 +1,180 @@
+//! Settings. `twotick.toml` at the root of the repository is their documentation and holds
+//! every default; a file and the environment are laid over it, in this order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config as Layers, Environment, File, FileFormat};
+use serde::{Deserialize, Deserializer};
+
+use crate::model::sequence::RetryLimits;
+
+/// The default file, which is also the documentation.
+pub const DEFAULTS: &str = include_str!("../twotick.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Config {
+    pub http: Http,
+    pub database: Database,
+    pub ingest: Ingest,
+    pub send: Send,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub max_body_bytes: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Database {
+    pub max_connections: u32,
+    #[serde(rename = "acquire_timeout_ms", deserialize_with = "millis")]
+    pub acquire_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Ingest {
+    pub queue_webhooks: usize,
+    pub queue_bytes: usize,
+    #[serde(rename = "deadline_ms", deserialize_with = "millis")]
+    pub deadline: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Send {
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
+    #[serde(rename = "post_timeout_ms", deserialize_with = "millis")]
+    pub post_timeout: Duration,
+    #[serde(rename = "answer_timeout_ms", deserialize_with = "millis")]
+    pub answer_timeout: Duration,
+    pub in_flight: usize,
+    pub max_attempts: usize,
+    #[serde(rename = "backoff_ms", deserialize_with = "millis")]
+    pub backoff: Duration,
+    #[serde(rename = "unknown_after_ms", deserialize_with = "millis")]
+    pub unknown_after: Duration,
+    #[serde(rename = "rate_limit_wait_ms", deserialize_with = "millis")]
+    pub rate_limit_wait: Duration,
+    #[serde(rename = "poll_ms", deserialize_with = "millis")]
+    pub poll: Duration,
+    #[serde(rename = "template_read_ms", deserialize_with = "millis")]
+    pub template_read: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Log {
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    u64::deserialize(d).map(Duration::from_millis)
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is missing or malformed, or a value has the wrong type.
+    #[error("the settings cannot be read: {0}")]
+    Unreadable(#[from] config::ConfigError),
+    /// Two settings contradict each other.
+    #[error("{0}")]
+    Contradiction(&'static str),
+}
+
+impl Config {
+    /// Defaults, then `file`, then `TWOTICK__SECTION__KEY` from the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut layers = Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = file {
+            layers = layers.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("TWOTICK")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        let config: Self = layers.add_source(environment).build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (
+                self.send.post_timeout < self.send.lease,
+                "send.post_timeout_ms must be shorter than send.lease_ms: a POST must end while \
+                 its sender is still ours",
+            ),
+            (
+                self.send.answer_timeout < self.send.unknown_after,
+                "send.answer_timeout_ms must be shorter than send.unknown_after_ms: a late answer \
+                 must come before the policy for lost ones acts",
+            ),
+            (
+                self.database.max_connections >= 4,
+                "database.max_connections must be at least 4",
+            ),
+            (
+                self.ingest.queue_bytes >= self.http.max_body_bytes,
+                "ingest.queue_bytes must hold at least one body of http.max_body_bytes",
+            ),
+            (
+                self.send.max_attempts >= 1 && self.send.in_flight >= 1,
+                "send.max_attempts and send.in_flight must be at least 1",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, broken)) => Err(ConfigError::Contradiction(broken)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Send {
+    /// What `model` needs to know of these.
+    pub fn retry_limits(&self) -> RetryLimits {
+        RetryLimits {
+            attempts: self.max_attempts,
+            first_backoff: self.backoff,
+            unknown_after: self.unknown_after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_holds_every_setting_and_no_other() {
+        let config = Config::load(None).unwrap();
+        assert_eq!(config.http.listen.port(), 8080);
+        assert_eq!(config.send.lease, Duration::from_millis(4500));
+    }
+}

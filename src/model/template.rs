@@ -1,0 +1,96 @@
+//! A template's health: a function of the set of its facts, never of the order they came in.
+//! The latest word wins, by the provider's time; at the same second a stop wins, because
+//! holding a message costs less than burning a template. `store` compares the same triple.
+
+use super::Timestamp;
+
+/// Statuses and events under which Meta does not send. Everything else is open: `UNKNOWN` is our
+/// own word for a template nobody told us about (many numbers never get template webhooks);
+/// `FLAGGED` is a warning, `LOCKED` forbids editing alone, `UNARCHIVED` returns to the state
+/// before. A word we do not know does not close it: the provider refuses what may not go, and
+/// that refusal closes the lane.
+const STOPS: [&str; 9] = [
+    "ARCHIVED",
+    "DELETED",
+    "DISABLED",
+    "IN_APPEAL",
+    "PAUSED",
+    "PENDING",
+    "PENDING_DELETION",
+    "PENDING_REVIEW",
+    "REJECTED",
+];
+
+/// Whether a template of this status (upper case) may be sent.
+pub fn is_sendable(status: &str) -> bool {
+    !STOPS.contains(&status)
+}
+
+/// What is known of a template's status, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// When the provider said it, to the second.
+    pub at: Timestamp,
+    /// Upper case.
+    pub status: String,
+}
+
+impl Health {
+    /// The later word; a stop at the same second; else any fixed order.
+    pub fn join(self, other: Self) -> Self {
+        if other.order() > self.order() {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn order(&self) -> (Timestamp, bool, &str) {
+        (self.at, !is_sendable(&self.status), &self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn any_health() -> impl Strategy<Value = Health> {
+        let status = prop::sample::select(vec!["APPROVED", "PAUSED", "DISABLED", "FLAGGED", "X"]);
+        (0_i64..3, status).prop_map(|(seconds, status)| Health {
+            at: OffsetDateTime::from_unix_timestamp(seconds).unwrap(),
+            status: status.to_owned(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn health_is_a_function_of_the_set_of_facts(
+            facts in prop::collection::vec(any_health(), 1..6).prop_shuffle(),
+        ) {
+            let joined = |facts: &[Health]| facts.iter().cloned().reduce(Health::join).unwrap();
+            let mut sorted = facts.clone();
+            sorted.sort_by(|a, b| a.order().cmp(&b.order()));
+            prop_assert_eq!(joined(&facts), joined(&sorted));
+            let doubled = [facts.clone(), facts.clone()].concat();
+            prop_assert_eq!(joined(&doubled), joined(&facts));
+        }
+    }
+
+    #[test]
+    fn a_stop_wins_a_tie() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let paused = Health {
+            at,
+            status: "PAUSED".into(),
+        };
+        let approved = Health {
+            at,
+            status: "APPROVED".into(),
+        };
+        assert_eq!(approved.clone().join(paused.clone()), paused);
+        assert_eq!(paused.clone().join(approved), paused);
+    }
+}

@@ -1,0 +1,78 @@
+//! Hints within one instance, and the way hints leave for the others. A hint makes things
+//! quicker and never right or wrong: whoever waits for one also looks by itself, by a period.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::model::ids::SenderId;
+
+/// Hints for other instances that may wait to be sent. When they pile up, polling does it.
+const OUTBOX: usize = 1024;
+
+/// Who may be interested in what was just committed.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    owned: Arc<Mutex<HashMap<SenderId, Arc<Notify>>>>,
+    changed: Arc<watch::Sender<u64>>,
+    elsewhere: mpsc::Sender<SenderId>,
+}
+
+impl Signals {
+    /// The signals of an instance, and the hints that are for other instances.
+    pub fn new() -> (Self, mpsc::Receiver<SenderId>) {
+        let (elsewhere, outbox) = mpsc::channel(OUTBOX);
+        let signals = Self {
+            owned: Arc::default(),
+            changed: Arc::new(watch::Sender::new(0)),
+            elsewhere,
+        };
+        (signals, outbox)
+    }
+
+    /// Something was committed that a reader of messages or events may be waiting for.
+    pub fn changed(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// For those who wait for a change: mark it seen, read, then wait.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A sequence of this sender is due now: wakes its claimer, here or elsewhere.
+    pub fn due(&self, sender: SenderId) {
+        if !self.due_here(sender) {
+            // A full outbox means that the others are being told anyway.
+            let _ = self.elsewhere.try_send(sender);
+        }
+    }
+
+    /// The same, heard from another instance. `false` when the sender is not ours.
+    pub fn due_here(&self, sender: SenderId) -> bool {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned
+            .get(&sender)
+            .inspect(|claimer| claimer.notify_one())
+            .is_some()
+    }
+
+    /// Any sender may have work: a template or a connection was opened.
+    pub fn all_due_here(&self) {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned.values().for_each(|claimer| claimer.notify_one());
+    }
+
+    /// From now on this instance owns `sender`; its claimer waits on the result.
+    pub fn own(&self, sender: SenderId) -> Arc<Notify> {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(owned.entry(sender).or_default())
+    }
+
+    /// It does no longer.
+    pub fn disown(&self, sender: SenderId) {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned.remove(&sender);
+    }
+}

@@ -1,0 +1,176 @@
+//! All SQL. One file an aggregate, one verb a function; a transaction has a name and can be run
+//! again. What is pure is decided by `model`, before or between the statements.
+//!
+//! A [`StoreError`] means that the database could not do it now: the caller says 503 or tries
+//! again later. What the caller asked for and cannot have is the function's own error type.
+
+mod connections;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::clock::Clock;
+use crate::config;
+use crate::seal::{SealError, SealingKey};
+
+pub use connections::{Connection, Credentials, NewConnection};
+
+/// The database could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away, overloaded, or refused a statement.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A row's sealed value does not open.
+    #[error("{what}: {source}")]
+    Sealed {
+        /// Table and row.
+        what: String,
+        /// Why.
+        source: SealError,
+    },
+    /// A row holds what no version of ours writes.
+    #[error("corrupt row: {0}")]
+    Corrupt(String),
+}
+
+/// Access to everything that is kept.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    clock: Clock,
+    sealing_key: Arc<SealingKey>,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date, and checks that this database can keep our
+    /// promises and that the sealing key is the one it knows.
+    pub async fn open(
+        url: &str,
+        settings: &config::Database,
+        sealing_key: SealingKey,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        // Every plan is for any parameters: a plan per call costs more than it saves here.
+        let options: PgConnectOptions = url
+            .parse::<PgConnectOptions>()?
+            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_with(options)
+            .await?;
+        let store = Self {
+            pool,
+            clock,
+            sealing_key: Arc::new(sealing_key),
+        };
+        sqlx::migrate!().run(&store.pool).await?;
+        store.check_settings().await?;
+        store.check_sealing_key().await?;
+        Ok(store)
+    }
+
+    /// Waits for connections in use and closes all.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("SELECT 1 AS one")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// 200 means committed: a server that acknowledges before it has flushed cannot keep that.
+    async fn check_settings(&self) -> Result<(), OpenError> {
+        let settings = sqlx::query!(
+            r#"
+            SELECT current_setting('synchronous_commit') AS "synchronous_commit!",
+                   current_setting('fsync') AS "fsync!",
+                   current_setting('server_version_num')::integer AS "version!"
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if settings.synchronous_commit == "off" || settings.fsync == "off" {
+            return Err(OpenError::NotDurable);
+        }
+        if settings.version < 150_000 {
+            return Err(OpenError::TooOld(settings.version / 10_000));
+        }
+        Ok(())
+    }
+
+    async fn check_sealing_key(&self) -> Result<(), OpenError> {
+        const CONTEXT: &[u8] = b"sealing_check";
+        let sealed = self.sealing_key.seal(CONTEXT, b"twotick")?;
+        sqlx::query!(
+            "INSERT INTO sealing_check (sealed) VALUES ($1) ON CONFLICT DO NOTHING",
+            sealed
+        )
+        .execute(&self.pool)
+        .await?;
+        let sealed = sqlx::query_scalar!("SELECT sealed FROM sealing_check")
+            .fetch_one(&self.pool)
+            .await?;
+        self.sealing_key.open(CONTEXT, &sealed)?;
+        Ok(())
+    }
+}
+
+/// Why the service cannot start on this database.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached, or refuses us.
+    #[error("cannot connect to the database: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A crash of the server would lose what we answered 200 for.
+    #[error("the database must have fsync on and synchronous_commit not off: 200 means committed")]
+    NotDurable,
+    /// Older than 15.
+    #[error("PostgreSQL 15 or newer is needed, this is {0}")]
+    TooOld(i32),
+    /// Another key sealed what is in this database.
+    #[error(transparent)]
+    SealingKey(#[from] SealError),
+}
+
+/// SQLSTATEs after which the same transaction may simply be run again: serialization failure,
+/// deadlock.
+const RUN_AGAIN: [&str; 2] = ["40001", "40P01"];
+
+/// Runs a transaction, again where the database asks for it. `name` is for the log.
+async fn again<T>(
+    name: &'static str,
+    mut transaction: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    /// A conflict that lasts longer than this is no accident of timing.
+    const TRIES: u32 = 5;
+    let mut tries = 1;
+    loop {
+        match transaction().await {
+            Err(StoreError::Database(error)) if tries < TRIES && may_run_again(&error) => {
+                tracing::debug!(name, tries, %error, "transaction runs again");
+                tokio::time::sleep(Duration::from_millis(u64::from(tries))).await;
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn may_run_again(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| RUN_AGAIN.contains(&code.as_ref()))
+}
