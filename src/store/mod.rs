@@ -5,6 +5,8 @@
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
 mod connections;
+pub mod ingest;
+mod templates;
 
 use std::sync::Arc;
 use std::time::Duration;
