@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod ingest;
 pub mod model;
+pub mod provider;
 pub mod seal;
 pub mod signals;
 pub mod store;

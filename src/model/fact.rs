@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::Timestamp;
 
-/// Where in the body an item stood, such as `entry[0].changes[1].value.statuses[3]`.
+/// Where in the body an item stood, such as `entry[0].changes[1].value.statuses[3]`; empty for
+/// the body as a whole.
 pub type ItemPath = String;
 
 /// All that one webhook's body held.
@@ -34,7 +35,13 @@ pub struct Problem {
 pub struct Fact {
     /// Where in the body it stood.
     pub item: ItemPath,
-    /// When it happened, by the provider's word. Seconds are its resolution.
+    /// What tells this fact from others of its kind, however often and in whatever company it
+    /// is sent again: of a status the participant (else empty; message and word are its own), of
+    /// an inbound message the provider's id, of anything else the first 128 bits, in hex, of a
+    /// SHA-256 over entry, entry time, field and the item's bytes. At most 512 bytes.
+    pub key: String,
+    /// When it happened, by the provider's word. Seconds are its resolution. `None` if not said,
+    /// or beyond belief.
     pub at: Option<Timestamp>,
     /// What happened.
     pub said: Said,

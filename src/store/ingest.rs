@@ -7,18 +7,18 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::adopt::TAKEN;
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::evidence::Evidence;
-use crate::model::ids::{ConnectionId, SenderId, TemplateId};
+use crate::model::ids::{AttemptId, ConnectionId, MessageId, SenderId, TemplateId};
 
 /// Rows of one batch, ready to be written.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The webhooks as they came.
     pub journal: Vec<JournalRow>,
-    /// What statuses say, one value an attempt. Sorted by (sender, provider id), so that two
-    /// instances take their locks in one order.
+    /// What statuses say, one value a provider id.
     pub attempts: Vec<AttemptSaid>,
     /// Every fact.
     pub facts: Vec<FactRow>,
@@ -146,16 +146,53 @@ impl Said {
 impl Store {
     /// Commits a batch. Returns the senders that have sequences due because of it.
     pub async fn ingest(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
-        if batch.templates.is_empty() {
-            let mut connection = self.pool.acquire().await?;
-            return self.ingest_rows(&mut connection, batch).await;
+        match self.ingest_again(batch).await {
+            // Either another instance met the same stranger a moment ago, which the next run
+            // finds; or a stranger holds the provider id of an attempt that says it is ours.
+            Err(error) if error.is_on(TAKEN) => {
+                self.adopt_strangers(&batch.attempts).await?;
+                self.ingest_again(batch).await
+            }
+            result => result,
         }
-        let mut transaction = self.pool.begin().await?;
-        self.join_templates(&mut transaction, &batch.templates, self.clock.now())
+    }
+
+    async fn ingest_again(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
+        again("ingest", async || {
+            if batch.templates.is_empty() {
+                let mut connection = self.pool.acquire().await?;
+                return self.ingest_rows(&mut connection, batch).await;
+            }
+            let mut transaction = self.pool.begin().await?;
+            let now = self.clock.now();
+            self.join_templates(&mut transaction, &batch.templates, now)
+                .await?;
+            let due = self.ingest_rows(&mut transaction, batch).await?;
+            transaction.commit().await?;
+            Ok(due)
+        })
+        .await
+    }
+
+    async fn adopt_strangers(&self, attempts: &[AttemptSaid]) -> Result<(), StoreError> {
+        for said in attempts {
+            let Some((message, n)) = said.ours else {
+                continue;
+            };
+            let message = MessageId {
+                sender: said.sender,
+                uuid: message,
+            };
+            let ours = AttemptId { message, n };
+            again("adopt", async || {
+                let mut transaction = self.pool.begin().await?;
+                self.adopt(&mut transaction, ours, &said.provider_message_id)
+                    .await?;
+                Ok(transaction.commit().await?)
+            })
             .await?;
-        let due = self.ingest_rows(&mut transaction, batch).await?;
-        transaction.commit().await?;
-        Ok(due)
+        }
+        Ok(())
     }
 
     #[allow(
@@ -249,6 +286,8 @@ impl Store {
                 SELECT sender, stranger, 1, provider_message_id, sent_at,
                        delivered_at, read_at, played_at, failed_at, failed_code
                 FROM strangers
+                -- Two batches that meet the same strangers must not wait for each other.
+                ORDER BY sender, provider_message_id
             ),
             -- The join of model::evidence: LEAST ignores NULL.
             evidence AS (
@@ -288,6 +327,10 @@ impl Store {
                           webhook, item, data)
                 LEFT JOIN said x ON x.entry = y.entry
                 LEFT JOIN found f ON f.entry = y.entry
+                -- Always true: it makes the locks come first. Who has written a fact and then
+                -- waits for the lock would otherwise be waited for by the lock's owner.
+                WHERE (SELECT count(*) FROM locked) >= 0
+                ORDER BY y.stream, y.type, y.key
                 ON CONFLICT (stream, subject, n, type, key) DO NOTHING
             )
             -- Not the successor, the sequence: an append that commits meanwhile is not missed.

@@ -1,0 +1,164 @@
+//! Elements of `statuses[]`: what became of a message. The hot path: fields are borrowed from the
+//! body, and trees are built only of the small objects that are kept.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::messages::{needed_number, other};
+use super::{Change, Unreadable, errors, needed, put, within};
+use crate::model::fact::{Fact, ItemPath, NumberRef, ProviderError, Said, Status, StatusFact};
+use crate::provider::lenient::{self, Text};
+
+/// As Meta writes it. Of the fields with two spellings both occur, sometimes in one object.
+#[derive(Debug, Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    recipient_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    recipient_parent_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    parent_recipient_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    recipient_participant_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    participant_recipient_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    recipient_participant_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    participant_recipient_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    biz_opaque_callback_data: Option<Text<'a>>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pricing: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conversation: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    fn parent_user(&self) -> Option<&str> {
+        first([
+            &self.recipient_parent_user_id,
+            &self.parent_recipient_user_id,
+        ])
+    }
+
+    /// A member of a group: by phone number, or by user id where Meta does not share the number.
+    fn participant(&self) -> Option<&str> {
+        first([
+            &self.recipient_participant_id,
+            &self.participant_recipient_id,
+        ])
+        .or_else(|| {
+            first([
+                &self.recipient_participant_user_id,
+                &self.participant_recipient_user_id,
+            ])
+        })
+    }
+}
+
+fn text<'t>(text: &'t Option<Text<'_>>) -> Option<&'t str> {
+    text.as_ref().and_then(Text::filled)
+}
+
+fn first<'t>(spellings: [&'t Option<Text<'_>>; 2]) -> Option<&'t str> {
+    spellings.into_iter().find_map(text)
+}
+
+pub(super) fn read(
+    change: &Change<'_>,
+    number: Option<&NumberRef>,
+    path: ItemPath,
+    raw: &RawValue,
+) -> Result<Fact, Unreadable> {
+    let item: Item<'_> = serde_json::from_str(raw.get())?;
+    // Calls and payments have statuses too; theirs must not move a message.
+    if let Some(kind) = text(&item.kind).filter(|kind| *kind != "message") {
+        return other(
+            change,
+            number,
+            format!("messages.statuses.{kind}"),
+            path,
+            raw,
+        );
+    }
+    let id = needed("id", text(&item.id))?;
+    let status = needed("status", text(&item.status))?;
+    let recipient = text(&item.recipient_id);
+    let participant = item.participant();
+    within("recipient_id", recipient)?;
+    within("recipient_user_id", text(&item.recipient_user_id))?;
+    within("recipient_parent_user_id", item.parent_user())?;
+    within("recipient_participant_id", participant)?;
+    let (error, data) = data(&item, &id, &status)?;
+    Ok(Fact {
+        item: path,
+        key: participant.unwrap_or_default().to_owned(),
+        at: item.timestamp.and_then(lenient::moment),
+        data,
+        said: Said::Status(StatusFact {
+            number: needed_number(number)?,
+            provider_message_id: id,
+            status: Status::from(status.as_str()),
+            recipient: recipient.map(str::to_owned),
+            participant: participant.map(str::to_owned),
+            callback: text(&item.biz_opaque_callback_data).map(str::to_owned),
+            error,
+        }),
+    })
+}
+
+fn data(
+    item: &Item<'_>,
+    id: &str,
+    status: &str,
+) -> Result<(Option<ProviderError>, Map<String, Value>), Unreadable> {
+    let (error, errors) = match item.errors {
+        Some(raw) => {
+            let (error, shown) = errors::read_all(raw)?;
+            (error, Some(shown))
+        }
+        None => (None, None),
+    };
+    let mut conversation = item.conversation.map(lenient::tree).transpose()?;
+    // On group messages `pricing` sometimes stands inside `conversation`.
+    let nested = conversation
+        .as_mut()
+        .and_then(Value::as_object_mut)
+        .and_then(|conversation| conversation.remove("pricing"));
+    let pricing = item.pricing.map(lenient::tree).transpose()?.or(nested);
+
+    let mut data = Map::new();
+    put(&mut data, "provider_message_id", Some(id));
+    put(&mut data, "status", Some(status));
+    put(&mut data, "recipient", text(&item.recipient_id));
+    put(
+        &mut data,
+        "recipient_user_id",
+        text(&item.recipient_user_id),
+    );
+    put(&mut data, "recipient_parent_user_id", item.parent_user());
+    put(&mut data, "participant", item.participant());
+    put(&mut data, "errors", errors);
+    put(&mut data, "pricing", pricing);
+    put(&mut data, "conversation", conversation);
+    put(
+        &mut data,
+        "callback_data",
+        text(&item.biz_opaque_callback_data),
+    );
+    Ok((error, data))
+}
