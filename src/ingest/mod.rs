@@ -2,12 +2,24 @@
 //! wait; one writer commits all that is there in one statement and answers all (group commit):
 //! round trips to the database, not CPU, bound how many webhooks a second can be taken.
 
+mod prepare;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Bytes;
 use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
 use crate::model::ids::{ConnectionId, WebhookId};
+use crate::signals::Signals;
+use crate::store::Store;
+
+pub use writer::Writer;
 
 /// A webhook whose signature held.
 #[derive(Debug)]
@@ -34,6 +46,9 @@ pub enum NotCommitted {
     /// The queue is full.
     #[error("too many webhooks are waiting to be written")]
     QueueFull,
+    /// The database failed.
+    #[error("the database could not commit it")]
+    Database,
     /// The database did not commit before the deadline.
     #[error("the database did not commit it in time")]
     Deadline,
@@ -42,13 +57,58 @@ pub enum NotCommitted {
     Stopping,
 }
 
-/// Hands webhooks to the writer.
+/// Hands webhooks to the writer. Clones share one queue.
 #[derive(Debug, Clone)]
-pub struct Ingest {}
+pub struct Ingest {
+    queue: mpsc::Sender<Waiting>,
+    bytes: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+/// A webhook in the queue, and who waits for it.
+struct Waiting {
+    webhook: Webhook,
+    /// Dropped unanswered when it could not be written.
+    committed: oneshot::Sender<()>,
+    /// Its share of the bytes that may wait; given back when it leaves.
+    _bytes: OwnedSemaphorePermit,
+}
 
 impl Ingest {
     /// Returns when the webhook, its facts and their effects are committed.
-    pub async fn commit(&self, _webhook: Webhook) -> Result<(), NotCommitted> {
-        Err(NotCommitted::Stopping)
+    pub async fn commit(&self, webhook: Webhook) -> Result<(), NotCommitted> {
+        let (committed, done) = oneshot::channel();
+        let size = u32::try_from(webhook.body.len()).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.bytes)
+            .try_acquire_many_owned(size)
+            .map_err(|_| NotCommitted::QueueFull)?;
+        let waiting = Waiting {
+            webhook,
+            committed,
+            _bytes: bytes,
+        };
+        self.queue
+            .try_send(waiting)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => NotCommitted::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => NotCommitted::Stopping,
+            })?;
+        match tokio::time::timeout(self.deadline, done).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(NotCommitted::Database),
+            Err(_) => Err(NotCommitted::Deadline),
+        }
     }
+}
+
+/// The queue, and the writer that empties it. The writer ends when every [`Ingest`] is gone and
+/// the queue is empty: who stops the handlers first loses nothing.
+pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Ingest, Writer) {
+    let (queue, waiting) = mpsc::channel(settings.queue_webhooks);
+    let ingest = Ingest {
+        queue,
+        bytes: Arc::new(Semaphore::new(settings.queue_bytes)),
+        deadline: settings.deadline,
+    };
+    (ingest, Writer::new(store, signals, waiting))
 }

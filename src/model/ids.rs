@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::BASE32_DNSSEC as BASE32;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A text is not an id of the kind that was expected.
@@ -164,6 +165,21 @@ sender_scoped_id!(
     EventId,
     "evt_"
 );
+
+impl TemplateId {
+    /// The id of a template, made from its key: whoever hears of it first, and however often,
+    /// makes the same, so that nobody has to ask for it.
+    pub fn of(connection: ConnectionId, waba_id: &str, name: &str, language: &str) -> Self {
+        let mut digest = Sha256::new_with_prefix(connection.0);
+        for part in [waba_id, name, language] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.finalize()[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
 
 /// One POST of a message: its number, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,6 +6,7 @@ pub mod event;
 pub mod evidence;
 pub mod fact;
 pub mod ids;
+pub mod lane;
 pub mod limits;
 pub mod message;
 pub mod sequence;

@@ -353,18 +353,18 @@ pub fn retry_wait(
         return None;
     }
     let soon = backoff(limits.first_backoff, attempts.len());
-    let refused = last.evidence.failed.is_none();
+    let not_taken = last.evidence.failed.is_none();
     match class {
-        ErrorClass::Retry if refused || on_failure == OnFailure::Retry => Some(soon),
-        ErrorClass::RateLimit(_) if on_failure == OnFailure::Retry => Some(soon),
-        ErrorClass::WaitADay if on_failure == OnFailure::Retry => Some(A_DAY),
-        // Their lane, sender or connection is closed: the new attempt waits until it opens.
-        ErrorClass::TemplateStops | ErrorClass::SenderStops | ErrorClass::ConnectionStops
-            if on_failure == OnFailure::Retry =>
-        {
-            Some(soon)
+        ErrorClass::NeverToRecipient | ErrorClass::FixRequest => None,
+        ErrorClass::WaitADay => (on_failure == OnFailure::Retry).then_some(A_DAY),
+        // Where a lane, a sender or a connection is closed, the new attempt waits until it opens.
+        ErrorClass::Retry
+        | ErrorClass::RateLimit(_)
+        | ErrorClass::TemplateStops
+        | ErrorClass::SenderStops
+        | ErrorClass::ConnectionStops => {
+            (not_taken || on_failure == OnFailure::Retry).then_some(soon)
         }
-        _ => None,
     }
 }
 

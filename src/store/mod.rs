@@ -4,7 +4,11 @@
 //! A [`StoreError`] means that the database could not do it now: the caller says 503 or tries
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
+mod adopt;
 mod connections;
+mod facts;
+pub mod ingest;
+mod templates;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +39,29 @@ pub enum StoreError {
     /// A row holds what no version of ours writes.
     #[error("corrupt row: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Whether the database refused what the statement brought, and would again: bad data
+    /// (SQLSTATE class 22), or a constraint that a race cannot explain (class 23).
+    pub fn is_refusal(&self) -> bool {
+        self.sqlstate()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    }
+
+    fn sqlstate(&self) -> Option<String> {
+        let Self::Database(error) = self else {
+            return None;
+        };
+        let code = error.as_database_error()?.code()?;
+        Some(code.into_owned())
+    }
+
+    /// Whether this named constraint was violated.
+    fn is_on(&self, constraint: &str) -> bool {
+        matches!(self, Self::Database(error)
+            if error.as_database_error().and_then(|error| error.constraint()) == Some(constraint))
+    }
 }
 
 /// Access to everything that is kept.
@@ -72,6 +99,11 @@ impl Store {
         store.check_settings().await?;
         store.check_sealing_key().await?;
         Ok(store)
+    }
+
+    /// The clock that everything here is dated by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Waits for connections in use and closes all.
@@ -158,7 +190,12 @@ async fn again<T>(
     let mut tries = 1;
     loop {
         match transaction().await {
-            Err(StoreError::Database(error)) if tries < TRIES && may_run_again(&error) => {
+            Err(error)
+                if tries < TRIES
+                    && error
+                        .sqlstate()
+                        .is_some_and(|code| RUN_AGAIN.contains(&code.as_str())) =>
+            {
                 tracing::debug!(name, tries, %error, "transaction runs again");
                 tokio::time::sleep(Duration::from_millis(u64::from(tries))).await;
                 tries += 1;
@@ -166,11 +203,4 @@ async fn again<T>(
             result => return result,
         }
     }
-}
-
-fn may_run_again(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| RUN_AGAIN.contains(&code.as_ref()))
 }
