@@ -5,9 +5,11 @@
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
 mod adopt;
+pub mod claim;
 mod connections;
 mod facts;
 pub mod ingest;
+pub mod leases;
 mod templates;
 
 use std::sync::Arc;
