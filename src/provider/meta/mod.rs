@@ -1,5 +1,7 @@
 //! WhatsApp Cloud API, as Meta offers it itself.
 
+pub mod graph;
+pub mod manage;
 pub mod send;
 pub mod webhook;
 

@@ -1,1 +1,58 @@
+//! Bodies in Meta's shapes, with invented values. Here is what the tests build them from.
+
+mod beside;
+mod robustness;
+mod statuses;
+mod templates;
+
+use serde_json::json;
+
 use super::*;
+use crate::model::fact::StatusFact;
+
+const WABA: &str = "204411887755301";
+
+fn decoded(body: &Value) -> Decoded {
+    decode(body.to_string().as_bytes())
+}
+
+fn body(entry: Value) -> Value {
+    json!({"object": "whatsapp_business_account", "entry": [entry]})
+}
+
+fn messages(mut value: Value) -> Value {
+    value["messaging_product"] = "whatsapp".into();
+    value["metadata"] =
+        json!({"display_phone_number": "15550142217", "phone_number_id": "310022446688199"});
+    json!({"field": "messages", "value": value})
+}
+
+fn in_messages(value: Value) -> Value {
+    body(json!({"id": WABA, "changes": [messages(value)]}))
+}
+
+fn field(field: &str, value: Value) -> Value {
+    let change = json!({"field": field, "value": value});
+    body(json!({"id": WABA, "time": 1_763_771_000, "changes": [change]}))
+}
+
+fn status(id: &str, word: &str) -> Value {
+    json!({"id": id, "status": word, "timestamp": "1763769612", "recipient_id": "15550190044"})
+}
+
+fn status_of(fact: &Fact) -> &StatusFact {
+    match &fact.said {
+        Said::Status(status) => status,
+        other => panic!("not a status: {other:?}"),
+    }
+}
+
+fn only(decoded: &Decoded) -> &Fact {
+    assert_eq!(decoded.problems, []);
+    assert_eq!(decoded.facts.len(), 1, "{decoded:?}");
+    &decoded.facts[0]
+}
+
+fn seconds(fact: &Fact) -> Option<i64> {
+    fact.at.map(Timestamp::unix_timestamp)
+}
