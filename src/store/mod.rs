@@ -5,6 +5,7 @@
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
 mod adopt;
+pub mod answers;
 pub mod claim;
 mod connections;
 mod facts;
