@@ -2,5 +2,7 @@
 //! about every message, and lets the next message of a sequence go only when the one before has
 //! been delivered. `docs/ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod clock;
 pub mod model;
+pub mod simulator;
