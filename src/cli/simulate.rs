@@ -90,3 +90,40 @@ pub async fn run(args: SimulateArgs, shutdown: CancellationToken) -> anyhow::Res
     simulator::run(listener, config, Clock::system(), shutdown).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    #[test]
+    fn faults_are_named_and_a_wrong_name_is_told_the_right_ones() {
+        let line = [
+            "x",
+            "--fault",
+            "duplicate=0.1",
+            "--fault",
+            "held=1",
+            "--seed",
+            "3",
+        ];
+        let config = Cli::try_parse_from(line).unwrap().args.config().unwrap();
+        assert_eq!((config.faults.duplicate, config.faults.held), (0.1, 1.0));
+        assert_eq!((config.seed, config.automatic), (3, true));
+        for wrong in ["dupe=0.1", "held=2", "held=x", "held"] {
+            assert!(
+                Cli::try_parse_from(["x", "--fault", wrong]).is_err(),
+                "{wrong}"
+            );
+        }
+        let error = Cli::try_parse_from(["x", "--fault", "dupe=0.1"]).unwrap_err();
+        assert!(error.to_string().contains("lost_answer"), "{error}");
+    }
+}

@@ -216,5 +216,6 @@ fn sign(app_secret: &str, body: &[u8]) -> String {
 fn backoff(simulator: &Simulator, attempts: u32) -> u64 {
     let delays = simulator.state().delays;
     let doublings = attempts.saturating_sub(1).min(20);
-    (delays.retry_first_ms << doublings).min(delays.retry_max_ms)
+    let wait = delays.retry_first_ms.saturating_mul(1 << doublings);
+    wait.min(delays.retry_max_ms)
 }

@@ -175,9 +175,11 @@ pub fn number_of(text: &str) -> u64 {
 /// A message id of Meta's form. `number` must not repeat within one start of the simulator;
 /// `salt` tells two starts apart, as a receiver may keep its database between them.
 pub fn wamid(salt: u64, number: u64, user: &User) -> String {
-    let to = user.wa_id.as_deref().unwrap_or(&user.user_id);
+    let to = user.wa_id.as_deref().unwrap_or(&user.user_id).as_bytes();
+    // A wamid has at most 128 characters, whatever the caller took for an address.
+    let to = &to[..to.len().min(20)];
     let mut bytes = vec![0x1c, 0x18, to.len() as u8];
-    bytes.extend_from_slice(to.as_bytes());
+    bytes.extend_from_slice(to);
     bytes.extend_from_slice(&[0x15, 0x02, 0x00, 0x11, 0x18, 0x20]);
     bytes.extend_from_slice(format!("{salt:016X}{number:016X}").as_bytes());
     bytes.push(0);
@@ -247,6 +249,7 @@ mod tests {
     fn a_wamid_is_short_enough_and_its_own() {
         let user = User::by_number("15550190044").unwrap();
         assert_ne!(wamid(1, 1, &user), wamid(1, 2, &user));
-        assert!(wamid(1, 1, &user).len() <= 128);
+        let odd = User::by_number(&"1".repeat(300)).unwrap();
+        assert!(wamid(1, 1, &odd).len() <= 128);
     }
 }

@@ -51,6 +51,7 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let shutdown = shutdown.child_token();
     let simulator = Arc::new(Simulator::new(config, clock, shutdown.clone()));
     let posting = TaskTracker::new();
     posting.spawn(deliver::run(Arc::clone(&simulator)));
