@@ -561,3 +561,27 @@ async fn a_user_writes_and_faults_change_while_it_runs() {
     scene.idle().await;
     assert_eq!(scene.inbox.stories()["a"], ["failed"]);
 }
+
+#[tokio::test]
+async fn it_ends_when_told_though_a_webhook_waits_for_its_200() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    // A receiver that takes connections and never answers: nobody accepts them.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config {
+        webhook_url: Some(format!("http://{}/", deaf.local_addr().unwrap())),
+        ..config()
+    };
+    let run = simulator::run(listener, config, Clock::system(), stop.clone());
+    let running = tokio::spawn(run);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let webhook = json!({"body": {}});
+    let sent = client
+        .post(format!("{url}/_control/webhooks"))
+        .json(&webhook);
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+    drop(deaf.accept().await.unwrap());
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}

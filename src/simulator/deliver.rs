@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::DRAIN;
 use super::fate::{generator, happens};
-use super::queue::{Item, Taken, Webhook};
+use super::queue::{Item, Webhook};
 use super::state::Simulator;
 use super::webhook::{self, Update};
 
@@ -89,15 +89,14 @@ fn take(simulator: &Simulator, rng: &mut impl Rng) -> Result<Webhook, Option<Ins
     loop {
         let most = rng.random_range(1..=batches.max.max(1));
         let now = simulator.clock.monotonic();
-        match simulator.queue.take(now, window, most) {
-            Taken::Webhook(webhook) => return Ok(webhook),
-            Taken::Settle(key) => simulator.settle(&key, None),
-            Taken::Unpause(key, pause) => simulator.end_pause(&key, pause),
-            Taken::Updates(updates) => match compose(simulator, updates, rng) {
+        match simulator.queue.take(now, window, most)? {
+            Item::Webhook(webhook) => return Ok(webhook),
+            Item::Settle(key) => simulator.settle(&key, None),
+            Item::Unpause(key, pause) => simulator.end_pause(&key, pause),
+            Item::Updates(updates) => match compose(simulator, updates, rng) {
                 Ok(webhook) => return Ok(webhook),
                 Err(error) => tracing::error!(%error, "a webhook could not be written"),
             },
-            Taken::Nothing(next) => return Err(next),
         }
         simulator.queue.finish(None);
     }

@@ -31,23 +31,13 @@ pub struct Webhook {
 /// Something to do once its time has come.
 #[derive(Debug)]
 pub enum Item {
-    Update(Update),
+    /// Pushed one by one, taken as many as share a body.
+    Updates(Vec<Update>),
     Webhook(Webhook),
     /// Release or drop what a template holds.
     Settle(Key),
     /// End the pause of this number of a template, unless it is over.
     Unpause(Key, u64),
-}
-
-/// What `take` found.
-#[derive(Debug)]
-pub enum Taken {
-    Updates(Vec<Update>),
-    Webhook(Webhook),
-    Settle(Key),
-    Unpause(Key, u64),
-    /// Nothing is due before this moment, or at all.
-    Nothing(Option<Instant>),
 }
 
 #[derive(Debug)]
@@ -84,32 +74,28 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Takes what is due at `now`. Updates come as many as are due within `window`, `most` of
-    /// them. What was taken must be given to `finish`.
-    pub fn take(&self, now: Instant, window: Duration, most: usize) -> Taken {
+    /// Takes what is due at `now`, or tells when something will be. Updates come as many as are
+    /// due within `window`, `most` of them. What was taken must be given to `finish`.
+    pub fn take(
+        &self,
+        now: Instant,
+        window: Duration,
+        most: usize,
+    ) -> Result<Item, Option<Instant>> {
         let mut inner = self.lock();
-        let Some(item) = inner.pop(now) else {
-            return Taken::Nothing(inner.waiting.peek().map(|due| due.at));
+        let Some(mut item) = inner.pop(now) else {
+            return Err(inner.waiting.peek().map(|due| due.at));
         };
         inner.working += 1;
-        match item {
-            Item::Webhook(webhook) => {
-                inner.webhooks -= 1;
-                Taken::Webhook(webhook)
-            }
-            Item::Settle(key) => Taken::Settle(key),
-            Item::Unpause(key, pause) => Taken::Unpause(key, pause),
-            Item::Update(first) => {
-                let mut updates = vec![first];
-                while updates.len() < most && inner.next_is_update() {
-                    match inner.pop(now + window) {
-                        Some(Item::Update(update)) => updates.push(update),
-                        _ => break,
-                    }
+        if let Item::Updates(updates) = &mut item {
+            while updates.len() < most && inner.next_is_update() {
+                match inner.pop(now + window) {
+                    Some(Item::Updates(more)) => updates.extend(more),
+                    _ => break,
                 }
-                Taken::Updates(updates)
             }
         }
+        Ok(item)
     }
 
     /// Ends what `take` began; `again` puts something back.
@@ -171,18 +157,16 @@ impl Inner {
     }
 
     fn pop(&mut self, until: Instant) -> Option<Item> {
-        let due = self.waiting.peek().is_some_and(|due| due.at <= until);
-        if due {
-            self.waiting.pop().map(|due| due.item)
-        } else {
-            None
-        }
+        self.waiting.peek().filter(|due| due.at <= until)?;
+        let item = self.waiting.pop()?.item;
+        self.webhooks -= usize::from(matches!(item, Item::Webhook(_)));
+        Some(item)
     }
 
     fn next_is_update(&self) -> bool {
         self.waiting
             .peek()
-            .is_some_and(|due| matches!(due.item, Item::Update(_)))
+            .is_some_and(|due| matches!(due.item, Item::Updates(_)))
     }
 }
 

@@ -276,11 +276,11 @@ impl Simulator {
             };
             let due = now + step.posted_after;
             self.queue
-                .push(due, Item::Update(Update::Status(status.clone())));
+                .push(due, Item::Updates(vec![Update::Status(status.clone())]));
             if let Some(again) = step.repeated_after {
                 status.repeated = true;
                 self.queue
-                    .push(now + again, Item::Update(Update::Status(status)));
+                    .push(now + again, Item::Updates(vec![Update::Status(status)]));
             }
         }
     }
@@ -288,7 +288,7 @@ impl Simulator {
     /// Posts `update` as soon as possible.
     pub fn post(&self, update: Update) {
         self.queue
-            .push(self.clock.monotonic(), Item::Update(update));
+            .push(self.clock.monotonic(), Item::Updates(vec![update]));
     }
 
     pub fn after_ms(&self, ms: u64) -> Instant {
