@@ -2,6 +2,7 @@
 //! about every message, and lets the next message of a sequence go only when the one before has
 //! been delivered. `docs/ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ingest;
@@ -9,4 +10,5 @@ pub mod model;
 pub mod provider;
 pub mod seal;
 pub mod signals;
+pub mod simulator;
 pub mod store;
