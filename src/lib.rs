@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod model;
 pub mod provider;
 pub mod seal;
+pub mod send;
 pub mod signals;
 pub mod simulator;
 pub mod store;
