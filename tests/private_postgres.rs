@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgPool};
-use twotick::postgres::{Binaries, Cluster, Options, Places, PostgresError};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use twotick::postgres::{Binaries, Cluster, Options, Places, PostgresError, TestServer};
 
 const ROLE: &str = "TWOTICK_TEST_ROLE";
 /// What an owner prints before each line that is meant for the test.
@@ -296,6 +296,109 @@ fn the_highest_version_is_taken_and_one_too_old_is_refused() {
     assert_eq!(Binaries::find(&places).unwrap().version, 17);
 }
 
+#[tokio::test]
+async fn every_test_gets_a_migrated_database_of_its_own() {
+    let server = TestServer::private(Options::default(), migrate).await;
+    let server = server.unwrap();
+    check_test_server(&server).await;
+}
+
+#[tokio::test]
+async fn a_given_server_is_used_and_left_clean() {
+    let cluster = Cluster::start(Options::default()).await.unwrap();
+    let mut connection = connect(&cluster).await;
+    for left in ["twotick_test_0123456789ab_7", "someone_elses"] {
+        let sql = format!("CREATE DATABASE {left}");
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+    let kept = vec!["postgres".to_owned(), "someone_elses".to_owned()];
+    let url = cluster.url("postgres");
+    let living = TestServer::given(&url, migrate).await.unwrap();
+    let used = living.create_database().await.unwrap();
+
+    let server = TestServer::given(&url, migrate).await.unwrap();
+    check_test_server(&server).await;
+    drop(server);
+    let pool = PgPool::connect(&used.url).await.unwrap();
+    let query = sqlx::query_scalar("SELECT count(*) FROM migrated");
+    let rows: i64 = query.fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 1);
+
+    drop((living, used));
+    let mut poll = tokio::time::interval(Duration::from_millis(20));
+    let clean = async {
+        while databases(&mut connection).await != kept {
+            poll.tick().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, clean).await.expect("in time");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_says_why() {
+    let fail = |_| async { Err("the disk is on fire") };
+    let error = TestServer::private(Options::default(), fail)
+        .await
+        .unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "the disk is on fire");
+}
+
+#[tokio::test]
+async fn the_shared_server_goes_with_its_process() {
+    let mut owner = Owner::start("share");
+    drop(owner.orders.take());
+    assert!(owner.end().success());
+    gone(&owner).await;
+}
+
+/// Leaves a connection behind, as a careless migration would.
+async fn migrate(url: String) -> Result<(), sqlx::Error> {
+    let pool = PgPool::connect(&url).await?;
+    pool.execute("CREATE TABLE migrated AS SELECT 1 AS one")
+        .await?;
+    std::mem::forget(pool);
+    Ok(())
+}
+
+async fn check_test_server(server: &TestServer) {
+    let (one, two, three) = tokio::try_join!(
+        server.create_database(),
+        server.create_database(),
+        server.create_database()
+    )
+    .unwrap();
+    let names = HashSet::from([&one.name, &two.name, &three.name]);
+    assert_eq!(names.len(), 3);
+    let pool = PgPool::connect(&one.url).await.unwrap();
+    pool.execute("DELETE FROM migrated").await.unwrap();
+    let other = PgPool::connect(&two.url).await.unwrap();
+    let count = "SELECT count(*) FROM migrated";
+    let rows: i64 = sqlx::query_scalar(count).fetch_one(&other).await.unwrap();
+    assert_eq!(rows, 1);
+
+    let gone = one.name.clone();
+    drop(one);
+    let mut poll = tokio::time::interval(Duration::from_millis(20));
+    let dropped = async {
+        loop {
+            let mut connection = other.acquire().await.unwrap();
+            if !databases(&mut connection).await.contains(&gone) {
+                return;
+            }
+            poll.tick().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, dropped).await.expect("in time");
+}
+
+async fn databases(connection: &mut PgConnection) -> Vec<String> {
+    let sql = "SELECT datname::text FROM pg_database
+               WHERE datname NOT LIKE 'template_' ORDER BY datname";
+    sqlx::query_scalar(sql).fetch_all(connection).await.unwrap()
+}
+
 /// Not a test of its own: what this binary does when a test starts it as an owner.
 #[tokio::test]
 #[ignore = "is run by the other tests"]
@@ -324,6 +427,20 @@ async fn an_owner_for_the_other_tests() {
     let wait = || std::io::stdin().lines().count();
     tokio::task::spawn_blocking(wait).await.unwrap();
     cluster.stop().await.unwrap();
+}
+
+/// Ends like every test process: with the static never dropped.
+async fn share() {
+    let server = TestServer::shared(migrate).await.unwrap();
+    let database = server.create_database().await.unwrap();
+    let pool = PgPool::connect(&database.url).await.unwrap();
+    let sql = "SELECT current_setting('unix_socket_directories'),
+                      split_part(pg_read_file('postmaster.pid'), E'\\n', 1)";
+    let row: (String, String) = sqlx::query_as(sql).fetch_one(&pool).await.unwrap();
+    say(&row.0);
+    say(&row.1);
+    let wait = || std::io::stdin().lines().count();
+    tokio::task::spawn_blocking(wait).await.unwrap();
 }
 
 fn say(line: &str) {
@@ -359,6 +476,7 @@ impl Owner {
             .args(["--exact", "an_owner_for_the_other_tests"])
             .args(["--ignored", "--nocapture"])
             .env(ROLE, role)
+            .env_remove("DATABASE_URL")
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())

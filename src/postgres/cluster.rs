@@ -105,7 +105,14 @@ impl Cluster {
         format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")
     }
 
-    /// The folder with the server's Unix socket. The same password is asked for there.
+    /// Where a database of this server is, over the Unix socket, for this process's user and the
+    /// server's. Needs no password, since nobody else can reach the socket.
+    pub fn socket_url(&self, database: &str) -> String {
+        let (folder, port) = (self.folder.display(), self.port);
+        format!("postgres://postgres@localhost:{port}/{database}?host={folder}")
+    }
+
+    /// The folder with the server's Unix socket.
     pub fn socket_dir(&self) -> &Path {
         &self.folder
     }

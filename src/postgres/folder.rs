@@ -74,14 +74,17 @@ pub(super) fn write_secret(path: &Path, secret: &str, account: Account) -> io::R
 }
 
 /// The system's temporary folder, or `/tmp` if another user could not come into the first one (a
-/// `TMPDIR` below a home folder) or the path of the socket would be too long.
+/// `TMPDIR` below a home folder), the path of the socket would be too long, or the name holds
+/// what means something else in a URL or in `postgresql.conf`.
 fn base(temp_dir: &Path) -> PathBuf {
     let open_to_all = |folder: &Path| {
         fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
     };
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
     let length = temp_dir.as_os_str().len() + SOCKET_PATH_REST;
     if length <= SOCKET_PATH_LONGEST
         && temp_dir.is_absolute()
+        && temp_dir.as_os_str().as_encoded_bytes().iter().all(plain)
         && temp_dir.ancestors().all(open_to_all)
     {
         return temp_dir.to_owned();

@@ -22,8 +22,10 @@
 //! ```
 
 mod account;
+mod administrator;
 mod binaries;
 mod cluster;
+mod databases;
 
 mod files;
 mod folder;
@@ -34,6 +36,7 @@ use std::path::PathBuf;
 
 pub use binaries::{Binaries, Places};
 pub use cluster::{Cluster, Options};
+pub use databases::{TestDatabase, TestServer};
 
 /// Why there is no private Postgres. Every message says what to do.
 #[derive(Debug, thiserror::Error)]

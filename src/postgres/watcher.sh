@@ -13,7 +13,7 @@ bin=$2
 trap '' HUP INT TERM PIPE
 exec 3<&0 </dev/null
 
-"$bin/initdb" -D "$folder/data" -U postgres --pwfile="$folder/password" -A scram-sha-256 \
+"$bin/initdb" -D "$folder/data" -U postgres --pwfile="$folder/password" --auth-local=trust --auth-host=scram-sha-256 \
     -E UTF8 --locale=C --no-sync --no-instructions >&2 3<&-
 echo "initialized $?"
 rm -f "$folder/password"
