@@ -4,6 +4,10 @@
 //! `postgres` and all its children, for which it is standard error) has `log` open and locked. The
 //! kernel ends that lock with the last of them and not before. So a log that is not locked means
 //! that nobody is left, whatever the process ids in the folder say, and the folder may be removed.
+//!
+//! An owner killed in the few milliseconds between making the folder and starting the watcher
+//! leaves no process, but the folder, for the next start to remove; killed before the first line
+//! of the log, it leaves an empty folder for good, since that cannot be told from one being made.
 //! Called by `cluster`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
