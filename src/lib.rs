@@ -2,11 +2,16 @@
 //! about every message, and lets the next message of a sequence go only when the one before has
 //! been delivered. `docs/ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ingest;
 pub mod model;
+pub mod postgres;
 pub mod provider;
 pub mod seal;
+pub mod send;
+
 pub mod signals;
+pub mod simulator;
 pub mod store;

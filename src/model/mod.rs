@@ -9,8 +9,24 @@ pub mod ids;
 pub mod lane;
 pub mod limits;
 pub mod message;
+pub mod recipient;
 pub mod sequence;
 pub mod template;
 
 /// A moment in UTC.
 pub type Timestamp = time::OffsetDateTime;
+
+/// RFC 3339 in UTC with milliseconds: how every moment is written for people and programs.
+pub fn rfc3339(at: Timestamp) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.millisecond()
+    )
+}

@@ -146,19 +146,24 @@ impl Said {
 impl Store {
     /// Commits a batch. Returns the senders that have sequences due because of it.
     pub async fn ingest(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
-        match self.ingest_again(batch).await {
-            // Either another instance met the same stranger a moment ago, which the next run
-            // finds; or a stranger holds the provider id of an attempt that says it is ours.
-            Err(error) if error.is_on(TAKEN) => {
-                self.adopt_strangers(&batch.attempts).await?;
-                self.ingest_again(batch).await
+        /// Each run meets at most one more race; this many in a row are none.
+        const TRIES: usize = 10;
+        let mut tries = 1;
+        loop {
+            match self.ingest_again(batch).await {
+                // Either another instance met the same stranger a moment ago, which the next run
+                // finds; or a stranger holds the provider id of an attempt that says it is ours.
+                Err(error) if tries < TRIES && error.is_on(TAKEN) => {
+                    self.adopt_strangers(&batch.attempts).await?;
+                    tries += 1;
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 
     async fn ingest_again(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
-        again("ingest", async || {
+        again!("ingest", {
             if batch.templates.is_empty() {
                 let mut connection = self.pool.acquire().await?;
                 return self.ingest_rows(&mut connection, batch).await;
@@ -171,7 +176,6 @@ impl Store {
             transaction.commit().await?;
             Ok(due)
         })
-        .await
     }
 
     async fn adopt_strangers(&self, attempts: &[AttemptSaid]) -> Result<(), StoreError> {
@@ -184,13 +188,12 @@ impl Store {
                 uuid: message,
             };
             let ours = AttemptId { message, n };
-            again("adopt", async || {
+            again!("adopt", {
                 let mut transaction = self.pool.begin().await?;
                 self.adopt(&mut transaction, ours, &said.provider_message_id)
                     .await?;
                 Ok(transaction.commit().await?)
-            })
-            .await?;
+            })?;
         }
         Ok(())
     }

@@ -1,0 +1,147 @@
+//! What stands beside statuses: inbound messages, errors, fields that are only kept.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn an_inbound_message_is_kept_as_it_was_sent() {
+    let value = json!({
+        "contacts": [
+            {"profile": {"name": "Bo"}, "wa_id": "1"},
+            {"profile": {"name": "Ana", "username": "ana.p"}, "wa_id": "15550190044", "user_id": "US.7"}
+        ],
+        "messages": [{
+            "from": "15550190044", "from_user_id": "US.7", "id": "wamid.I", "timestamp": "1763770222",
+            "type": "button", "context": {"from": "15550142217", "id": "wamid.A"},
+            "button": {"payload": "STOP", "text": "Stop"}
+        }]
+    });
+    let decoded = decoded(&in_messages(value));
+    let fact = only(&decoded);
+    assert_eq!(
+        (fact.key.as_str(), seconds(fact)),
+        ("wamid.I", Some(1_763_770_222))
+    );
+    let Said::Inbound(inbound) = &fact.said else {
+        panic!("not inbound: {fact:?}");
+    };
+    assert_eq!(inbound.kind, "button");
+    assert_eq!(inbound.from_user_id.as_deref(), Some("US.7"));
+    assert_eq!(
+        Value::Object(fact.data.clone()),
+        json!({
+            "provider_message_id": "wamid.I", "from": "15550190044", "from_user_id": "US.7",
+            "type": "button", "button": {"payload": "STOP", "text": "Stop"},
+            "context": {"from": "15550142217", "id": "wamid.A"},
+            "profile": {"name": "Ana", "username": "ana.p"}
+        })
+    );
+}
+
+#[test]
+fn an_inbound_message_without_id_is_a_problem_and_without_type_is_not() {
+    let items = json!([{"type": "text"}, {"id": "wamid.I"}, {"id": "wamid.J", "text": [[1]]}]);
+    let decoded = decoded(&in_messages(json!({"messages": items})));
+    assert_eq!(decoded.problems.len(), 1);
+    assert_eq!(decoded.facts.len(), 2);
+    assert_eq!(decoded.facts[0].data["type"], "unknown");
+}
+
+#[test]
+fn errors_and_arrays_beside_the_messages_are_facts() {
+    let click = json!({"action_type": "marketing_messages_link_click", "timestamp": "1763770100"});
+    let decoded = decoded(&in_messages(json!({
+        "errors": [{"code": 130_429, "title": "Rate limit hit", "error_data": {"details": "Slow."}}],
+        "user_actions": [click, click, {"action_type": "landing_page_view"}],
+        "contacts": [{"wa_id": "1"}], "novelty": {"not": "a list"}
+    })));
+    assert_eq!(decoded.problems, []);
+    assert_eq!(decoded.facts.len(), 4);
+    let errors: Vec<&Fact> = decoded
+        .facts
+        .iter()
+        .filter(|f| matches!(f.said, Said::SenderError(_)))
+        .collect();
+    assert_eq!(errors[0].data["code"], 130_429);
+    assert_eq!(errors[0].data["details"], "Slow.");
+    let clicks: Vec<&Fact> = decoded
+        .facts
+        .iter()
+        .filter(|f| matches!(f.said, Said::Other(_)))
+        .collect();
+    assert_eq!(
+        clicks[0].data,
+        *json!({"field": "messages.user_actions", "value": click})
+            .as_object()
+            .unwrap()
+    );
+    assert_eq!(seconds(clicks[0]), Some(1_763_770_100));
+    assert_eq!(clicks[0].key, clicks[1].key, "the same item again");
+    assert_ne!(clicks[0].key, clicks[2].key);
+    assert_eq!(clicks[0].key.len(), 32);
+}
+
+#[test]
+fn a_messages_value_without_lists_is_kept_whole() {
+    let decoded = decoded(&in_messages(json!({"novelty": 1})));
+    let fact = only(&decoded);
+    assert!(
+        matches!(&fact.said, Said::Other(other) if other.field == "messages" && other.number.is_some())
+    );
+    assert_eq!(fact.data["value"]["novelty"], 1);
+}
+
+#[test]
+fn other_fields_are_kept_as_they_came() {
+    for value in [
+        json!({"event": "DISABLED_UPDATE", "ban_info": {"x": [1, 2]}}),
+        json!("x"),
+        json!([1]),
+    ] {
+        let decoded = decoded(&field("account_update", value.clone()));
+        let fact = only(&decoded);
+        assert!(
+            matches!(&fact.said, Said::Other(o) if o.field == "account_update" && o.number.is_none())
+        );
+        assert_eq!(
+            fact.data,
+            *json!({"field": "account_update", "value": value})
+                .as_object()
+                .unwrap()
+        );
+        assert_eq!(seconds(fact), Some(1_763_771_000));
+    }
+    let calls = json!({"metadata": {"phone_number_id": "31"}, "calls": []});
+    let decoded = decoded(&field("calls", calls));
+    let said = &only(&decoded).said;
+    assert!(
+        matches!(said, Said::Other(o) if o.number.as_ref().is_some_and(|n| n.phone_number_id == "31"))
+    );
+}
+
+#[test]
+fn a_field_name_is_found_where_metas_examples_put_it() {
+    let value = json!({"event": "PARTNER_APP_INSTALLED"});
+    let in_entry =
+        body(json!({"id": WABA, "changes": [{"value": value}], "field": "account_update"}));
+    let mut value = value;
+    value["field"] = "account_update".into();
+    let in_value = body(json!({"id": WABA, "changes": [{"value": value}]}));
+    for body in [in_entry, in_value] {
+        let decoded = decoded(&body);
+        assert!(matches!(&only(&decoded).said, Said::Other(o) if o.field == "account_update"));
+    }
+}
+
+#[test]
+fn the_dashboards_test_sample_is_noted_and_ignored() {
+    let value = json!({
+        "metadata": {"display_phone_number": "16505551111", "phone_number_id": "123456123"},
+        "messages": [{"from": "16315551181", "id": "ABGGFlA5Fpa", "type": "text", "text": {"body": "x"}}]
+    });
+    let sample = json!({"id": "0", "changes": [{"field": "messages", "value": value}]});
+    let decoded = decoded(&body(sample));
+    assert_eq!((decoded.facts.len(), decoded.problems.len()), (0, 0));
+    assert!(decoded.note.unwrap().contains("Test"));
+}

@@ -1,0 +1,203 @@
+//! What happened, in one numbering: every POST when it arrived and every status when it was
+//! first posted. From this a checker proves that no step went before the second tick of the one
+//! before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::clock::Clock;
+
+/// The oldest entries of a kind are forgotten beyond this many, so that a benchmark that runs
+/// for hours does not fill the memory.
+const MAX_ENTRIES: usize = 1_000_000;
+
+#[derive(Debug)]
+pub struct Log {
+    clock: Clock,
+    start: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    /// Requests that have arrived and are not logged yet.
+    open: BTreeSet<u64>,
+    posts: BTreeMap<u64, Post>,
+    statuses: BTreeMap<u64, Status>,
+}
+
+/// A point in the one order of things.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Moment {
+    pub tick: u64,
+    /// Microseconds since the start.
+    pub at_us: u64,
+}
+
+/// A message that a caller posted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Post {
+    #[serde(flatten)]
+    pub moment: Moment,
+    pub phone_number_id: String,
+    pub to: Option<String>,
+    pub callback: Option<String>,
+    /// As received, if it was JSON.
+    pub body: Option<Box<RawValue>>,
+    /// `accepted`, `refused`, `lost_answer`.
+    pub outcome: &'static str,
+    pub wamid: Option<String>,
+    pub code: Option<i64>,
+}
+
+/// A status, at the moment its first webhook began to be posted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    #[serde(flatten)]
+    pub moment: Moment,
+    pub wamid: String,
+    pub status: String,
+    pub code: Option<i64>,
+}
+
+/// A part of the log, in order.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    pub posts: Vec<Post>,
+    pub statuses: Vec<Status>,
+    /// Where the next page begins. Nothing before it is missing: a page ends where the oldest
+    /// request begins whose outcome is not known yet.
+    pub next_tick: u64,
+}
+
+impl Log {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            start: clock.monotonic(),
+            clock,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// A request has arrived; its outcome follows.
+    pub fn arrive(&self) -> Arrival<'_> {
+        let mut inner = self.lock();
+        let moment = self.moment(&mut inner);
+        inner.open.insert(moment.tick);
+        Arrival { log: self, moment }
+    }
+
+    /// A status is about to be posted.
+    pub fn status(&self, wamid: &str, status: &str, code: Option<i64>) {
+        let mut inner = self.lock();
+        let moment = self.moment(&mut inner);
+        let entry = Status {
+            moment,
+            wamid: wamid.to_owned(),
+            status: status.to_owned(),
+            code,
+        };
+        insert(&mut inner.statuses, moment, entry);
+    }
+
+    /// Everything from `since` on that is settled.
+    pub fn page(&self, since: u64) -> Page {
+        let inner = self.lock();
+        let next_tick = inner.open.first().copied().unwrap_or(inner.next);
+        let range = since.min(next_tick)..next_tick;
+        Page {
+            posts: inner
+                .posts
+                .range(range.clone())
+                .map(|(_, p)| p.clone())
+                .collect(),
+            statuses: inner
+                .statuses
+                .range(range)
+                .map(|(_, s)| s.clone())
+                .collect(),
+            next_tick,
+        }
+    }
+
+    fn moment(&self, inner: &mut Inner) -> Moment {
+        let tick = inner.next;
+        inner.next += 1;
+        let since_start = self.clock.monotonic().duration_since(self.start);
+        Moment {
+            tick,
+            at_us: u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn insert<T>(entries: &mut BTreeMap<u64, T>, moment: Moment, entry: T) {
+    entries.insert(moment.tick, entry);
+    if entries.len() > MAX_ENTRIES {
+        entries.pop_first();
+    }
+}
+
+/// A request under way. Dropped without an outcome (its client is gone), it leaves no entry.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    log: &'a Log,
+    pub moment: Moment,
+}
+
+impl Arrival<'_> {
+    pub fn settle(self, post: Post) {
+        insert(&mut self.log.lock().posts, self.moment, post);
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        self.log.lock().open.remove(&self.moment.tick);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(moment: Moment) -> Post {
+        Post {
+            moment,
+            phone_number_id: "1".to_owned(),
+            to: None,
+            callback: None,
+            body: None,
+            outcome: "accepted",
+            wamid: None,
+            code: None,
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_a_request_whose_outcome_is_open() {
+        let log = Log::new(Clock::system());
+        let first = log.arrive();
+        log.status("wamid.a", "sent", None);
+        assert_eq!(log.page(0).next_tick, 0);
+        assert!(log.page(0).statuses.is_empty());
+
+        let moment = first.moment;
+        first.settle(post(moment));
+        drop(log.arrive());
+        let page = log.page(0);
+        assert_eq!((page.posts.len(), page.statuses.len()), (1, 1));
+        assert_eq!(page.next_tick, 3);
+        assert!(page.posts[0].moment.tick < page.statuses[0].moment.tick);
+        assert!(log.page(page.next_tick).posts.is_empty());
+    }
+}

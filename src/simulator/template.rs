@@ -1,0 +1,184 @@
+//! A template as the provider knows it: its status, its quality, what it holds, and the events
+//! that tell of a change. Every change is made here first and returned as the webhook that says
+//! so.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::error::GraphError;
+use super::fate::Step;
+use super::message::{Message, number_of};
+use super::webhook::Update;
+
+/// Ids lie between 2^50 and 2^51, as the longest of Meta's examples: more than some JSON readers
+/// keep exactly.
+const FIRST_ID: u64 = 1 << 50;
+
+/// A template is a name in a language.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub name: String,
+    pub language: String,
+}
+
+impl Key {
+    pub fn new(name: &str, language: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            language: language.replace('-', "_"),
+        }
+    }
+}
+
+/// A message that waits for the judgement on its template.
+#[derive(Debug)]
+pub struct Held {
+    pub message: Arc<Message>,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+pub struct Template {
+    pub id: u64,
+    pub key: Key,
+    pub status: String,
+    pub category: String,
+    pub quality: String,
+    /// Counts the pauses, so that the planned end of one does not end another.
+    pub pause: u64,
+    pub held: Vec<Held>,
+    /// How often held messages were released or dropped.
+    pub settled: u64,
+    last_event: i64,
+}
+
+impl Template {
+    pub fn new(waba_id: &str, key: Key) -> Self {
+        let id = number_of(&format!("{waba_id}\n{}\n{}", key.name, key.language));
+        Self {
+            id: FIRST_ID + id % FIRST_ID,
+            key,
+            status: "APPROVED".to_owned(),
+            category: "MARKETING".to_owned(),
+            quality: "GREEN".to_owned(),
+            pause: 0,
+            held: Vec::new(),
+            settled: 0,
+            last_event: 0,
+        }
+    }
+
+    /// Why a message with this template is refused now.
+    pub fn refusal(&self) -> Option<GraphError> {
+        match self.status.as_str() {
+            "APPROVED" => None,
+            "PAUSED" => Some(GraphError::template_paused()),
+            "DISABLED" => Some(GraphError::template_disabled()),
+            _ => Some(GraphError::template_unknown(
+                &self.key.name,
+                &self.key.language,
+            )),
+        }
+    }
+
+    pub fn pause(&mut self, title: &str, now: OffsetDateTime) -> Update {
+        self.pause += 1;
+        "PAUSED".clone_into(&mut self.status);
+        let until = (now + time::Duration::hours(3))
+            .format(format_description!(
+                "[month repr:short] [day padding:none] at [hour repr:12 padding:none]:[minute] [period]"
+            ))
+            .unwrap_or_default();
+        let description = format!(
+            "Your WhatsApp message template has been paused for 3 hours until {until} UTC \
+             because it had issues."
+        );
+        self.event("PAUSED", title, &description, now)
+    }
+
+    pub fn unpause(&mut self, now: OffsetDateTime) -> Update {
+        "APPROVED".clone_into(&mut self.status);
+        let description = "Your WhatsApp message template has been unpaused.";
+        self.event("APPROVED", "UNPAUSE", description, now)
+    }
+
+    /// Event times have seconds only, and of two events in one second a receiver must take the
+    /// worse: so no two events of a template bear the same second.
+    fn event(
+        &mut self,
+        event: &str,
+        title: &str,
+        description: &str,
+        now: OffsetDateTime,
+    ) -> Update {
+        self.last_event = now.unix_timestamp().max(self.last_event + 1);
+        Update::Account {
+            time: self.last_event,
+            field: "message_template_status_update",
+            value: json!({
+                "event": event,
+                "message_template_id": self.id,
+                "message_template_name": self.key.name,
+                "message_template_language": self.key.language,
+                "message_template_category": self.category,
+                "reason": "NONE",
+                "other_info": {"title": title, "description": description},
+            }),
+        }
+    }
+
+    /// A new quality score. Meta writes the language with a hyphen here.
+    pub fn score(&mut self, quality: &str, now: OffsetDateTime) -> Update {
+        let previous = std::mem::replace(&mut self.quality, quality.to_owned());
+        Update::Account {
+            time: now.unix_timestamp(),
+            field: "message_template_quality_update",
+            value: json!({
+                "previous_quality_score": previous,
+                "new_quality_score": quality,
+                "message_template_id": self.id,
+                "message_template_name": self.key.name,
+                "message_template_language": self.key.language.replace('_', "-"),
+            }),
+        }
+    }
+
+    /// As the Graph API answers it: here the id is a string.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "id": self.id.to_string(),
+            "name": self.key.name,
+            "language": self.key.language,
+            "status": self.status,
+            "category": self.category,
+            "quality_score": {"score": self.quality},
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(update: &Update) -> i64 {
+        match update {
+            Update::Account { time, .. } => *time,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pause_and_its_end_never_share_a_second() {
+        let mut template = Template::new("1", Key::new("offer", "en-US"));
+        assert!((FIRST_ID..2 * FIRST_ID).contains(&template.id));
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        let pause = template.pause("FIRST_PAUSE", now);
+        assert_eq!(template.refusal().unwrap().code, 132_015);
+        let unpause = template.unpause(now);
+        assert!(time(&unpause) > time(&pause));
+        assert!(template.refusal().is_none());
+    }
+}

@@ -1,0 +1,448 @@
+//! What came of a POST. Every function here may be called late, by an instance that no longer
+//! owns the sender: an answer is evidence whoever brings it, and only the claim's own row goes
+//! on from it. The attempt is locked before the sequence, as ingest does.
+
+use serde_json::json;
+
+use super::adopt::TAKEN;
+use super::claim::Claim;
+use super::facts::OwnFact;
+use super::ingest::TemplateSaid;
+use super::{Store, StoreError, again};
+use crate::model::error_class::ErrorClass;
+use crate::model::evidence::Rank;
+use crate::model::fact::ProviderError;
+use crate::model::ids::ConnectionId;
+use crate::model::sequence::GateStatus;
+use crate::model::{Timestamp, event};
+
+/// The provider took the message.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// `wamid…`
+    pub provider_message_id: String,
+    /// The recipient's number as the provider spells it.
+    pub wa_id: Option<String>,
+    /// `accepted`, `held`, `paused`: the attempt's outcome.
+    pub outcome: &'static str,
+}
+
+/// The provider did not take the message.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// What it said.
+    pub error: ProviderError,
+    /// What that means.
+    pub class: ErrorClass,
+    /// When the same attempt may be posted again. `None`: the attempt is over, and policy
+    /// decides what follows.
+    pub again_at: Option<Timestamp>,
+    /// What it says of the template, the sender or the connection.
+    pub closes: Option<Closes>,
+}
+
+/// What a refusal closes until somebody opens it again.
+#[derive(Debug, Clone)]
+pub enum Closes {
+    /// The template: nothing that uses it is claimed.
+    Template(Box<TemplateSaid>),
+    /// The sender.
+    Sender,
+    /// The connection: its token is gone.
+    Connection(ConnectionId),
+}
+
+impl Store {
+    /// The provider answered with a message id.
+    pub async fn record_accepted(
+        &self,
+        claim: &Claim,
+        answer: &Accepted,
+    ) -> Result<(), StoreError> {
+        let adopt = match self.accept(claim, answer, false).await {
+            Err(error) if error.is_on(TAKEN) => true,
+            result => return result,
+        };
+        // A webhook without our id was here first, and made an external attempt of it.
+        self.accept(claim, answer, adopt).await
+    }
+
+    async fn accept(
+        &self,
+        claim: &Claim,
+        answer: &Accepted,
+        adopt: bool,
+    ) -> Result<(), StoreError> {
+        again!("record_accepted", {
+            let mut transaction = self.pool.begin().await?;
+            if adopt {
+                self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
+                    .await?;
+            }
+            self.write_acceptance(&mut transaction, claim, answer)
+                .await?;
+            let r#type = match answer.outcome {
+                "held" => event::MESSAGE_HELD,
+                _ => event::MESSAGE_ACCEPTED,
+            };
+            let fact = OwnFact::of_attempt(claim.attempt, r#type, "answer").with(json!({
+                "provider_message_id": answer.provider_message_id,
+                "recipient": answer.wa_id,
+            }));
+            self.write_facts(&mut transaction, &[fact]).await?;
+            Ok(transaction.commit().await?)
+        })
+    }
+
+    async fn write_acceptance(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        claim: &Claim,
+        answer: &Accepted,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let held = answer.outcome == "held";
+        // While held, the sequence must hear of anything that ends it.
+        let watch = if held {
+            Rank::Sent
+        } else {
+            claim.gate.status.rank()
+        };
+        sqlx::query!(
+            r#"
+            -- record_accepted
+            WITH a AS (
+                UPDATE attempts
+                SET provider_message_id = coalesce(provider_message_id, $4),
+                    accepted_at = LEAST(accepted_at, $5),
+                    held_at = CASE WHEN $6 THEN LEAST(held_at, $5) ELSE held_at END,
+                    outcome = $7, refusal = NULL, watch = $8
+                WHERE sender = $1 AND message = $2 AND n = $3
+                RETURNING sequence, position,
+                    num_nonnulls(sent_at, delivered_at, read_at, played_at, failed_at) > 0
+                        AS heard_of
+            )
+            UPDATE sequences q
+            SET work = CASE WHEN q.work = 'claimed' THEN 'waiting' ELSE q.work END,
+                claim_epoch = NULL, claim_until = NULL, lane = '',
+                deadline_at = CASE WHEN $6 THEN NULL ELSE $9::timestamptz END,
+                due_at = CASE
+                    WHEN q.status NOT IN ('running', 'held') THEN NULL
+                    -- Evidence came first, or acceptance is all the gate asks, or this answer
+                    -- is late and others have gone on: the claimer has to look.
+                    WHEN q.due_at IS NOT NULL OR a.heard_of OR $10 OR q.work <> 'claimed' THEN $5
+                    WHEN $6 THEN NULL
+                    ELSE $9::timestamptz
+                END
+            FROM a
+            WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
+                AND ((q.work = 'claimed' AND q.claim_epoch = $11) OR q.work = 'waiting')
+            "#,
+            claim.attempt.message.sender.0,
+            claim.attempt.message.uuid,
+            claim.attempt.n,
+            answer.provider_message_id,
+            now,
+            held,
+            answer.outcome,
+            watch as i16,
+            now + claim.gate.deadline,
+            claim.gate.status == GateStatus::Accepted,
+            claim.epoch,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// The provider answered with an error.
+    pub async fn record_refused(&self, claim: &Claim, refused: &Refused) -> Result<(), StoreError> {
+        let refusal = json!({
+            "code": refused.error.code,
+            "title": refused.error.title,
+            "details": refused.error.details,
+        });
+        let mut data = refusal.clone();
+        data["class"] = refused.class.as_str().into();
+        data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
+        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_REFUSED, "answer").with(data);
+        again!("record_refused", {
+            let mut transaction = self.pool.begin().await?;
+            let mut facts = vec![fact.clone()];
+            if let Some(closes) = &refused.closes {
+                facts.push(
+                    self.write_closing(&mut transaction, claim, closes, &refused.error)
+                        .await?,
+                );
+            }
+            match refused.again_at {
+                Some(at) => give_back(&mut transaction, claim, at).await?,
+                None => {
+                    self.write_refusal(&mut transaction, claim, &refusal)
+                        .await?
+                }
+            }
+            self.write_facts(&mut transaction, &facts).await?;
+            Ok(transaction.commit().await?)
+        })
+    }
+
+    async fn write_refusal(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        claim: &Claim,
+        refusal: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            -- record_refused
+            WITH a AS (
+                UPDATE attempts SET outcome = 'refused', refusal = $4
+                WHERE sender = $1 AND message = $2 AND n = $3
+                RETURNING sequence, position
+            )
+            UPDATE sequences q
+            SET work = CASE WHEN q.work = 'claimed' THEN 'waiting' ELSE q.work END,
+                claim_epoch = NULL, claim_until = NULL, lane = '',
+                due_at = CASE WHEN q.status IN ('running', 'held') THEN $5::timestamptz END
+            FROM a
+            WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
+                AND ((q.work = 'claimed' AND q.claim_epoch = $6) OR q.work = 'waiting')
+            "#,
+            claim.attempt.message.sender.0,
+            claim.attempt.message.uuid,
+            claim.attempt.n,
+            refusal,
+            self.clock.now(),
+            claim.epoch,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    async fn write_closing(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        claim: &Claim,
+        closes: &Closes,
+        error: &ProviderError,
+    ) -> Result<OwnFact, StoreError> {
+        let now = self.clock.now();
+        let sender = claim.attempt.message.sender.0;
+        let reason = format!(
+            "{}: {}",
+            error.code,
+            error.title.as_deref().unwrap_or("refused")
+        );
+        let data = json!({"code": error.code, "reason": reason});
+        Ok(match closes {
+            Closes::Template(said) => {
+                self.join_templates(connection, std::slice::from_ref(said), now)
+                    .await?;
+                let status = said
+                    .status
+                    .as_ref()
+                    .map(|status| status.health.status.clone());
+                OwnFact::of(sender, said.id.0, event::TEMPLATE_STATUS, "answer").with(json!({
+                    "name": said.name, "language": said.language, "event": status,
+                    "reason": reason,
+                }))
+            }
+            Closes::Sender => {
+                sqlx::query!(
+                    r#"
+                    -- close: sender
+                    UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
+                    WHERE id = $1 AND status = 'active'
+                    "#,
+                    sender,
+                    reason,
+                    now,
+                )
+                .execute(connection)
+                .await?;
+                OwnFact::of(sender, uuid::Uuid::nil(), event::SENDER_BLOCKED, "answer").with(data)
+            }
+            Closes::Connection(id) => {
+                sqlx::query!(
+                    r#"
+                    -- close: connection
+                    UPDATE connections SET stopped_at = $2, stopped_reason = $3
+                    WHERE id = $1 AND stopped_at IS NULL
+                    "#,
+                    id.0,
+                    now,
+                    reason,
+                )
+                .execute(connection)
+                .await?;
+                OwnFact::of(
+                    sender,
+                    uuid::Uuid::nil(),
+                    event::CONNECTION_STOPPED,
+                    "answer",
+                )
+                .with(data)
+            }
+        })
+    }
+
+    /// The answer was lost: the provider may have the message. It is settled by evidence that
+    /// carries our id; `model` says when the policy acts.
+    pub async fn record_unknown(&self, claim: &Claim, reason: &str) -> Result<(), StoreError> {
+        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_UNKNOWN, "answer")
+            .with(json!({"reason": reason}));
+        again!("record_unknown", {
+            let mut transaction = self.pool.begin().await?;
+            let settled = sqlx::query!(
+                r#"
+                -- record_unknown
+                WITH a AS (
+                    UPDATE attempts SET outcome = 'unknown', unknown_at = $4, watch = $5
+                    WHERE sender = $1 AND message = $2 AND n = $3 AND outcome IS NULL
+                    RETURNING sequence, position
+                )
+                UPDATE sequences q
+                SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, lane = '',
+                    due_at = CASE WHEN q.status IN ('running', 'held') THEN $4::timestamptz END
+                FROM a
+                WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
+                    AND q.work = 'claimed' AND q.claim_epoch = $6
+                "#,
+                claim.attempt.message.sender.0,
+                claim.attempt.message.uuid,
+                claim.attempt.n,
+                self.clock.now(),
+                Rank::Sent as i16,
+                claim.epoch,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if settled.rows_affected() > 0 {
+                self.write_facts(&mut transaction, std::slice::from_ref(&fact))
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+    }
+
+    /// Nothing was posted: the claim goes back, and the same attempt is claimed again.
+    pub async fn return_claim(
+        &self,
+        claim: &Claim,
+        at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_RETURNED, "sweep")
+            .with(json!({"reason": reason}));
+        again!("return_claim", {
+            let mut transaction = self.pool.begin().await?;
+            give_back(&mut transaction, claim, at).await?;
+            self.write_facts(&mut transaction, std::slice::from_ref(&fact))
+                .await?;
+            Ok(transaction.commit().await?)
+        })
+    }
+
+    /// Claims of owners that are gone, and whose answer can no longer come: nobody knows whether
+    /// they were posted. Returns how many there were.
+    pub async fn give_up_claims(
+        &self,
+        lease: &super::leases::Lease,
+        answer_timeout: std::time::Duration,
+    ) -> Result<u64, StoreError> {
+        again!("give_up_claims", {
+            let mut transaction = self.pool.begin().await?;
+            let now = self.clock.now();
+            let given_up = sqlx::query!(
+                r#"
+                -- give_up_claims
+                WITH orphans AS (
+                    SELECT id, head FROM sequences
+                    WHERE sender = $1 AND work = 'claimed'
+                        AND claim_until < clock_timestamp()
+                            - CASE WHEN claim_epoch = $2 THEN $5::interval ELSE '0' END
+                    FOR NO KEY UPDATE
+                ),
+                a AS (
+                    UPDATE attempts a SET outcome = 'unknown', unknown_at = $3, watch = $4
+                    FROM orphans o
+                    JOIN messages m ON m.sender = $1 AND m.sequence = o.id AND m.position = o.head
+                    WHERE a.sender = $1 AND a.message = m.id AND a.outcome IS NULL
+                    RETURNING a.message, a.n
+                ),
+                q AS (
+                    UPDATE sequences q
+                    SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, lane = '',
+                        due_at = CASE WHEN q.status IN ('running', 'held')
+                            THEN $3::timestamptz END
+                    FROM orphans o
+                    WHERE q.sender = $1 AND q.id = o.id
+                )
+                SELECT message, n FROM a
+                "#,
+                lease.sender.0,
+                lease.epoch,
+                now,
+                Rank::Sent as i16,
+                super::leases::interval(answer_timeout),
+            )
+            .fetch_all(&mut *transaction)
+            .await?;
+            let facts: Vec<_> = given_up
+                .iter()
+                .map(|row| {
+                    let message = crate::model::ids::MessageId {
+                        sender: lease.sender,
+                        uuid: row.message,
+                    };
+                    let attempt = crate::model::ids::AttemptId { message, n: row.n };
+                    OwnFact::of_attempt(attempt, event::MESSAGE_UNKNOWN, "sweep")
+                        .with(json!({"reason": "the instance that posted it is gone"}))
+                })
+                .collect();
+            self.write_facts(&mut transaction, &facts).await?;
+            transaction.commit().await?;
+            Ok(given_up.len() as u64)
+        })
+    }
+}
+
+/// The attempt has not been taken by the provider and is not counted: it may be posted again
+/// from `at` on. An answer that comes late changes nothing if others have gone on.
+async fn give_back(
+    connection: &mut sqlx::PgConnection,
+    claim: &Claim,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        -- give_back
+        WITH a AS (
+            UPDATE attempts
+            SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = NULL
+            WHERE sender = $1 AND message = $2 AND n = $3
+                AND (outcome IS NULL OR outcome = 'unknown')
+            RETURNING sequence, position
+        )
+        UPDATE sequences q
+        SET work = CASE WHEN q.status IN ('running', 'held', 'paused') THEN 'ready' ELSE q.work END,
+            claim_epoch = NULL, claim_until = NULL, lane = $4,
+            due_at = CASE WHEN q.status IN ('running', 'held')
+                THEN LEAST(q.due_at, $5::timestamptz) END
+        FROM a
+        WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
+            AND ((q.work = 'claimed' AND q.claim_epoch = $6) OR q.work = 'waiting')
+        "#,
+        claim.attempt.message.sender.0,
+        claim.attempt.message.uuid,
+        claim.attempt.n,
+        claim.lane,
+        at,
+        claim.epoch,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

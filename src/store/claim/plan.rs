@@ -1,0 +1,328 @@
+//! What a claim will do to the rows it has locked: `model::sequence::next`, asked again and
+//! again until a sequence is being posted or has to wait. No SQL here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::super::facts::OwnFact;
+use super::ClaimRequest;
+use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
+use crate::model::lane;
+use crate::model::message::Attempt;
+use crate::model::sequence::{
+    Action, Gate, Head, OnFailure, OnUnknown, Passed, Reason, RetryLimits, Sequence,
+    SequenceStatus, SequenceWork, next,
+};
+use crate::model::{Timestamp, event};
+
+/// The lanes that may be claimed from.
+#[derive(Debug)]
+pub(super) struct Lanes(Vec<String>);
+
+impl Lanes {
+    /// Nothing may be posted, but gates are decided.
+    pub(super) fn decisions_only() -> Self {
+        Self(vec![lane::DECISION.to_owned()])
+    }
+
+    /// These, free-form messages, and decisions.
+    pub(super) fn open(mut lanes: Vec<String>) -> Self {
+        lanes.push(lane::DECISION.to_owned());
+        lanes.push(lane::FREE.to_owned());
+        Self(lanes)
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    fn is_open(&self, lane: &str) -> bool {
+        self.0.iter().any(|open| open == lane)
+    }
+}
+
+/// A sequence's row: as it was locked, then as it will be.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) status: SequenceStatus,
+    pub(super) reason: Option<Reason>,
+    pub(super) work: SequenceWork,
+    pub(super) head: i32,
+    pub(super) length: i32,
+    pub(super) deadline_at: Option<Timestamp>,
+    pub(super) on_failure: OnFailure,
+    pub(super) gate: Gate,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) lane: String,
+    /// The step that is claimed.
+    pub(super) claim: Option<Step>,
+}
+
+/// A message of a sequence.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) message: Uuid,
+    pub(super) position: i32,
+    pub(super) cancelled: bool,
+    pub(super) gate: Gate,
+    pub(super) delay: Duration,
+    pub(super) on_unknown: OnUnknown,
+    pub(super) template: Option<(String, String)>,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+impl Step {
+    pub(super) fn lane(&self) -> String {
+        lane::of(
+            self.template
+                .as_ref()
+                .map(|(name, language)| (name.as_str(), language.as_str())),
+        )
+    }
+
+    /// The number of the attempt that is posted now: a new one, or the last if the provider is
+    /// known not to have taken it and it was not counted.
+    pub(super) fn next_n(&self) -> i16 {
+        let n = i16::try_from(self.attempts.len()).unwrap_or(i16::MAX);
+        match self.attempts.last() {
+            Some(last) if last.outcome.is_none() && last.evidence.is_empty() => n,
+            _ => n.saturating_add(1),
+        }
+    }
+}
+
+/// Rows as they will be, and the facts that say so.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) rows: Vec<Row>,
+    pub(super) facts: Vec<OwnFact>,
+}
+
+impl Plan {
+    pub(super) fn make(
+        request: &ClaimRequest,
+        rows: Vec<Row>,
+        mut steps: HashMap<Uuid, Vec<Step>>,
+        lanes: &Lanes,
+        now: Timestamp,
+    ) -> Self {
+        let mut planning = Planning {
+            sender: request.lease.sender,
+            limits: request.limits,
+            posts: request.posts,
+            lanes,
+            now,
+            facts: Vec::new(),
+        };
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                let steps = steps.remove(&row.id).unwrap_or_default();
+                planning.settle(row, &steps)
+            })
+            .collect();
+        Self {
+            rows,
+            facts: planning.facts,
+        }
+    }
+
+    /// The steps that are claimed.
+    pub(super) fn claimed(&self) -> impl Iterator<Item = (&Row, &Step)> {
+        self.rows
+            .iter()
+            .filter_map(|row| row.claim.as_ref().map(|step| (row, step)))
+    }
+
+    pub(super) fn has_progress(&self) -> bool {
+        !self.rows.is_empty()
+    }
+}
+
+struct Planning<'a> {
+    sender: SenderId,
+    limits: RetryLimits,
+    posts: usize,
+    lanes: &'a Lanes,
+    now: Timestamp,
+    facts: Vec<OwnFact>,
+}
+
+impl Planning<'_> {
+    /// Takes a sequence as far as it goes now. Ends: every turn either returns or moves the head
+    /// on, and steps are finite.
+    fn settle(&mut self, mut row: Row, steps: &[Step]) -> Row {
+        loop {
+            let step = steps.iter().find(|step| step.position == row.head);
+            if step.is_none() && row.head <= row.length {
+                // Behind what was read: the next transaction goes on from here.
+                return self.ready(row, lane::DECISION.to_owned(), self.now);
+            }
+            let head = step.map(|step| Head {
+                attempts: &step.attempts,
+                cancelled: step.cancelled,
+                gate: step.gate,
+                on_unknown: step.on_unknown,
+            });
+            let sequence = Sequence {
+                status: row.status,
+                reason: row.reason,
+                work: row.work,
+                deadline_at: row.deadline_at,
+                on_failure: row.on_failure,
+            };
+            match (next(&sequence, head.as_ref(), self.now, &self.limits), step) {
+                (Action::Advance(passed), Some(step)) => {
+                    row = self.advance(row, step, passed);
+                    let following = steps.iter().find(|step| step.position == row.head);
+                    if let Some(following) = following.filter(|step| !step.delay.is_zero()) {
+                        let due_at = self.now + following.delay;
+                        return self.ready(row, following.lane(), due_at);
+                    }
+                }
+                (Action::Post, Some(step)) => return self.post(row, step),
+                (action, step) => return self.stay(row, action, step),
+            }
+        }
+    }
+
+    fn advance(&mut self, mut row: Row, step: &Step, passed: Passed) -> Row {
+        let how = match passed {
+            Passed::Opened => "opened",
+            Passed::DeadlineSkipped => "deadline",
+            Passed::FailureSkipped => "failure",
+            Passed::Cancelled => "cancelled",
+        };
+        let data = json!({"position": step.position, "gate": how, "message": self.message(step)});
+        self.facts
+            .push(self.of_sequence(&row, event::SEQUENCE_ADVANCED).with(data));
+        self.run(&mut row);
+        row.head += 1;
+        row.work = SequenceWork::Ready;
+        row.deadline_at = None;
+        row
+    }
+
+    fn post(&mut self, mut row: Row, step: &Step) -> Row {
+        if self.posts == 0 || !self.lanes.is_open(&step.lane()) {
+            return self.ready(row, step.lane(), self.now);
+        }
+        self.posts -= 1;
+        let attempt = AttemptId {
+            message: self.message(step),
+            n: step.next_n(),
+        };
+        self.facts.push(OwnFact::of_attempt(
+            attempt,
+            event::MESSAGE_RELEASED,
+            "sweep",
+        ));
+        row.work = SequenceWork::Claimed;
+        row.due_at = None;
+        row.deadline_at = None;
+        row.lane = lane::DECISION.to_owned();
+        row.claim = Some(step.clone());
+        row
+    }
+
+    /// The head stays where it is.
+    fn stay(&mut self, mut row: Row, action: Action, step: Option<&Step>) -> Row {
+        match (action, step) {
+            (
+                Action::Wait {
+                    due_at,
+                    deadline_at,
+                },
+                _,
+            ) => {
+                if row.status == SequenceStatus::Held && due_at.is_some() {
+                    self.run(&mut row);
+                }
+                row.due_at = due_at;
+                row.deadline_at = deadline_at.or(row.deadline_at);
+                if row.work == SequenceWork::Ready {
+                    row.work = SequenceWork::Waiting;
+                }
+            }
+            (Action::Retry { at }, Some(step)) => {
+                let last = AttemptId {
+                    message: self.message(step),
+                    n: step.next_n() - 1,
+                };
+                let data = json!({"next_attempt_at": crate::model::rfc3339(at)});
+                let fact = OwnFact::of_attempt(last, event::MESSAGE_RETRYING, "sweep");
+                self.facts.push(fact.with(data));
+                self.run(&mut row);
+                row.deadline_at = None;
+                return self.ready(row, step.lane(), at);
+            }
+            (Action::Hold(reason), _) => {
+                let data = json!({"reason": reason.as_str(), "position": row.head});
+                self.facts
+                    .push(self.of_sequence(&row, event::SEQUENCE_HELD).with(data));
+                row.status = SequenceStatus::Held;
+                row.reason = Some(reason);
+                row.due_at = None;
+            }
+            (Action::Stop(reason), _) => {
+                let data = json!({"reason": reason.as_str(), "position": row.head});
+                self.facts
+                    .push(self.of_sequence(&row, event::SEQUENCE_STOPPED).with(data));
+                row.reason = Some(reason);
+                end(&mut row, SequenceStatus::Stopped);
+            }
+            (Action::Complete, _) => {
+                self.facts
+                    .push(self.of_sequence(&row, event::SEQUENCE_COMPLETED));
+                row.reason = None;
+                end(&mut row, SequenceStatus::Completed);
+            }
+            // `next` gives these only with a head; without one there is nothing to do.
+            (Action::Post | Action::Advance(_) | Action::Retry { .. }, _) => row.due_at = None,
+        }
+        row
+    }
+
+    /// A held sequence that goes on by itself says so.
+    fn run(&mut self, row: &mut Row) {
+        if row.status == SequenceStatus::Held {
+            self.facts
+                .push(self.of_sequence(row, event::SEQUENCE_RESUMED));
+            row.status = SequenceStatus::Running;
+        }
+        row.reason = None;
+    }
+
+    fn ready(&self, mut row: Row, lane: String, due_at: Timestamp) -> Row {
+        row.work = SequenceWork::Ready;
+        row.lane = lane;
+        row.due_at = Some(due_at);
+        row
+    }
+
+    fn message(&self, step: &Step) -> MessageId {
+        MessageId {
+            sender: self.sender,
+            uuid: step.message,
+        }
+    }
+
+    fn of_sequence(&self, row: &Row, r#type: &'static str) -> OwnFact {
+        let id = SequenceId {
+            sender: self.sender,
+            uuid: row.id,
+        };
+        OwnFact::of_sequence(id, r#type, "sweep")
+    }
+}
+
+fn end(row: &mut Row, status: SequenceStatus) {
+    row.status = status;
+    row.work = SequenceWork::Done;
+    row.due_at = None;
+    row.deadline_at = None;
+}

@@ -1,0 +1,166 @@
+//! Who may post for a sender. A lease is an owner, an epoch that grows with every change of
+//! owner, and an end; all by the database's clock, so that the instances' clocks do not matter.
+
+use std::time::Duration;
+
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::model::ids::{ConnectionId, SenderId};
+
+/// A sender that is ours for now.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// Whose posts it permits.
+    pub sender: SenderId,
+    /// Under which connection.
+    pub connection: ConnectionId,
+    /// Which ownership this is; every claim bears it.
+    pub epoch: i64,
+    /// The sender's rate.
+    pub messages_per_second: u32,
+}
+
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+impl Store {
+    /// Says that this instance lives, and returns how many senders are its fair share.
+    pub async fn report_instance(
+        &self,
+        instance: Uuid,
+        silent_after: Duration,
+    ) -> Result<i64, StoreError> {
+        let share = sqlx::query_scalar!(
+            r#"
+            -- report_instance
+            WITH alive AS (
+                INSERT INTO instances (id, seen_at) VALUES ($1, clock_timestamp())
+                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+            ),
+            silent AS (
+                DELETE FROM instances WHERE seen_at < clock_timestamp() - $2::interval AND id <> $1
+            ),
+            others AS (
+                SELECT count(*) AS n FROM instances
+                WHERE seen_at >= clock_timestamp() - $2::interval AND id <> $1
+            )
+            SELECT ceil((SELECT count(*) FROM senders)::numeric / (others.n + 1))::bigint AS "share!"
+            FROM others
+            "#,
+            instance,
+            interval(silent_after),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(share)
+    }
+
+    /// Says that this instance is going, so that the others take over at once.
+    pub async fn remove_instance(&self, instance: Uuid) -> Result<(), StoreError> {
+        sqlx::query!(
+            "-- remove_instance\nDELETE FROM instances WHERE id = $1",
+            instance
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Extends the leases that are still ours; what is not returned is lost.
+    pub async fn renew_leases(
+        &self,
+        instance: Uuid,
+        senders: &[SenderId],
+        lease: Duration,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            -- renew_leases
+            UPDATE senders SET lease_until = clock_timestamp() + $3::interval
+            WHERE id = ANY ($2) AND lease_owner = $1 AND lease_until > clock_timestamp()
+            RETURNING id, connection, lease_epoch, messages_per_second
+            "#,
+            instance,
+            &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
+            interval(lease),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Lease {
+                sender: SenderId(row.id),
+                connection: ConnectionId(row.connection),
+                epoch: row.lease_epoch,
+                messages_per_second: row.messages_per_second.unsigned_abs(),
+            })
+            .collect())
+    }
+
+    /// Takes up to `most` senders that nobody owns (any longer).
+    pub async fn acquire_leases(
+        &self,
+        instance: Uuid,
+        most: i64,
+        lease: Duration,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            -- acquire_leases
+            UPDATE senders
+            SET lease_owner = $1, lease_epoch = lease_epoch + 1,
+                lease_until = clock_timestamp() + $3::interval
+            WHERE id IN (
+                SELECT id FROM senders
+                WHERE lease_until IS NULL OR lease_until <= clock_timestamp()
+                ORDER BY id
+                LIMIT $2
+                FOR NO KEY UPDATE SKIP LOCKED
+            )
+            RETURNING id, connection, lease_epoch, messages_per_second
+            "#,
+            instance,
+            most,
+            interval(lease),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Lease {
+                sender: SenderId(row.id),
+                connection: ConnectionId(row.connection),
+                epoch: row.lease_epoch,
+                messages_per_second: row.messages_per_second.unsigned_abs(),
+            })
+            .collect())
+    }
+
+    /// Gives senders back, so that another instance takes them at once. Only of one's own epoch:
+    /// what another has taken meanwhile stays with it.
+    pub async fn release_leases(
+        &self,
+        instance: Uuid,
+        senders: &[SenderId],
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            -- release_leases
+            UPDATE senders SET lease_owner = NULL, lease_until = NULL
+            WHERE id = ANY ($2) AND lease_owner = $1
+            "#,
+            instance,
+            &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,587 @@
+//! The simulator's promises, kept over HTTP: a receiver of webhooks that trusts nothing stands
+//! on one side, a caller of the API on the other. Shares no code with the simulator.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Response;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use twotick::clock::Clock;
+use twotick::simulator::{self, Batches, Config, Delays, Faults, Range};
+
+const SECRET: &str = "a secret";
+const SENDER: &str = "310022446688199";
+
+/// What a receiver got and how it is to answer; 200 when no other answer is left.
+#[derive(Default)]
+struct Inbox {
+    bodies: Mutex<Vec<Bytes>>,
+    answers: Mutex<VecDeque<u16>>,
+}
+
+async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(&body);
+    let hex: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if headers["x-hub-signature-256"] != format!("sha256={hex}") {
+        return StatusCode::UNAUTHORIZED;
+    }
+    inbox.bodies.lock().unwrap().push(body);
+    let answer = inbox.answers.lock().unwrap().pop_front().unwrap_or(200);
+    StatusCode::from_u16(answer).unwrap()
+}
+
+impl Inbox {
+    fn bodies(&self) -> Vec<Bytes> {
+        self.bodies.lock().unwrap().clone()
+    }
+
+    /// The values of all changes of a field, with the time of their entry.
+    fn changes(&self, field: &str) -> Vec<(Value, Value)> {
+        let mut changes = Vec::new();
+        for body in self.bodies() {
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["object"], "whatsapp_business_account");
+            for entry in body["entry"].as_array().unwrap() {
+                for change in entry["changes"].as_array().unwrap() {
+                    if change["field"] == field {
+                        changes.push((entry["time"].clone(), change["value"].clone()));
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    fn statuses(&self) -> Vec<Value> {
+        let changes = self.changes("messages");
+        changes
+            .iter()
+            .filter_map(|(_, value)| value["statuses"].as_array())
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// What was said of each message, sorted, under the caller's own id.
+    fn stories(&self) -> BTreeMap<String, Vec<String>> {
+        let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        for status in self.statuses() {
+            let story = stories
+                .entry(text(&status["biz_opaque_callback_data"]))
+                .or_default();
+            story.push(text(&status["status"]));
+            story.sort();
+        }
+        stories
+    }
+}
+
+/// A simulator and a receiver that it posts to.
+struct Scene {
+    url: String,
+    inbox: Arc<Inbox>,
+    client: reqwest::Client,
+    _stop: DropGuard,
+}
+
+/// As quick as can be, and reproducible.
+fn config() -> Config {
+    Config {
+        seed: 7,
+        app_secret: SECRET.to_owned(),
+        delays: Delays {
+            sent_ms: Range { min: 0, max: 5 },
+            delivered_ms: Range { min: 0, max: 5 },
+            read_ms: Range { min: 0, max: 5 },
+            held_ms: 1,
+            template_pause_ms: 0,
+            retry_first_ms: 1,
+            retry_max_ms: 4,
+            ..Delays::default()
+        },
+        ..Config::default()
+    }
+}
+
+fn faulty(faults: Faults) -> Config {
+    Config { faults, ..config() }
+}
+
+impl Scene {
+    async fn start(config: Config) -> Self {
+        let stop = CancellationToken::new();
+        let inbox = Arc::new(Inbox::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let webhook_url = format!("http://{}/", listener.local_addr().unwrap());
+        let app = Router::new()
+            .route("/", post(take))
+            .with_state(Arc::clone(&inbox));
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config {
+            webhook_url: Some(webhook_url),
+            ..config
+        };
+        tokio::spawn(simulator::run(
+            listener,
+            config,
+            Clock::system(),
+            stop.clone(),
+        ));
+        Self {
+            url,
+            inbox,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    async fn try_send(&self, body: &Value) -> reqwest::Result<Response> {
+        let url = format!("{}/v24.0/{SENDER}/messages", self.url);
+        self.client.post(url).json(body).send().await
+    }
+
+    async fn send(&self, body: &Value) -> (u16, Value) {
+        let response = self.try_send(body).await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let response = self.client.get(format!("{}{path}", self.url)).send().await;
+        response.unwrap().json().await.unwrap()
+    }
+
+    async fn control(&self, method: &str, path: &str, body: &Value) -> u16 {
+        let url = format!("{}/_control{path}", self.url);
+        let request = self.client.request(method.parse().unwrap(), url).json(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn idle(&self) {
+        let answer = self.get("/_control/idle?timeout_ms=20000").await;
+        assert_eq!(
+            answer,
+            json!({"idle": true}),
+            "{}",
+            self.get("/_control/stats").await
+        );
+    }
+}
+
+fn text(id: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "to": format!("+1555019{:0>4}", id.len()),
+        "type": "text", "text": {"body": format!("message {id}")}, "biz_opaque_callback_data": id})
+}
+
+fn offer(id: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "to": "15550190044", "type": "template",
+        "template": {"name": "offer", "language": {"code": "en_US"}},
+        "biz_opaque_callback_data": id})
+}
+
+#[tokio::test]
+async fn an_accepted_message_is_sent_delivered_and_read_in_signed_ascii() {
+    let scene = Scene::start(config()).await;
+    for n in 0..10 {
+        let mut body = text(&format!("{n}/ü"));
+        body["to"] = format!("1555019{n:0>4}").into();
+        let (http, answer) = scene.send(&body).await;
+        assert_eq!(http, 200);
+        assert_eq!(answer["contacts"][0]["wa_id"], body["to"]);
+        assert!(
+            answer["messages"][0]["id"]
+                .as_str()
+                .unwrap()
+                .starts_with("wamid.")
+        );
+    }
+    scene.idle().await;
+
+    let stories = scene.inbox.stories();
+    assert_eq!(stories.len(), 10);
+    for story in stories.values() {
+        assert_eq!(story, &["delivered", "read", "sent"]);
+    }
+    let all = scene.inbox.bodies().concat();
+    assert!(all.is_ascii());
+    let all = String::from_utf8(all).unwrap();
+    assert!(all.contains(r"\/\u00fc"));
+    assert!(
+        all.contains(r"\ud83d\ude80"),
+        "no name beyond the first plane"
+    );
+    let status = &scene.inbox.statuses()[0];
+    assert!(status["timestamp"].as_str().unwrap().parse::<i64>().is_ok());
+}
+
+#[tokio::test]
+async fn a_webhook_comes_again_until_it_is_answered_exactly_200() {
+    let scene = Scene::start(config()).await;
+    scene
+        .inbox
+        .answers
+        .lock()
+        .unwrap()
+        .extend([503, 202, 302, 200]);
+    let body = json!({"body": {"any": "J\u{f6}rg", "n": 1.50}});
+    assert_eq!(scene.control("POST", "/webhooks", &body).await, 200);
+    scene.idle().await;
+    let bodies = scene.inbox.bodies();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies.iter().all(|b| *b == bodies[0]));
+    assert_eq!(bodies[0], body["body"].to_string());
+    let stats = scene.get("/_control/stats").await;
+    assert_eq!(
+        (&stats["webhooks"], &stats["webhook_attempts"]),
+        (&json!(1), &json!(4))
+    );
+}
+
+#[tokio::test]
+async fn a_paused_template_refuses_with_132015_until_it_is_unpaused() {
+    let scene = Scene::start(config()).await;
+    assert_eq!(
+        scene
+            .control("POST", "/templates/offer/pause", &json!({}))
+            .await,
+        404
+    );
+    let (_, answer) = scene.send(&offer("a")).await;
+    assert_eq!(answer["messages"][0]["message_status"], "accepted");
+
+    assert_eq!(
+        scene
+            .control("POST", "/templates/offer/pause", &json!({}))
+            .await,
+        200
+    );
+    let (http, answer) = scene.send(&offer("b")).await;
+    assert_eq!((http, &answer["error"]["code"]), (400, &json!(132_015)));
+    let list = format!("/v24.0/{}/message_templates?name=offer", config().waba_id);
+    let listed = scene.get(&list).await["data"][0].clone();
+    assert_eq!(listed["status"], "PAUSED");
+    let id = listed["id"].as_str().unwrap();
+    assert_eq!(scene.get(&format!("/v24.0/{id}")).await, listed);
+
+    assert_eq!(
+        scene
+            .control("POST", "/templates/offer/unpause", &json!({}))
+            .await,
+        200
+    );
+    assert_eq!(scene.send(&offer("c")).await.0, 200);
+    scene.idle().await;
+    let mut events = scene.inbox.changes("message_template_status_update");
+    events.sort_by_key(|(time, _)| time.as_i64());
+    let [(paused_at, paused), (open_at, open)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert!(open_at.as_i64() > paused_at.as_i64());
+    assert_eq!(paused["event"], "PAUSED");
+    assert_eq!(paused["other_info"]["title"], "FIRST_PAUSE");
+    assert_eq!(paused["message_template_id"].to_string(), id);
+    assert_eq!(
+        (&open["event"], &open["other_info"]["title"]),
+        (&json!("APPROVED"), &json!("UNPAUSE"))
+    );
+}
+
+#[tokio::test]
+async fn held_messages_are_released_with_a_good_score() {
+    let scene = Scene::start(faulty(Faults {
+        held: 1.0,
+        ..Faults::default()
+    }))
+    .await;
+    let (_, answer) = scene.send(&offer("a")).await;
+    assert_eq!(
+        answer["messages"][0]["message_status"],
+        "held_for_quality_assessment"
+    );
+    scene.idle().await;
+    assert_eq!(scene.inbox.stories()["a"], ["delivered", "read", "sent"]);
+    let scores = scene.inbox.changes("message_template_quality_update");
+    assert_eq!(scores[0].1["new_quality_score"], "GREEN");
+}
+
+#[tokio::test]
+async fn dropped_messages_fail_and_pause_their_template() {
+    let scene = Scene::start(faulty(Faults {
+        held: 1.0,
+        held_dropped: 1.0,
+        ..Faults::default()
+    }))
+    .await;
+    scene.send(&offer("a")).await;
+    scene.idle().await;
+    let statuses = scene.inbox.statuses();
+    assert_eq!(statuses.len(), 1);
+    assert_eq!(statuses[0]["status"], "failed");
+    assert_eq!(statuses[0]["errors"][0]["code"], 132_015);
+    let events = scene.inbox.changes("message_template_status_update");
+    assert_eq!(events[0].1["event"], "PAUSED");
+    assert_eq!(scene.send(&offer("b")).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_a_closed_connection_and_a_message_that_arrives() {
+    let scene = Scene::start(faulty(Faults {
+        lost_answer: 1.0,
+        ..Faults::default()
+    }))
+    .await;
+    let error = scene.try_send(&text("a")).await.unwrap_err();
+    assert!(error.is_request(), "{error:?}");
+    scene.idle().await;
+    assert_eq!(scene.inbox.stories()["a"].len(), 3);
+    let log = scene.get("/_control/log").await;
+    assert_eq!(log["posts"][0]["outcome"], "lost_answer");
+}
+
+#[tokio::test]
+async fn a_late_answer_comes_after_the_first_webhook() {
+    let scene = Scene::start(faulty(Faults {
+        answer_late: 1.0,
+        ..Faults::default()
+    }))
+    .await;
+    assert_eq!(scene.send(&text("a")).await.0, 200);
+    assert!(!scene.inbox.statuses().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_seed_tells_the_same_story_in_any_order() {
+    let faults = Faults {
+        fail_permanent: 0.2,
+        read_without_delivered: 0.2,
+        no_read: 0.2,
+        disorder: 0.3,
+        refuse_transient: 0.2,
+        rate_limited: 0.1,
+        ..Faults::default()
+    };
+    let (one, other) = (
+        Scene::start(faulty(faults)).await,
+        Scene::start(faulty(faults)).await,
+    );
+    let mut answers = BTreeMap::new();
+    for n in 0..60 {
+        let body = text(&n.to_string());
+        answers.insert(n, one.send(&body).await.0);
+    }
+    for (n, answer) in answers.iter().rev() {
+        assert_eq!(other.send(&text(&n.to_string())).await.0, *answer);
+    }
+    one.idle().await;
+    other.idle().await;
+    assert_eq!(one.inbox.stories(), other.inbox.stories());
+    let stats = one.get("/_control/stats").await;
+    assert!(stats["refused"]["130429"].as_u64() > Some(0), "{stats}");
+    assert!(stats["accepted"].as_u64() > Some(20), "{stats}");
+}
+
+#[tokio::test]
+async fn the_log_has_every_status_once_however_often_it_is_posted() {
+    let scene = Scene::start(faulty(Faults {
+        duplicate: 1.0,
+        ..Faults::default()
+    }))
+    .await;
+    for n in 0..5 {
+        scene.send(&text(&n.to_string())).await;
+    }
+    scene.idle().await;
+    // Each is posted twice, and each body twice.
+    assert!(
+        scene
+            .inbox
+            .stories()
+            .values()
+            .all(|story| story.len() == 12)
+    );
+    let log = scene.get("/_control/log").await;
+    let statuses = log["statuses"].as_array().unwrap();
+    assert_eq!(statuses.len(), 15);
+    let tick = |entry: &Value| entry["tick"].as_u64().unwrap();
+    for post in log["posts"].as_array().unwrap() {
+        assert_eq!(post["body"], text(post["callback"].as_str().unwrap()));
+        let of = |s: &&Value| s["wamid"] == post["wamid"];
+        assert!(statuses.iter().filter(of).all(|s| tick(s) > tick(post)));
+    }
+    let rest = scene
+        .get(&format!("/_control/log?since_tick={}", log["next_tick"]))
+        .await;
+    assert_eq!(
+        (&rest["posts"], &rest["statuses"]),
+        (&json!([]), &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn a_scripted_message_gets_the_statuses_that_are_asked_for() {
+    let scene = Scene::start(Config {
+        automatic: false,
+        ..config()
+    })
+    .await;
+    let (_, answer) = scene.send(&text("a")).await;
+    scene.idle().await;
+    assert!(scene.inbox.bodies().is_empty());
+
+    let path = format!(
+        "/messages/{}/status",
+        answer["messages"][0]["id"].as_str().unwrap()
+    );
+    let bare = json!({"status": "failed", "without_callback": true});
+    for status in [json!({"status": "delivered"}), bare] {
+        assert_eq!(scene.control("POST", &path, &status).await, 200);
+        scene.idle().await;
+    }
+    let statuses = scene.inbox.statuses();
+    assert_eq!(statuses[0]["biz_opaque_callback_data"], "a");
+    assert!(statuses[1].get("biz_opaque_callback_data").is_none());
+    assert_eq!(statuses[1]["errors"][0]["code"], 131_026);
+    assert_eq!(
+        scene
+            .control(
+                "POST",
+                "/messages/wamid.X/status",
+                &json!({"status": "sent"})
+            )
+            .await,
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_sender_above_its_rate_or_without_the_token_is_refused() {
+    let scene = Scene::start(Config {
+        messages_per_second: Some(1),
+        ..config()
+    })
+    .await;
+    let mut codes = Vec::new();
+    for n in 0..10 {
+        codes.push(scene.send(&text(&n.to_string())).await.0);
+    }
+    assert_eq!(codes[0], 200);
+    assert!(codes.contains(&429));
+    assert!(scene.get("/_control/stats").await["violations"].as_u64() > Some(0));
+
+    let scene = Scene::start(Config {
+        access_token: Some("token".to_owned()),
+        ..config()
+    })
+    .await;
+    let (http, answer) = scene.send(&text("a")).await;
+    assert_eq!((http, &answer["error"]["code"]), (401, &json!(190)));
+    assert_eq!(scene.get("/v24.0/12").await["error"]["code"], 190);
+}
+
+#[tokio::test]
+async fn many_updates_share_a_body_when_many_are_due() {
+    let delays = config().delays;
+    let scene = Scene::start(Config {
+        webhooks_in_flight: 1,
+        batches: Batches {
+            max: 50,
+            window_ms: 20,
+        },
+        delays: Delays {
+            read_ms: delays.sent_ms,
+            ..delays
+        },
+        ..config()
+    })
+    .await;
+    for n in 0..40 {
+        scene.send(&text(&n.to_string())).await;
+    }
+    scene.idle().await;
+    assert_eq!(scene.inbox.statuses().len(), 120);
+    assert!(scene.inbox.bodies().len() < 120);
+}
+
+#[tokio::test]
+async fn a_user_writes_and_faults_change_while_it_runs() {
+    let scene = Scene::start(config()).await;
+    let inbound = json!({"phone_number_id": SENDER, "from": "15550190044", "text": "Grüße"});
+    assert_eq!(scene.control("POST", "/inbound", &inbound).await, 200);
+    scene.idle().await;
+    let changes = scene.inbox.changes("messages");
+    let message = &changes[0].1["messages"][0];
+    assert_eq!(
+        (&message["from"], &message["text"]["body"]),
+        (&json!("15550190044"), &json!("Grüße"))
+    );
+
+    assert_eq!(
+        scene
+            .control("PUT", "/faults", &json!({"fail_permanent": 2}))
+            .await,
+        400
+    );
+    assert_eq!(
+        scene.control("PUT", "/faults", &json!({"fails": 1})).await,
+        422
+    );
+    assert_eq!(
+        scene
+            .control("PUT", "/faults", &json!({"fail_permanent": 1}))
+            .await,
+        200
+    );
+    assert_eq!(scene.get("/_control/faults").await["fail_permanent"], 1.0);
+    scene.send(&text("a")).await;
+    scene.idle().await;
+    assert_eq!(scene.inbox.stories()["a"], ["failed"]);
+}
+
+#[tokio::test]
+async fn it_ends_when_told_though_a_webhook_waits_for_its_200() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    // A receiver that takes connections and never answers: nobody accepts them.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config {
+        webhook_url: Some(format!("http://{}/", deaf.local_addr().unwrap())),
+        ..config()
+    };
+    let run = simulator::run(listener, config, Clock::system(), stop.clone());
+    let running = tokio::spawn(run);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let webhook = json!({"body": {}});
+    let sent = client
+        .post(format!("{url}/_control/webhooks"))
+        .json(&webhook);
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+    drop(deaf.accept().await.unwrap());
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
