@@ -124,7 +124,9 @@ async fn make_every_state(app: &App) {
          CROSS JOIN (VALUES (false), (true)) AS c (cancelled)
          CROSS JOIN (VALUES ('stop'), ('retry')) AS f (on_failure)
          CROSS JOIN (VALUES (0), ({})) AS before (first)
-         CROSS JOIN generate_series(0, {}) AS after (last)",
+         CROSS JOIN generate_series(0, {}) AS after (last)
+         -- Elsewhere these two make no difference.
+         WHERE (on_failure = 'stop' OR work = 'waiting') AND (first = 0 OR position = 2)",
         SEQUENCES.join("), ("),
         13,
         ATTEMPTS.len(),
@@ -176,6 +178,8 @@ async fn make_every_state(app: &App) {
         query.execute(&mut *transaction).await.unwrap();
     }
     transaction.commit().await.unwrap();
+    // What autovacuum would do in time.
+    sqlx::query("ANALYZE").execute(&app.pool).await.unwrap();
 }
 
 #[tokio::test]
