@@ -1,0 +1,295 @@
+//! Promise 5: the order in which webhooks come does not matter.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use twotick::model::evidence::Evidence;
+use twotick::model::fact::{NumberRef, ProviderError, Status, StatusFact};
+use twotick::model::message::{Attempt, Work, status as status_of};
+use twotick::model::rfc3339;
+use twotick::simulator::{self, Faults};
+
+use crate::support::*;
+
+const WORDS: [&str; 6] = ["sent", "delivered", "read", "played", "failed", "warning"];
+
+/// What a message shows of its evidence.
+fn shown(message: &Value) -> Value {
+    let keys = [
+        "status",
+        "sent_at",
+        "delivered_at",
+        "read_at",
+        "played_at",
+        "failed_at",
+        "contradiction",
+    ];
+    keys.iter()
+        .map(|key| ((*key).to_owned(), message[*key].clone()))
+        .collect()
+}
+
+/// What `model` says of a history of (word, second).
+fn expected(history: &[(&str, i64)]) -> Value {
+    let evidence = history
+        .iter()
+        .fold(Evidence::default(), |evidence, (word, at)| {
+            let fact = StatusFact {
+                number: NumberRef {
+                    waba_id: None,
+                    phone_number_id: NUMBER.to_owned(),
+                    display_phone_number: None,
+                },
+                provider_message_id: String::new(),
+                status: Status::from(*word),
+                recipient: None,
+                participant: None,
+                callback: None,
+                error: Some(ProviderError {
+                    code: 131_026,
+                    title: None,
+                    details: None,
+                }),
+            };
+            let at = OffsetDateTime::from_unix_timestamp(T0 + at).unwrap();
+            evidence.join(Evidence::of(&fact, Some(at), at))
+        });
+    let attempt = Attempt {
+        evidence,
+        outcome: None,
+    };
+    let time = |at: Option<OffsetDateTime>| at.map(rfc3339);
+    json!({
+        "status": status_of(&[attempt], false, Work::Over).as_str(),
+        "sent_at": time(evidence.sent_at),
+        "delivered_at": time(evidence.delivered_at),
+        "read_at": time(evidence.read_at),
+        "played_at": time(evidence.played_at),
+        "failed_at": time(evidence.failed.map(|failed| failed.at)),
+        "contradiction": evidence.is_contradiction(),
+    })
+}
+
+async fn lookup(app: &App, wamids: &[String]) -> Value {
+    app.create("/v1/messages/lookup", json!({"ids": wamids}))
+        .await["data"]
+        .clone()
+}
+
+fn permutations(items: &[&'static str]) -> Vec<Vec<&'static str>> {
+    match items {
+        [] => vec![Vec::new()],
+        _ => items
+            .iter()
+            .enumerate()
+            .flat_map(|(at, first)| {
+                let mut rest = items.to_vec();
+                rest.remove(at);
+                permutations(&rest).into_iter().map(move |mut rest| {
+                    rest.insert(0, *first);
+                    rest
+                })
+            })
+            .collect(),
+    }
+}
+
+#[tokio::test]
+async fn every_permutation_of_the_four_statuses_ends_in_one_state() {
+    let app = App::start().await;
+    let words = ["sent", "delivered", "read", "failed"];
+    let orders = permutations(&words);
+    assert_eq!(orders.len(), 24);
+    let wamids: Vec<_> = (0..orders.len())
+        .map(|n| format!("wamid.permutation-{n}"))
+        .collect();
+    for step in 0..words.len() {
+        for (wamid, order) in wamids.iter().zip(&orders) {
+            // All at the same second, as Meta does: rank decides, never time.
+            app.say(&[status(wamid, order[step], 7)]).await;
+        }
+    }
+    let found = lookup(&app, &wamids).await;
+    let expected = expected(&words.map(|word| (word, 7)));
+    assert_eq!(expected["status"], "read");
+    assert_eq!(expected["contradiction"], true);
+    for (wamid, order) in wamids.iter().zip(&orders) {
+        assert_eq!(shown(&found[wamid]), expected, "{order:?}");
+    }
+}
+
+/// Random histories: each status at a time of its own, said any number of times, in any order,
+/// split over webhooks in any way. The database, which joins in SQL, ends where `model` does.
+#[tokio::test]
+async fn any_history_shuffled_repeated_and_split_ends_where_the_model_says() {
+    let app = App::start().await;
+    let mut runner = TestRunner::deterministic();
+    let history = prop::collection::vec((prop::sample::select(WORDS.to_vec()), 0_i64..4), 1..10);
+    // A natural key holds one time: of two copies of a status that differ, the earlier counts.
+    let cases: Vec<Vec<(&str, i64)>> = (0..60)
+        .map(|_| history.new_tree(&mut runner).unwrap().current())
+        .collect();
+    let wamids: Vec<_> = (0..cases.len())
+        .map(|n| format!("wamid.history-{n}"))
+        .collect();
+    let all: Vec<Value> = cases
+        .iter()
+        .zip(&wamids)
+        .flat_map(|(case, wamid)| case.iter().map(move |(word, at)| status(wamid, word, *at)))
+        .collect();
+    for _ in 0..3 {
+        let shuffled = Just(all.clone())
+            .prop_shuffle()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        let size = (1_usize..40).new_tree(&mut runner).unwrap().current();
+        let posts = shuffled.chunks(size).map(|chunk| app.say(chunk));
+        futures(posts).await;
+    }
+    let found = lookup(&app, &wamids).await;
+    for (wamid, case) in wamids.iter().zip(&cases) {
+        assert_eq!(shown(&found[wamid]), expected(case), "{case:?}");
+    }
+}
+
+/// Runs them side by side, so that batches mix them as they like.
+async fn futures(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        all.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn read_without_delivered_counts_as_delivered_and_says_so_honestly() {
+    let app = App::start().await;
+    app.say(&[status("wamid.r", "read", 3)]).await;
+    let found = lookup(&app, &["wamid.r".to_owned()]).await;
+    let message = &found["wamid.r"];
+    assert_eq!(message["status"], "read");
+    assert_eq!(message["delivered_at"], Value::Null);
+    let id = message["id"].as_str().unwrap();
+    let waited = app
+        .get(&format!("/v1/messages/{id}?wait=delivered&timeout=10s"))
+        .await;
+    assert_eq!(waited["status"], "read");
+}
+
+/// A service whose provider answers only after it was heard of the message by webhook (or 2 s).
+async fn with_late_answers() -> App {
+    let mut faults = Faults::default();
+    faults.set("answer_late", 1.0).unwrap();
+    let config = simulator::Config {
+        faults,
+        ..simulator::Config::default()
+    };
+    App::start_with(|_| {}, config).await
+}
+
+#[tokio::test]
+async fn a_status_with_our_id_comes_before_the_answer_and_finds_its_message() {
+    let app = with_late_answers().await;
+    let message = app
+        .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
+        .await;
+    let id = message["id"].as_str().unwrap();
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    let mut early = status(wamid, "delivered", 1);
+    early["biz_opaque_callback_data"] = post["callback"].clone();
+    app.say(&[early]).await;
+    let shown = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        (&shown["status"], &shown["provider_message_id"]),
+        (&json!("delivered"), &json!(wamid))
+    );
+    app.accepted(id).await;
+    assert_eq!(
+        app.get(&format!("/v1/messages/{id}")).await["status"],
+        "delivered"
+    );
+}
+
+#[tokio::test]
+async fn statuses_without_our_id_before_the_answer_are_adopted_and_open_the_gate() {
+    let app = with_late_answers().await;
+    let (_, messages) = app
+        .sequence(json!({
+            "sender": app.sender, "to": "447700900123", "messages": [step("one"), step("two")],
+        }))
+        .await;
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    app.say(&[status(wamid, "sent", 0), status(wamid, "delivered", 1)])
+        .await;
+    // Nobody can know yet that it is ours.
+    let lookup = app
+        .create("/v1/messages/lookup", json!({"ids": [wamid]}))
+        .await;
+    let stranger = lookup["data"][wamid]["id"].as_str().unwrap().to_owned();
+    assert_eq!(lookup["data"][wamid]["origin"], "external");
+    app.posts_until(2).await;
+    let first = app.get(&format!("/v1/messages/{}", messages[0])).await;
+    assert_eq!(first["status"], "delivered");
+    let alias = app.get(&format!("/v1/messages/{stranger}")).await;
+    assert_eq!(
+        alias["id"], first["id"],
+        "the external id stays as an alias"
+    );
+    let history = app
+        .get(&format!("/v1/messages/{}/history", messages[0]))
+        .await;
+    let types: Vec<_> = history["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["type"].clone())
+        .collect();
+    for expected in [
+        "message.sent",
+        "message.delivered",
+        "message.accepted",
+        "message.adopted",
+    ] {
+        assert_eq!(
+            types.iter().filter(|word| *word == expected).count(),
+            1,
+            "{types:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_status_with_our_id_joins_those_that_came_without_it() {
+    let app = with_late_answers().await;
+    let message = app
+        .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
+        .await;
+    let id = message["id"].as_str().unwrap();
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    // `failed` may come without callback data.
+    app.say(&[status(wamid, "failed", 1), status(wamid, "sent", 0)])
+        .await;
+    let mut ours = status(wamid, "sent", 0);
+    ours["biz_opaque_callback_data"] = post["callback"].clone();
+    app.say(&[ours]).await;
+    let shown = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        (&shown["status"], &shown["error"]["code"]),
+        (&json!("failed"), &json!(131_026))
+    );
+    let found = app
+        .get(&format!("/v1/messages?provider_message_id={wamid}"))
+        .await;
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+}
