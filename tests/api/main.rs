@@ -9,4 +9,5 @@ mod messages;
 mod sequences;
 mod setup;
 mod support;
+mod templates;
 mod webhooks;

@@ -98,6 +98,14 @@ async fn a_message_says_what_it_waits_for() {
     assert_eq!(shown["waiting"]["reason"], "template_paused");
     assert_eq!(shown["waiting"]["detail"], "PAUSED");
 
+    // The provider took nothing and named a time: its number is not burnt.
+    let limited = message(&app, &sender, json!({})).await;
+    app.attempt(&limited, "watch", "2").await;
+    set(&app, &limited, "due_at = now() + interval '1 minute'").await;
+    let shown = app.get(&path(&limited)).await.ok();
+    assert_eq!(shown["waiting"]["reason"], "rate_limit");
+    assert_eq!(shown["attempts"], json!([]));
+
     let blocked = message(&app, &sender, json!({})).await;
     assert_eq!(blocked["waiting"], Value::Null);
     sqlx::query("UPDATE senders SET status = 'blocked', status_reason = '368', status_at = now()")

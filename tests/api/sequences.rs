@@ -246,15 +246,11 @@ async fn a_held_sequence_is_retried_or_gone_on_with() {
     app.act(&path(&made, "/cancel"))
         .await
         .is(409, "sequence_ended");
-    assert_eq!(
-        app.facts_of(&made).await,
-        [
-            "sequence.resumed",
-            "sequence.resumed",
-            "sequence.resumed",
-            "sequence.completed"
-        ]
-    );
+    let mut facts = app.facts_of(&made).await;
+    // Two of one millisecond have no order.
+    facts.sort();
+    let resumed = "sequence.resumed";
+    assert_eq!(facts, ["sequence.completed", resumed, resumed, resumed]);
 }
 
 #[tokio::test]

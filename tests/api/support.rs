@@ -16,7 +16,7 @@ use twotick::ingest;
 use twotick::postgres::{TestDatabase, TestServer};
 use twotick::seal::SealingKey;
 use twotick::signals::Signals;
-use twotick::store::{ConnectionCache, Store};
+use twotick::store::{self, ConnectionCache, Store};
 
 pub const SECRET: &str = "an app secret";
 
@@ -68,18 +68,14 @@ impl Answer {
     }
 }
 
-async fn migrate(url: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let pool = PgPool::connect(&url).await?;
-    sqlx::migrate!().run(&pool).await?;
-    pool.close().await;
-    Ok(())
-}
-
 impl App {
     pub async fn start() -> Self {
-        let server = TestServer::shared(migrate).await.unwrap();
+        let server = TestServer::shared(|url| async move { store::migrate(&url).await });
+        let server = server.await.unwrap();
         let database = server.create_database().await.unwrap();
-        let config = Arc::new(Config::load(None).unwrap());
+        let mut config = Config::load(None).unwrap();
+        config.database.max_connections = 4;
+        let config = Arc::new(config);
         let clock = Clock::system();
         let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();
         let store = Store::open(&database.url, &config.database, sealing_key, clock.clone())
