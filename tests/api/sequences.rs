@@ -154,7 +154,11 @@ async fn a_paused_sequence_goes_on_when_it_would_have_gone() {
         assert_eq!(paused["status"], "paused");
         assert_eq!(paused["messages"][0]["waiting"]["reason"], "paused");
     }
-    assert_eq!(row(&app, &made).await.3, None);
+    assert_eq!(
+        row(&app, &made).await.2,
+        "=",
+        "in a lane that nobody claims from"
+    );
     let resumed = app.act(&path(&made, "/resume")).await.ok();
     assert_eq!(resumed["status"], "running");
     let (_, _, lane, again) = row(&app, &made).await;
