@@ -4,17 +4,19 @@
 
 #![allow(clippy::disallowed_methods)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
 
 /// Wall-clock and monotonic time. Clones share one offset, so that a test moves all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    /// Counts within a millisecond, so that ids keep their order there too.
+    ids: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
@@ -44,15 +46,13 @@ impl Clock {
         self.offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// A fresh UUID version 7: its order is the order of creation, to the millisecond.
+    /// A fresh UUID version 7: within a process its order is the order of creation, between
+    /// processes to the millisecond.
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-        Uuid::new_v7(uuid::Timestamp::from_unix(
-            uuid::NoContext,
-            seconds,
-            now.nanosecond(),
-        ))
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        Uuid::new_v7(uuid::Timestamp::from_unix(&*ids, seconds, now.nanosecond()))
     }
 }
 

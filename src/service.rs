@@ -67,6 +67,13 @@ impl Service {
             signals.clone(),
             shutdown.clone(),
         ));
+        tasks.spawn({
+            let (signals, shutdown) = (signals.clone(), shutdown.clone());
+            async move {
+                shutdown.cancelled().await;
+                signals.stop();
+            }
+        });
         tasks.spawn(upkeep(store.clone(), shutdown.clone()));
         tasks.close();
         let api = Api::new(

@@ -2,6 +2,7 @@
 //! quicker and never right or wrong: whoever waits for one also looks by itself, by a period.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,6 +18,7 @@ pub struct Signals {
     owned: Arc<Mutex<HashMap<SenderId, Arc<Notify>>>>,
     changed: Arc<watch::Sender<u64>>,
     unowned: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
     elsewhere: mpsc::Sender<SenderId>,
 }
 
@@ -28,6 +30,7 @@ impl Signals {
             owned: Arc::default(),
             changed: Arc::new(watch::Sender::new(0)),
             unowned: Arc::default(),
+            stopping: Arc::default(),
             elsewhere,
         };
         (signals, outbox)
@@ -64,6 +67,17 @@ impl Signals {
     pub fn all_due_here(&self) {
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         owned.values().for_each(|claimer| claimer.notify_one());
+    }
+
+    /// The service is stopping: who waits for a change answers with what there is.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.changed();
+    }
+
+    /// Whether it is.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// A sender was made that nobody owns yet.

@@ -13,12 +13,12 @@ use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
 use crate::model::ids::ConnectionId;
-use crate::store::{Connection, Credentials, NewConnection};
+use crate::store::{Connection, Credentials, CredentialsChange, NewConnection};
 
 pub fn router() -> Router<Api> {
     Router::new()
         .route("/connections", get(list).post(create))
-        .route("/connections/{id}", get(one))
+        .route("/connections/{id}", get(one).patch(update))
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,16 @@ struct Create {
     access_token: SecretText,
     app_secrets: Vec<SecretText>,
     verify_token: SecretText,
+}
+
+/// Credentials to replace: a renewed token (which lets a stopped connection go on), rotated app
+/// secrets (the old one stays in the list while the provider may still sign with it).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    access_token: Option<SecretText>,
+    app_secrets: Option<Vec<SecretText>>,
+    verify_token: Option<SecretText>,
 }
 
 /// A secret on its way in.
@@ -131,9 +141,35 @@ async fn create(
     Ok((StatusCode::CREATED, Json(connection.into())))
 }
 
+async fn update(
+    State(api): State<Api>,
+    Path(connection): Path<String>,
+    Body(new): Body<Update>,
+) -> Result<Json<View>, ApiError> {
+    let connection = id(&connection, "connection")?;
+    let errors = check_secrets(
+        new.access_token.as_ref(),
+        new.app_secrets.as_deref(),
+        new.verify_token.as_ref(),
+    );
+    if !errors.is_empty() {
+        return Err(ApiError::Invalid(errors));
+    }
+    let change = CredentialsChange {
+        access_token: new.access_token.map(|secret| secret.0),
+        app_secrets: new
+            .app_secrets
+            .map(|secrets| secrets.into_iter().map(|secret| secret.0).collect()),
+        verify_token: new.verify_token.map(|secret| secret.0),
+    };
+    let updated = api.store.update_credentials(connection, &change).await?;
+    let updated = updated.ok_or(ApiError::NotFound("connection"))?;
+    api.connections.forget(connection);
+    api.signals.all_due_here();
+    Ok(Json(updated.into()))
+}
+
 fn check(new: &Create) -> Vec<FieldError> {
-    let secrets_are_empty =
-        new.app_secrets.is_empty() || new.app_secrets.iter().any(SecretText::is_empty);
     let rules = [
         (new.name.is_empty(), "name", "must not be empty"),
         (
@@ -146,27 +182,49 @@ fn check(new: &Create) -> Vec<FieldError> {
             "api_version",
             "expected a version such as `v25.0`",
         ),
+    ];
+    let secrets = check_secrets(
+        Some(&new.access_token),
+        Some(&new.app_secrets),
+        Some(&new.verify_token),
+    );
+    broken(rules).chain(secrets).collect()
+}
+
+fn check_secrets(
+    access_token: Option<&SecretText>,
+    app_secrets: Option<&[SecretText]>,
+    verify_token: Option<&SecretText>,
+) -> Vec<FieldError> {
+    let unusable =
+        |secrets: &[SecretText]| secrets.is_empty() || secrets.iter().any(SecretText::is_empty);
+    let rules = [
         (
-            new.access_token.is_empty(),
+            access_token.is_some_and(SecretText::is_empty),
             "access_token",
             "must not be empty",
         ),
         (
-            secrets_are_empty,
+            app_secrets.is_some_and(unusable),
             "app_secrets",
             "at least one is needed, none may be empty: without, no webhook can be verified",
         ),
         (
-            new.verify_token.is_empty(),
+            verify_token.is_some_and(SecretText::is_empty),
             "verify_token",
             "must not be empty: Meta's handshake has to bring it",
         ),
     ];
+    broken(rules).collect()
+}
+
+fn broken<const N: usize>(
+    rules: [(bool, &'static str, &'static str); N],
+) -> impl Iterator<Item = FieldError> {
     rules
         .into_iter()
         .filter(|(broken, _, _)| *broken)
         .map(|(_, field, message)| FieldError::new(field, message))
-        .collect()
 }
 
 fn is_base_url(text: &str) -> bool {

@@ -13,12 +13,12 @@ use super::page::{Cursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
 use crate::model::ids::{ConnectionId, SenderId};
-use crate::store::senders::{CreateSenderError, NewSender, Sender};
+use crate::store::senders::{CreateSenderError, NewSender, Sender, SenderChange};
 
 pub fn router() -> Router<Api> {
     Router::new()
         .route("/senders", get(list).post(create))
-        .route("/senders/{id}", get(one))
+        .route("/senders/{id}", get(one).patch(update))
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,31 +106,75 @@ async fn create(
 }
 
 fn check(new: &NewSender) -> Vec<FieldError> {
-    let is_id = |text: &str| {
-        !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())
+    let number = (!is_provider_id(&new.phone_number_id))
+        .then(|| FieldError::new("phone_number_id", "expected Meta's id of the number"));
+    [
+        number,
+        check_waba_id(new.waba_id.as_deref()),
+        check_rate(new.messages_per_second),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn check_waba_id(waba_id: Option<&str>) -> Option<FieldError> {
+    let wrong = waba_id.is_some_and(|waba_id| !is_provider_id(waba_id));
+    wrong.then(|| FieldError::new("waba_id", "expected Meta's id of the account"))
+}
+
+fn check_rate(messages_per_second: i32) -> Option<FieldError> {
+    let wrong = !(1..=1000).contains(&messages_per_second);
+    wrong.then(|| FieldError::new("messages_per_second", "expected a number from 1 to 1000"))
+}
+
+fn is_provider_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What may be changed. `status` takes `active` alone: whatever blocked the sender was put right.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    display_phone_number: Option<String>,
+    waba_id: Option<String>,
+    messages_per_second: Option<i32>,
+    status: Option<Active>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Active {
+    Active,
+}
+
+async fn update(
+    State(api): State<Api>,
+    Path(sender): Path<String>,
+    Body(new): Body<Update>,
+) -> Result<Json<View>, ApiError> {
+    let sender = id(&sender, "sender")?;
+    let errors: Vec<_> = [
+        check_waba_id(new.waba_id.as_deref()),
+        new.messages_per_second.and_then(check_rate),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !errors.is_empty() {
+        return Err(ApiError::Invalid(errors));
+    }
+    let change = SenderChange {
+        display_phone_number: new.display_phone_number,
+        waba_id: new.waba_id,
+        messages_per_second: new.messages_per_second,
+        resume: matches!(new.status, Some(Active::Active)),
     };
-    let mut errors = Vec::new();
-    if !is_id(&new.phone_number_id) {
-        errors.push(FieldError::new(
-            "phone_number_id",
-            "expected Meta's id of the number",
-        ));
+    if !api.store.update_sender(sender, &change).await? {
+        return Err(ApiError::NotFound("sender"));
     }
-    if new
-        .waba_id
-        .as_deref()
-        .is_some_and(|waba_id| !is_id(waba_id))
-    {
-        errors.push(FieldError::new(
-            "waba_id",
-            "expected Meta's id of the account",
-        ));
-    }
-    if !(1..=1000).contains(&new.messages_per_second) {
-        let message = "expected a number from 1 to 1000";
-        errors.push(FieldError::new("messages_per_second", message));
-    }
-    errors
+    api.signals.due(sender);
+    read(&api, sender).await.map(Json)
 }
 
 async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {

@@ -42,6 +42,10 @@ pub const SEQUENCE_APPENDED: &str = "sequence.appended";
 pub const SENDER_BLOCKED: &str = "sender.blocked";
 /// The provider refused our token: nothing is posted. Ours.
 pub const CONNECTION_STOPPED: &str = "connection.stopped";
+/// A person opened it again. Ours.
+pub const SENDER_RESUMED: &str = "sender.resumed";
+/// It has a new token. Ours.
+pub const CONNECTION_RESUMED: &str = "connection.resumed";
 /// A template's status: said by a webhook, by an answer, or by a read.
 pub const TEMPLATE_STATUS: &str = "template.status";
 /// A template's quality score.

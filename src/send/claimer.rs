@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Sending, post};
+use super::{Sending, Standing, post};
 use crate::model::Timestamp;
 use crate::model::limits::TokenBucket;
 use crate::store::StoreError;
@@ -60,7 +60,7 @@ impl Rate {
 pub(super) struct Claimer {
     sending: Sending,
     lease: Lease,
-    valid_until: watch::Receiver<Instant>,
+    standing: watch::Receiver<Standing>,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
     wake: Arc<Notify>,
@@ -72,7 +72,7 @@ impl Claimer {
     pub(super) fn new(
         sending: Sending,
         lease: Lease,
-        valid_until: watch::Receiver<Instant>,
+        standing: watch::Receiver<Standing>,
         slots: Arc<Semaphore>,
         stop: CancellationToken,
     ) -> Self {
@@ -82,7 +82,7 @@ impl Claimer {
             posts: TaskTracker::new(),
             sending,
             lease,
-            valid_until,
+            standing,
             slots,
             stop,
         }
@@ -123,10 +123,7 @@ impl Claimer {
             .give_up_claims(&self.lease, settings.answer_timeout)
             .await?;
         loop {
-            let tokens = self
-                .rate
-                .with(|bucket, now| bucket.available(now))
-                .min(MAX_POSTS);
+            let tokens = self.tokens().min(MAX_POSTS);
             let slots = self.take_slots(tokens);
             let request = ClaimRequest {
                 lease: self.lease,
@@ -153,7 +150,7 @@ impl Claimer {
                     sending: self.sending.clone(),
                     claim,
                     lease: self.lease,
-                    valid_until: self.valid_until.clone(),
+                    standing: self.standing.clone(),
                     rate: self.rate.clone(),
                     asked_at,
                 };
@@ -169,6 +166,15 @@ impl Claimer {
                 return Ok(self.wait_for_tokens());
             }
         }
+    }
+
+    /// How many the rate allows now, at the rate that the last renewal brought.
+    fn tokens(&self) -> usize {
+        let rate = self.standing.borrow().messages_per_second;
+        self.rate.with(|bucket, now| {
+            bucket.set_rate(rate, now);
+            bucket.available(now)
+        })
     }
 
     /// Slots for as many posts, or fewer.

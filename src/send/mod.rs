@@ -69,10 +69,18 @@ impl Slots {
 /// A sender that is ours, and its claimer.
 struct Owned {
     epoch: i64,
-    /// Until when the lease surely holds, by the monotonic clock: counted from before the
-    /// request that renewed it.
-    valid_until: watch::Sender<Instant>,
+    /// What renewals say.
+    standing: watch::Sender<Standing>,
     stop: CancellationToken,
+}
+
+/// A lease as it was last renewed.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// Until when it surely holds, by the monotonic clock: counted from before the request.
+    valid_until: Instant,
+    /// The sender's rate.
+    messages_per_second: u32,
 }
 
 /// Keeps leases and claimers until `shutdown`, then lets the posts under way end and gives the
@@ -149,7 +157,11 @@ impl Manager {
             if let Some(owned) = self.owned.get(&lease.sender)
                 && owned.epoch == lease.epoch
             {
-                owned.valid_until.send_replace(valid_until);
+                let messages_per_second = lease.messages_per_second;
+                owned.standing.send_replace(Standing {
+                    valid_until,
+                    messages_per_second,
+                });
                 lost.retain(|sender| *sender != lease.sender);
             }
         }
@@ -161,20 +173,23 @@ impl Manager {
     }
 
     fn start_claimer(&mut self, lease: Lease, asked_at: Instant) {
-        let (valid_until, valid) = watch::channel(asked_at + self.sending.settings.lease);
+        let (standing, renewed) = watch::channel(Standing {
+            valid_until: asked_at + self.sending.settings.lease,
+            messages_per_second: lease.messages_per_second,
+        });
         let stop = CancellationToken::new();
         let in_flight = self.sending.settings.in_flight;
         let claimer = Claimer::new(
             self.sending.clone(),
             lease,
-            valid,
+            renewed,
             self.slots.of(lease.connection, in_flight),
             stop.clone(),
         );
         self.claimers.spawn(claimer.run());
         let owned = Owned {
             epoch: lease.epoch,
-            valid_until,
+            standing,
             stop,
         };
         if let Some(before) = self.owned.insert(lease.sender, owned) {

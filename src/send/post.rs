@@ -7,15 +7,15 @@ use reqwest::header::RETRY_AFTER;
 use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::Sending;
 use super::claimer::Rate;
+use super::{Sending, Standing};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
-use crate::provider::{Answer, Outgoing, Standing, meta};
+use crate::provider::{self, Answer, Outgoing, meta};
 use crate::store::StoreError;
 use crate::store::answers::{Accepted, Closes, Refused};
 use crate::store::claim::Claim;
@@ -29,7 +29,7 @@ pub(super) struct Post {
     pub(super) sending: Sending,
     pub(super) claim: Claim,
     pub(super) lease: Lease,
-    pub(super) valid_until: watch::Receiver<Instant>,
+    pub(super) standing: watch::Receiver<Standing>,
     pub(super) rate: Rate,
     /// When the claim was asked for, by the monotonic clock.
     pub(super) asked_at: Instant,
@@ -110,7 +110,7 @@ impl Post {
             .json(&request.body);
         let now = self.sending.clock().monotonic();
         let stalled = now.saturating_duration_since(self.asked_at) > settings.post_timeout;
-        if stalled || now >= *self.valid_until.borrow() {
+        if stalled || now >= self.standing.borrow().valid_until {
             return Err("the lease ended before it was posted".to_owned());
         }
         Ok((connection.id, call))
@@ -140,9 +140,9 @@ impl Post {
                 ..
             }) => {
                 let outcome = match standing {
-                    Standing::Held => "held",
-                    Standing::Paused => "paused",
-                    Standing::Accepted | Standing::Other(_) => "accepted",
+                    provider::Standing::Held => "held",
+                    provider::Standing::Paused => "paused",
+                    provider::Standing::Accepted | provider::Standing::Other(_) => "accepted",
                 };
                 Outcome::Accepted(Accepted {
                     provider_message_id,

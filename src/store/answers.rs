@@ -170,10 +170,8 @@ impl Store {
             let mut transaction = self.pool.begin().await?;
             let mut facts = vec![fact.clone()];
             if let Some(closes) = &refused.closes {
-                facts.push(
-                    self.write_closing(&mut transaction, claim, closes, &refused.error)
-                        .await?,
-                );
+                let closing = self.write_closing(&mut transaction, claim, closes, &refused.error);
+                facts.extend(closing.await?);
             }
             match refused.again_at {
                 Some(at) => give_back(&mut transaction, claim, at).await?,
@@ -221,13 +219,14 @@ impl Store {
         Ok(())
     }
 
+    /// Returns the fact that says so, unless it was closed before: an alarm is raised once.
     async fn write_closing(
         &self,
         connection: &mut sqlx::PgConnection,
         claim: &Claim,
         closes: &Closes,
         error: &ProviderError,
-    ) -> Result<OwnFact, StoreError> {
+    ) -> Result<Option<OwnFact>, StoreError> {
         let now = self.clock.now();
         let sender = claim.attempt.message.sender.0;
         let reason = format!(
@@ -236,56 +235,42 @@ impl Store {
             error.title.as_deref().unwrap_or("refused")
         );
         let data = json!({"code": error.code, "reason": reason});
-        Ok(match closes {
+        let closed = match closes {
             Closes::Template(said) => {
-                self.join_templates(connection, std::slice::from_ref(said), now)
-                    .await?;
-                let status = said
-                    .status
-                    .as_ref()
-                    .map(|status| status.health.status.clone());
-                OwnFact::of(sender, said.id.0, event::TEMPLATE_STATUS, "answer").with(json!({
-                    "name": said.name, "language": said.language, "event": status,
-                    "reason": reason,
-                }))
+                return self.close_template(connection, said, &reason).await;
             }
-            Closes::Sender => {
-                sqlx::query!(
-                    r#"
-                    -- close: sender
-                    UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
-                    WHERE id = $1 AND status = 'active'
-                    "#,
-                    sender,
-                    reason,
-                    now,
-                )
-                .execute(connection)
-                .await?;
-                OwnFact::of(sender, uuid::Uuid::nil(), event::SENDER_BLOCKED, "answer").with(data)
-            }
-            Closes::Connection(id) => {
-                sqlx::query!(
-                    r#"
-                    -- close: connection
-                    UPDATE connections SET stopped_at = $2, stopped_reason = $3
-                    WHERE id = $1 AND stopped_at IS NULL
-                    "#,
-                    id.0,
-                    now,
-                    reason,
-                )
-                .execute(connection)
-                .await?;
-                OwnFact::of(
-                    sender,
-                    uuid::Uuid::nil(),
-                    event::CONNECTION_STOPPED,
-                    "answer",
-                )
-                .with(data)
-            }
-        })
+            Closes::Sender => sqlx::query_scalar!(
+                r#"
+                -- close: sender
+                UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
+                WHERE id = $1 AND status = 'active'
+                RETURNING id
+                "#,
+                sender,
+                reason,
+                now,
+            )
+            .fetch_optional(connection)
+            .await?
+            .map(|stream| (stream, event::SENDER_BLOCKED)),
+            Closes::Connection(id) => sqlx::query_scalar!(
+                r#"
+                -- close: connection
+                UPDATE connections SET stopped_at = $2, stopped_reason = $3
+                WHERE id = $1 AND stopped_at IS NULL
+                RETURNING stream
+                "#,
+                id.0,
+                now,
+                reason,
+            )
+            .fetch_optional(connection)
+            .await?
+            .map(|stream| (stream, event::CONNECTION_STOPPED)),
+        };
+        Ok(closed.map(|(stream, r#type)| {
+            OwnFact::of(stream, uuid::Uuid::nil(), r#type, "answer").with(data)
+        }))
     }
 
     /// The answer was lost: the provider may have the message. It is settled by evidence that

@@ -33,6 +33,12 @@ impl ConnectionCache {
         }
     }
 
+    /// The next look-up reads it again: it was changed here.
+    pub fn forget(&self, id: ConnectionId) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(&id);
+    }
+
     /// A connection as it was at most 5 seconds ago. One that is not there is asked for each time.
     pub async fn get(&self, id: ConnectionId) -> Result<Option<Arc<Connection>>, StoreError> {
         self.get_within(id, FRESH).await

@@ -6,9 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
-use crate::model::Timestamp;
+use super::facts::OwnFact;
+use super::{Store, StoreError, again};
 use crate::model::ids::ConnectionId;
+use crate::model::{Timestamp, event};
 
 /// An account with a provider, with what it takes to use it.
 #[derive(Debug, Clone)]
@@ -47,6 +48,31 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
+    }
+}
+
+/// Credentials that are to be replaced.
+#[derive(Clone, Default)]
+#[allow(missing_docs, reason = "as in Credentials")]
+pub struct CredentialsChange {
+    pub access_token: Option<SecretString>,
+    pub app_secrets: Option<Vec<SecretString>>,
+    pub verify_token: Option<SecretString>,
+}
+
+impl fmt::Debug for CredentialsChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialsChange")
+    }
+}
+
+impl CredentialsChange {
+    fn over(self, known: Credentials) -> Credentials {
+        Credentials {
+            access_token: self.access_token.unwrap_or(known.access_token),
+            app_secrets: self.app_secrets.unwrap_or(known.app_secrets),
+            verify_token: self.verify_token.unwrap_or(known.verify_token),
+        }
     }
 }
 
@@ -163,6 +189,52 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Replaces the credentials that are given. A new token lets what waits go.
+    pub async fn update_credentials(
+        &self,
+        id: ConnectionId,
+        change: &CredentialsChange,
+    ) -> Result<Option<Connection>, StoreError> {
+        again!("update_credentials", {
+            let mut transaction = self.pool.begin().await?;
+            let row = sqlx::query!(
+                r#"
+                -- update_credentials: lock
+                SELECT stream, secrets, stopped_at FROM connections WHERE id = $1
+                FOR NO KEY UPDATE
+                "#,
+                id.0
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
+            let known = self.open_credentials(id, &row.secrets)?;
+            let sealed = self.seal_credentials(id, &change.clone().over(known))?;
+            let resumed = change.access_token.is_some() && row.stopped_at.is_some();
+            sqlx::query!(
+                r#"
+                -- update_credentials
+                UPDATE connections
+                SET secrets = $2,
+                    stopped_at = CASE WHEN NOT $3 THEN stopped_at END,
+                    stopped_reason = CASE WHEN NOT $3 THEN stopped_reason END
+                WHERE id = $1
+                "#,
+                id.0,
+                sealed,
+                resumed,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if resumed {
+                let fact = OwnFact::of(row.stream, Uuid::nil(), event::CONNECTION_RESUMED, "api");
+                self.write_facts(&mut transaction, &[fact]).await?;
+            }
+            transaction.commit().await?;
+            self.connection(id).await
+        })
     }
 
     fn seal_credentials(

@@ -39,7 +39,7 @@ use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
 pub use connection_cache::ConnectionCache;
-pub use connections::{Connection, Credentials, NewConnection};
+pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
 pub use hints::Hints;
 pub use keys::KeyCache;
 pub use sequence_changes::WrongState;

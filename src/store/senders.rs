@@ -1,9 +1,12 @@
 //! Senders as the API makes and shows them. Ingest makes one too, when a webhook names a number
 //! that nobody knows (`register_senders`).
 
-use super::{Store, StoreError};
-use crate::model::Timestamp;
+use uuid::Uuid;
+
+use super::facts::OwnFact;
+use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId};
+use crate::model::{Timestamp, event};
 
 /// A business phone number on a connection.
 #[derive(Debug, Clone)]
@@ -33,6 +36,17 @@ pub struct NewSender {
     pub display_phone_number: Option<String>,
     pub waba_id: Option<String>,
     pub messages_per_second: i32,
+}
+
+/// What is to be changed.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "the columns of senders")]
+pub struct SenderChange {
+    pub display_phone_number: Option<String>,
+    pub waba_id: Option<String>,
+    pub messages_per_second: Option<i32>,
+    /// Whatever blocked it has been put right.
+    pub resume: bool,
 }
 
 /// Why a sender was not made.
@@ -87,6 +101,46 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         id.map(SenderId).ok_or(CreateSenderError::Taken)
+    }
+
+    /// Changes what is given, and leaves what is not. Opening a blocked one releases what waits.
+    pub async fn update_sender(
+        &self,
+        id: SenderId,
+        change: &SenderChange,
+    ) -> Result<bool, StoreError> {
+        again!("update_sender", {
+            let mut transaction = self.pool.begin().await?;
+            let updated = sqlx::query!(
+                r#"
+                -- update_sender
+                UPDATE senders s
+                SET messages_per_second = coalesce($2, s.messages_per_second),
+                    waba_id = coalesce($3, s.waba_id),
+                    display_phone_number = coalesce($4, s.display_phone_number),
+                    status = CASE WHEN $5 THEN 'active' ELSE s.status END,
+                    status_reason = CASE WHEN $5 THEN NULL ELSE s.status_reason END,
+                    status_at = CASE WHEN $5 AND s.status <> 'active' THEN $6 ELSE s.status_at END
+                FROM (SELECT id, status FROM senders WHERE id = $1 FOR NO KEY UPDATE) was
+                WHERE s.id = was.id
+                RETURNING $5 AND was.status <> 'active' AS "resumed!"
+                "#,
+                id.0,
+                change.messages_per_second,
+                change.waba_id,
+                change.display_phone_number,
+                change.resume,
+                self.clock.now(),
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if updated.as_ref().is_some_and(|row| row.resumed) {
+                let fact = OwnFact::of(id.0, Uuid::nil(), event::SENDER_RESUMED, "api");
+                self.write_facts(&mut transaction, &[fact]).await?;
+            }
+            transaction.commit().await?;
+            Ok(updated.is_some())
+        })
     }
 
     /// Reads one.

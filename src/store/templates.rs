@@ -147,6 +147,54 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A refusal said that it may not be sent. Returns the fact that says so, if that is news.
+    pub(super) async fn close_template(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        said: &TemplateSaid,
+        reason: &str,
+    ) -> Result<Option<OwnFact>, StoreError> {
+        let changed = self.join_template(connection, said).await?;
+        let Some(Change { stream, status, .. }) = changed else {
+            return Ok(None);
+        };
+        let data = json!({
+            "name": said.name, "language": said.language, "event": status, "reason": reason,
+        });
+        Ok(Some(
+            OwnFact::of(stream, said.id.0, event::TEMPLATE_STATUS, "answer").with(data),
+        ))
+    }
+
+    /// Joins what was said of one template; what changed by it.
+    async fn join_template(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        said: &TemplateSaid,
+    ) -> Result<Option<Change>, StoreError> {
+        let before = status_of(connection, said.id).await?;
+        let now = self.clock.now();
+        self.join_templates(connection, std::slice::from_ref(said), now)
+            .await?;
+        let after = status_of(connection, said.id).await?;
+        Ok(after
+            .filter(|after| before.as_ref().is_none_or(|b| b.status != after.status))
+            .map(|after| Change {
+                previous: before.map(|before| before.status),
+                ..after
+            }))
+    }
+}
+
+/// A template's status, and what it was before.
+struct Change {
+    /// The connection's own.
+    stream: i32,
+    status: String,
+    previous: Option<String>,
+}
+
 /// A template that is to be read from the provider.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the columns of templates")]
@@ -209,27 +257,23 @@ impl Store {
         read: &TemplateToRead,
         said: &TemplateSaid,
     ) -> Result<bool, StoreError> {
-        let now = self.clock.now();
         again!("record_template_read", {
             let mut transaction = self.pool.begin().await?;
-            let before = status_of(&mut transaction, read.id).await?;
-            self.join_templates(&mut transaction, std::slice::from_ref(said), now)
-                .await?;
-            let after = status_of(&mut transaction, read.id).await?;
-            if before != after {
+            let change = self.join_template(&mut transaction, said).await?;
+            let changed = change.is_some();
+            if let Some(Change {
+                stream,
+                status,
+                previous,
+            }) = change
+            {
                 let data = json!({
-                    "name": read.name, "language": read.language, "event": after,
-                    "previous": before,
+                    "name": read.name, "language": read.language, "event": status,
+                    "previous": previous,
                 });
-                let stream = sqlx::query_scalar!(
-                    "SELECT stream FROM connections WHERE id = $1",
-                    read.connection.0
-                )
-                .fetch_one(&mut *transaction)
-                .await?;
-                let fact =
-                    OwnFact::of(stream, read.id.0, event::TEMPLATE_STATUS, "poll").with(data);
-                self.write_facts(&mut transaction, &[fact]).await?;
+                let fact = OwnFact::of(stream, read.id.0, event::TEMPLATE_STATUS, "poll");
+                self.write_facts(&mut transaction, &[fact.with(data)])
+                    .await?;
             }
             sqlx::query!(
                 r#"
@@ -241,12 +285,12 @@ impl Store {
                 "#,
                 read.id.0,
                 read.next_at,
-                before != after,
+                changed,
             )
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await?;
-            Ok(before != after)
+            Ok(changed)
         })
     }
 }
@@ -254,12 +298,21 @@ impl Store {
 async fn status_of(
     connection: &mut sqlx::PgConnection,
     id: TemplateId,
-) -> Result<String, StoreError> {
-    let status = sqlx::query_scalar!(
-        "-- status_of\nSELECT status FROM templates WHERE id = $1 FOR NO KEY UPDATE",
+) -> Result<Option<Change>, StoreError> {
+    let found = sqlx::query!(
+        r#"
+        -- status_of
+        SELECT t.status, c.stream FROM templates t JOIN connections c ON c.id = t.connection
+        WHERE t.id = $1
+        FOR NO KEY UPDATE OF t
+        "#,
         id.0
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(status)
+    Ok(found.map(|row| Change {
+        stream: row.stream,
+        status: row.status,
+        previous: None,
+    }))
 }

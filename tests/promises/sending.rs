@@ -169,6 +169,46 @@ async fn a_token_that_is_gone_stops_the_connection_and_loses_nothing() {
         "{types:?}"
     );
     assert_eq!(app.posts().await.len(), 1);
+    // A renewed token lets everything go.
+    let path = format!("/v1/connections/{}", app.connection);
+    let (renewed, connection) = app
+        .send(
+            Method::PATCH,
+            &path,
+            json!({"access_token": "another token"}),
+        )
+        .await;
+    assert!(renewed.is_success(), "{connection}");
+    assert_eq!(connection["stopped_at"], Value::Null);
+    app.accepted(&id).await;
+    let message = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        message["attempts"].as_array().unwrap().len(),
+        1,
+        "no attempt was burned"
+    );
+}
+
+#[tokio::test]
+async fn only_the_provider_blocks_a_sender_and_a_person_opens_it() {
+    let app = App::start().await;
+    let path = format!("/v1/senders/{}", app.sender);
+    let (status, problem) = app
+        .send(Method::PATCH, &path, json!({"status": "blocked"}))
+        .await;
+    assert_eq!(status.as_u16(), 422, "only a provider blocks: {problem}");
+    let (status, sender) = app
+        .send(
+            Method::PATCH,
+            &path,
+            json!({"status": "active", "messages_per_second": 7}),
+        )
+        .await;
+    assert!(status.is_success(), "{sender}");
+    assert_eq!(
+        (&sender["status"], &sender["messages_per_second"]),
+        (&json!("active"), &json!(7))
+    );
 }
 
 #[tokio::test]

@@ -110,6 +110,24 @@ async fn two_secrets_are_valid_while_one_is_rotated() {
 }
 
 #[tokio::test]
+async fn a_secret_rotated_by_the_api_is_valid_at_once() {
+    let app = App::start().await;
+    let body = br#"{"object":"whatsapp_business_account","entry":[]}"#;
+    let right = signature("brand new", body);
+    assert_eq!(
+        app.webhook_bytes(body, Some(&right)).await,
+        StatusCode::UNAUTHORIZED
+    );
+    let path = format!("/v1/connections/{}", app.connection);
+    let both = json!({"app_secrets": ["brand new", SECRET]});
+    let (status, _) = app.send(Method::PATCH, &path, both).await;
+    assert!(status.is_success());
+    assert_eq!(app.webhook_bytes(body, Some(&right)).await, StatusCode::OK);
+    let old = signature(SECRET, body);
+    assert_eq!(app.webhook_bytes(body, Some(&old)).await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_body_of_a_thousand_statuses_in_several_entries_is_applied_whole() {
     let app = App::start().await;
     let entries: Vec<_> = (0..4)
