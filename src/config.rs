@@ -22,7 +22,6 @@ pub struct Config {
     pub database: Database,
     pub ingest: Ingest,
     pub send: Send,
-    pub log: Log,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -74,23 +73,6 @@ pub struct Send {
     pub poll: Duration,
     #[serde(rename = "template_read_ms", deserialize_with = "millis")]
     pub template_read: Duration,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "twotick.toml documents each")]
-pub struct Log {
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
 }
 
 fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {

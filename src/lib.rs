@@ -7,8 +7,11 @@ pub mod clock;
 pub mod config;
 pub mod ingest;
 pub mod model;
+pub mod postgres;
 pub mod provider;
 pub mod seal;
+pub mod send;
+
 pub mod signals;
 pub mod simulator;
 pub mod store;

@@ -66,13 +66,20 @@ impl Signals {
 
     /// From now on this instance owns `sender`; its claimer waits on the result.
     pub fn own(&self, sender: SenderId) -> Arc<Notify> {
+        let claimer = Arc::<Notify>::default();
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(owned.entry(sender).or_default())
+        owned.insert(sender, Arc::clone(&claimer));
+        claimer
     }
 
-    /// It does no longer.
-    pub fn disown(&self, sender: SenderId) {
+    /// It does no longer; unless another claimer of ours has taken its place.
+    pub fn disown(&self, sender: SenderId, claimer: &Arc<Notify>) {
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.remove(&sender);
+        if owned
+            .get(&sender)
+            .is_some_and(|owner| Arc::ptr_eq(owner, claimer))
+        {
+            owned.remove(&sender);
+        }
     }
 }

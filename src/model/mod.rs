@@ -9,6 +9,7 @@ pub mod ids;
 pub mod lane;
 pub mod limits;
 pub mod message;
+pub mod recipient;
 pub mod sequence;
 pub mod template;
 

@@ -392,3 +392,6 @@ pub fn work_of(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

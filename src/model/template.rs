@@ -4,20 +4,40 @@
 
 use super::Timestamp;
 
+/// Our word for a template that the provider says does not exist (132001).
+const NOT_FOUND: &str = "NOT_FOUND";
+/// Our word for a template that the provider refuses to send for another reason.
+const REFUSED: &str = "REFUSED";
+/// Our word for a template nobody told us about.
+pub const UNKNOWN: &str = "UNKNOWN";
+
+/// The status that a refusal of a POST implies, by its error code.
+pub fn status_of_refusal(code: i64) -> &'static str {
+    match code {
+        // 2061 is the on-premises API's.
+        132_015 | 2061 => "PAUSED",
+        132_016 | 2062 => "DISABLED",
+        132_001 | 2001 => NOT_FOUND,
+        _ => REFUSED,
+    }
+}
+
 /// Statuses and events under which Meta does not send. Everything else is open: `UNKNOWN` is our
 /// own word for a template nobody told us about (many numbers never get template webhooks);
 /// `FLAGGED` is a warning, `LOCKED` forbids editing alone, `UNARCHIVED` returns to the state
 /// before. A word we do not know does not close it: the provider refuses what may not go, and
 /// that refusal closes the lane.
-const STOPS: [&str; 9] = [
+const STOPS: [&str; 11] = [
     "ARCHIVED",
     "DELETED",
     "DISABLED",
     "IN_APPEAL",
+    NOT_FOUND,
     "PAUSED",
     "PENDING",
     "PENDING_DELETION",
     "PENDING_REVIEW",
+    REFUSED,
     "REJECTED",
 ];
 

@@ -73,7 +73,7 @@ impl Store {
         answer: &Accepted,
         adopt: bool,
     ) -> Result<(), StoreError> {
-        again("record_accepted", async || {
+        again!("record_accepted", {
             let mut transaction = self.pool.begin().await?;
             if adopt {
                 self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
@@ -92,7 +92,6 @@ impl Store {
             self.write_facts(&mut transaction, &[fact]).await?;
             Ok(transaction.commit().await?)
         })
-        .await
     }
 
     async fn write_acceptance(
@@ -167,7 +166,7 @@ impl Store {
         data["class"] = refused.class.as_str().into();
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
         let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_REFUSED, "answer").with(data);
-        again("record_refused", async || {
+        again!("record_refused", {
             let mut transaction = self.pool.begin().await?;
             let mut facts = vec![fact.clone()];
             if let Some(closes) = &refused.closes {
@@ -186,7 +185,6 @@ impl Store {
             self.write_facts(&mut transaction, &facts).await?;
             Ok(transaction.commit().await?)
         })
-        .await
     }
 
     async fn write_refusal(
@@ -295,7 +293,7 @@ impl Store {
     pub async fn record_unknown(&self, claim: &Claim, reason: &str) -> Result<(), StoreError> {
         let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_UNKNOWN, "answer")
             .with(json!({"reason": reason}));
-        again("record_unknown", async || {
+        again!("record_unknown", {
             let mut transaction = self.pool.begin().await?;
             let settled = sqlx::query!(
                 r#"
@@ -327,21 +325,24 @@ impl Store {
             }
             Ok(transaction.commit().await?)
         })
-        .await
     }
 
     /// Nothing was posted: the claim goes back, and the same attempt is claimed again.
-    pub async fn return_claim(&self, claim: &Claim, reason: &str) -> Result<(), StoreError> {
+    pub async fn return_claim(
+        &self,
+        claim: &Claim,
+        at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_RETURNED, "sweep")
             .with(json!({"reason": reason}));
-        again("return_claim", async || {
+        again!("return_claim", {
             let mut transaction = self.pool.begin().await?;
-            give_back(&mut transaction, claim, self.clock.now()).await?;
+            give_back(&mut transaction, claim, at).await?;
             self.write_facts(&mut transaction, std::slice::from_ref(&fact))
                 .await?;
             Ok(transaction.commit().await?)
         })
-        .await
     }
 
     /// Claims of owners that are gone, and whose answer can no longer come: nobody knows whether
@@ -351,7 +352,7 @@ impl Store {
         lease: &super::leases::Lease,
         answer_timeout: std::time::Duration,
     ) -> Result<u64, StoreError> {
-        again("give_up_claims", async || {
+        again!("give_up_claims", {
             let mut transaction = self.pool.begin().await?;
             let now = self.clock.now();
             let given_up = sqlx::query!(
@@ -405,7 +406,6 @@ impl Store {
             transaction.commit().await?;
             Ok(given_up.len() as u64)
         })
-        .await
     }
 }
 

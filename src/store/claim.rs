@@ -60,6 +60,10 @@ pub struct Claim {
     pub lane: String,
     /// The template's name and language, if it uses one.
     pub template: Option<(String, String)>,
+    /// The sender's number, as the provider knows it.
+    pub phone_number_id: String,
+    /// The sender's WABA, where it is known.
+    pub waba_id: Option<String>,
     /// To whom.
     pub recipient: String,
     /// `template`, `text` …
@@ -82,17 +86,18 @@ pub struct Claimed {
 impl Store {
     /// Decides and claims. `None` when the lease is no longer ours, or too short for a POST.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claimed>, StoreError> {
-        again("claim", async || {
+        again!("claim", {
             let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
-            let Some(lanes) = open_lanes(&mut transaction, request).await? else {
+            let Some(poster) = lock_lease(&mut transaction, request).await? else {
                 return Ok(None);
             };
+            let lanes = open_lanes(&mut transaction, request.lease.sender, &poster).await?;
             let rows = lock_due(&mut transaction, request, &lanes, now).await?;
             let steps = read_steps(&mut transaction, request.lease.sender, &rows).await?;
             let plan = Plan::make(request, rows, steps, &lanes, now);
             let claims = self
-                .carry_out(&mut transaction, request, &plan, now)
+                .carry_out(&mut transaction, request, &poster, &plan, now)
                 .await?;
             let next_due = next_due(&mut transaction, request.lease.sender, &lanes, now).await?;
             transaction.commit().await?;
@@ -102,13 +107,13 @@ impl Store {
                 next_due,
             }))
         })
-        .await
     }
 
     async fn carry_out(
         &self,
         connection: &mut PgConnection,
         request: &ClaimRequest,
+        poster: &Poster,
         plan: &Plan,
         now: Timestamp,
     ) -> Result<Vec<Claim>, StoreError> {
@@ -135,6 +140,8 @@ impl Store {
                 gate: step.gate,
                 lane: step.lane(),
                 template: step.template.clone(),
+                phone_number_id: poster.phone_number_id.clone(),
+                waba_id: poster.waba_id.clone(),
                 recipient,
                 kind,
                 content,
@@ -144,16 +151,24 @@ impl Store {
     }
 }
 
-/// The lanes that may be claimed from, if the lease is ours and long enough. The lock on the
-/// sender's row keeps the lease from changing hands before this transaction ends.
-async fn open_lanes(
+/// The sender as its owner may use it now.
+struct Poster {
+    phone_number_id: String,
+    waba_id: Option<String>,
+    may_post: bool,
+}
+
+/// The sender, if the lease is ours and long enough. The lock on its row keeps the lease from
+/// changing hands before this transaction ends.
+async fn lock_lease(
     connection: &mut PgConnection,
     request: &ClaimRequest,
-) -> Result<Option<Lanes>, StoreError> {
+) -> Result<Option<Poster>, StoreError> {
     let sender = sqlx::query!(
         r#"
         -- claim: lease
-        SELECT s.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
+        SELECT s.phone_number_id, s.waba_id,
+               s.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
                s.lease_until > clock_timestamp() + $4::interval AS "long_enough!"
         FROM senders s JOIN connections c ON c.id = s.connection
         WHERE s.id = $1 AND s.lease_owner = $2 AND s.lease_epoch = $3
@@ -165,16 +180,25 @@ async fn open_lanes(
         request.lease.epoch,
         interval(request.post_timeout),
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    let Some(sender) = sender else {
-        return Ok(None);
-    };
-    if !sender.may_post || request.posts == 0 {
-        return Ok(Some(Lanes::decisions_only()));
-    }
-    if !sender.long_enough {
-        return Ok(None);
+    Ok(sender
+        .filter(|sender| sender.long_enough)
+        .map(|sender| Poster {
+            phone_number_id: sender.phone_number_id,
+            waba_id: sender.waba_id,
+            may_post: sender.may_post && request.posts > 0,
+        }))
+}
+
+/// The lanes that may be claimed from: those whose template nothing is known against.
+async fn open_lanes(
+    connection: &mut PgConnection,
+    sender: SenderId,
+    poster: &Poster,
+) -> Result<Lanes, StoreError> {
+    if !poster.may_post {
+        return Ok(Lanes::decisions_only());
     }
     let open = sqlx::query_scalar!(
         r#"
@@ -189,11 +213,11 @@ async fn open_lanes(
                 AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
         )
         "#,
-        request.lease.sender.0,
+        sender.0,
     )
     .fetch_all(connection)
     .await?;
-    Ok(Some(Lanes::open(open)))
+    Ok(Lanes::open(open))
 }
 
 /// Locks what is due: all decisions, and of each open lane in turn as many heads as may be

@@ -163,7 +163,7 @@ impl Store {
     }
 
     async fn ingest_again(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
-        again("ingest", async || {
+        again!("ingest", {
             if batch.templates.is_empty() {
                 let mut connection = self.pool.acquire().await?;
                 return self.ingest_rows(&mut connection, batch).await;
@@ -176,7 +176,6 @@ impl Store {
             transaction.commit().await?;
             Ok(due)
         })
-        .await
     }
 
     async fn adopt_strangers(&self, attempts: &[AttemptSaid]) -> Result<(), StoreError> {
@@ -189,13 +188,12 @@ impl Store {
                 uuid: message,
             };
             let ours = AttemptId { message, n };
-            again("adopt", async || {
+            again!("adopt", {
                 let mut transaction = self.pool.begin().await?;
                 self.adopt(&mut transaction, ours, &said.provider_message_id)
                     .await?;
                 Ok(transaction.commit().await?)
-            })
-            .await?;
+            })?;
         }
         Ok(())
     }

@@ -7,10 +7,13 @@
 mod adopt;
 pub mod answers;
 pub mod claim;
+mod connection_cache;
 mod connections;
 mod facts;
+mod hints;
 pub mod ingest;
 pub mod leases;
+mod partitions;
 mod templates;
 
 use std::sync::Arc;
@@ -23,7 +26,10 @@ use crate::clock::Clock;
 use crate::config;
 use crate::seal::{SealError, SealingKey};
 
+pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, NewConnection};
+pub use hints::Hints;
+pub use templates::TemplateToRead;
 
 /// The database could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -183,27 +189,34 @@ pub enum OpenError {
 /// deadlock.
 const RUN_AGAIN: [&str; 2] = ["40001", "40P01"];
 
-/// Runs a transaction, again where the database asks for it. `name` is for the log.
-async fn again<T>(
-    name: &'static str,
-    mut transaction: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+/// Runs a transaction, again where the database asks for it: `again!("name", { … })`, with `?`
+/// inside. The name is for the log. A macro, because the compiler cannot yet see that the future
+/// of a generic async closure is `Send`.
+macro_rules! again {
+    ($name:literal, $transaction:block) => {{
+        let mut tries = 1;
+        loop {
+            let result: Result<_, $crate::store::StoreError> = async { $transaction }.await;
+            match result {
+                Err(error) if $crate::store::runs_again($name, &error, tries).await => tries += 1,
+                result => break result,
+            }
+        }
+    }};
+}
+use again;
+
+/// Whether a transaction that failed so runs again; waits a moment if it does.
+async fn runs_again(name: &'static str, error: &StoreError, tries: u32) -> bool {
     /// A conflict that lasts longer than this is no accident of timing.
     const TRIES: u32 = 5;
-    let mut tries = 1;
-    loop {
-        match transaction().await {
-            Err(error)
-                if tries < TRIES
-                    && error
-                        .sqlstate()
-                        .is_some_and(|code| RUN_AGAIN.contains(&code.as_str())) =>
-            {
-                tracing::debug!(name, tries, %error, "transaction runs again");
-                tokio::time::sleep(Duration::from_millis(u64::from(tries))).await;
-                tries += 1;
-            }
-            result => return result,
-        }
+    let conflict = error
+        .sqlstate()
+        .is_some_and(|code| RUN_AGAIN.contains(&code.as_str()));
+    if conflict && tries < TRIES {
+        tracing::debug!(name, tries, %error, "a transaction runs again");
+        tokio::time::sleep(Duration::from_millis(u64::from(tries))).await;
+        return true;
     }
+    false
 }

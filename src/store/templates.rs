@@ -1,10 +1,14 @@
 //! What is known of templates: joined from webhooks, answers and reads, by the same rule as
 //! `model::template`: the latest word wins, a stop wins a tie.
 
+use serde_json::json;
+
+use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
-use super::{Store, StoreError};
-use crate::model::Timestamp;
+use super::{Store, StoreError, again};
+use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::template::is_sendable;
+use crate::model::{Timestamp, event};
 
 impl Store {
     /// Joins what was said into `templates`; whatever opened or closed one is read from the
@@ -141,4 +145,121 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+/// A template that is to be read from the provider.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the columns of templates")]
+pub struct TemplateToRead {
+    pub id: TemplateId,
+    pub connection: ConnectionId,
+    pub waba_id: String,
+    pub name: String,
+    pub language: String,
+    pub provider_template_id: Option<String>,
+    /// When it is due again; also marks this reading.
+    pub next_at: Timestamp,
+}
+
+impl Store {
+    /// Takes templates whose reading is due, and puts the next reading off to `next_at`, so that
+    /// no other instance reads them meanwhile.
+    pub async fn take_template_reads(
+        &self,
+        next_at: Timestamp,
+    ) -> Result<Vec<TemplateToRead>, StoreError> {
+        /// Meta allows 200 management calls an hour and WABA.
+        const AT_ONCE: i64 = 10;
+        let rows = sqlx::query!(
+            r#"
+            -- take_template_reads
+            UPDATE templates SET read_due_at = $2
+            WHERE id IN (
+                SELECT id FROM templates WHERE read_due_at <= $1
+                ORDER BY read_due_at LIMIT $3
+                FOR NO KEY UPDATE SKIP LOCKED
+            )
+            RETURNING id, connection, waba_id, name, language, provider_template_id
+            "#,
+            self.clock.now(),
+            next_at,
+            AT_ONCE,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| TemplateToRead {
+                id: TemplateId(row.id),
+                connection: ConnectionId(row.connection),
+                waba_id: row.waba_id,
+                name: row.name,
+                language: row.language,
+                provider_template_id: row.provider_template_id,
+                next_at,
+            })
+            .collect())
+    }
+
+    /// Joins what a reading said. An open template is not read again until something is heard of
+    /// it; a closed one is, so that it opens although a webhook was missed. Returns whether
+    /// anything changed.
+    pub async fn record_template_read(
+        &self,
+        read: &TemplateToRead,
+        said: &TemplateSaid,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        again!("record_template_read", {
+            let mut transaction = self.pool.begin().await?;
+            let before = status_of(&mut transaction, read.id).await?;
+            self.join_templates(&mut transaction, std::slice::from_ref(said), now)
+                .await?;
+            let after = status_of(&mut transaction, read.id).await?;
+            if before != after {
+                let data = json!({
+                    "name": read.name, "language": read.language, "event": after,
+                    "previous": before,
+                });
+                let stream = sqlx::query_scalar!(
+                    "SELECT stream FROM connections WHERE id = $1",
+                    read.connection.0
+                )
+                .fetch_one(&mut *transaction)
+                .await?;
+                let fact =
+                    OwnFact::of(stream, read.id.0, event::TEMPLATE_STATUS, "poll").with(data);
+                self.write_facts(&mut transaction, &[fact]).await?;
+            }
+            sqlx::query!(
+                r#"
+                -- record_template_read
+                UPDATE templates
+                SET read_due_at = CASE WHEN NOT sendable THEN $2::timestamptz END
+                -- A webhook that came meanwhile wants a reading of its own.
+                WHERE id = $1 AND (read_due_at = $2 OR $3)
+                "#,
+                read.id.0,
+                read.next_at,
+                before != after,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(before != after)
+        })
+    }
+}
+
+async fn status_of(
+    connection: &mut sqlx::PgConnection,
+    id: TemplateId,
+) -> Result<String, StoreError> {
+    let status = sqlx::query_scalar!(
+        "-- status_of\nSELECT status FROM templates WHERE id = $1 FOR NO KEY UPDATE",
+        id.0
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(status)
 }

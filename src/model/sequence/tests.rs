@@ -1,0 +1,377 @@
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::*;
+use crate::model::evidence::{Evidence, Failure};
+
+const NOW: Timestamp = OffsetDateTime::UNIX_EPOCH;
+const LIMITS: RetryLimits = RetryLimits {
+    attempts: 3,
+    first_backoff: Duration::from_secs(2),
+    unknown_after: Duration::from_secs(60),
+};
+const TRANSIENT: i64 = 131_016;
+const UNDELIVERABLE: i64 = 131_026;
+const MARKETING_LIMIT: i64 = 131_049;
+const PAUSED: i64 = 132_015;
+
+fn gate(status: GateStatus, on_deadline: OnDeadline) -> Gate {
+    Gate {
+        status,
+        deadline: Duration::from_secs(100),
+        on_deadline,
+    }
+}
+
+fn delivered() -> Gate {
+    gate(GateStatus::Delivered, OnDeadline::Stop)
+}
+
+fn running(work: SequenceWork) -> Sequence {
+    Sequence {
+        status: SequenceStatus::Running,
+        reason: None,
+        work,
+        deadline_at: None,
+        on_failure: OnFailure::Stop,
+    }
+}
+
+fn waiting() -> Sequence {
+    running(SequenceWork::Waiting)
+}
+
+fn held(reason: Reason) -> Sequence {
+    Sequence {
+        status: SequenceStatus::Held,
+        reason: Some(reason),
+        ..waiting()
+    }
+}
+
+fn accepted(evidence: Evidence) -> Attempt {
+    let evidence = evidence.join(Evidence {
+        accepted_at: Some(NOW),
+        ..Evidence::default()
+    });
+    Attempt {
+        evidence,
+        outcome: Some(Outcome::Accepted),
+    }
+}
+
+fn with(status: GateStatus) -> Evidence {
+    let at = Some(NOW);
+    match status {
+        GateStatus::Accepted => Evidence {
+            accepted_at: at,
+            ..Evidence::default()
+        },
+        GateStatus::Sent => Evidence {
+            sent_at: at,
+            ..Evidence::default()
+        },
+        GateStatus::Delivered => Evidence {
+            delivered_at: at,
+            ..Evidence::default()
+        },
+        GateStatus::Read => Evidence {
+            read_at: at,
+            ..Evidence::default()
+        },
+    }
+}
+
+fn failed(code: i64) -> Evidence {
+    Evidence {
+        failed: Some(Failure { at: NOW, code }),
+        ..with(GateStatus::Sent)
+    }
+}
+
+fn unknown() -> Attempt {
+    Attempt {
+        outcome: Some(Outcome::Unknown { since: NOW }),
+        ..Attempt::default()
+    }
+}
+
+fn refused(code: i64) -> Attempt {
+    Attempt {
+        outcome: Some(Outcome::Refused(code)),
+        ..Attempt::default()
+    }
+}
+
+fn ask(sequence: &Sequence, attempts: &[Attempt], gate: Gate) -> Action {
+    ask_at(sequence, attempts, gate, OnUnknown::Hold, NOW)
+}
+
+fn ask_at(
+    sequence: &Sequence,
+    attempts: &[Attempt],
+    gate: Gate,
+    on_unknown: OnUnknown,
+    now: Timestamp,
+) -> Action {
+    let head = Head {
+        attempts,
+        cancelled: false,
+        gate,
+        on_unknown,
+    };
+    next(sequence, Some(&head), now, &LIMITS)
+}
+
+#[test]
+fn a_gate_opens_only_on_the_chosen_status_or_a_higher_one() {
+    let order = [
+        GateStatus::Accepted,
+        GateStatus::Sent,
+        GateStatus::Delivered,
+        GateStatus::Read,
+    ];
+    for (at, wanted) in order.into_iter().enumerate() {
+        for (reached_at, reached) in order.into_iter().enumerate() {
+            let action = ask(
+                &waiting(),
+                &[accepted(with(reached))],
+                gate(wanted, OnDeadline::Stop),
+            );
+            let opened = action == Action::Advance(Passed::Opened);
+            assert_eq!(
+                opened,
+                reached_at >= at,
+                "{reached:?} for a gate of {wanted:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_head_is_posted_and_what_is_being_posted_is_left_alone() {
+    assert_eq!(
+        ask(&running(SequenceWork::Ready), &[], delivered()),
+        Action::Post
+    );
+    let claimed = ask(&running(SequenceWork::Claimed), &[], delivered());
+    assert_eq!(
+        claimed,
+        Action::Wait {
+            due_at: None,
+            deadline_at: None
+        }
+    );
+}
+
+#[test]
+fn behind_the_last_message_the_sequence_is_complete() {
+    let action = next(&running(SequenceWork::Ready), None, NOW, &LIMITS);
+    assert_eq!(action, Action::Complete);
+}
+
+#[test]
+fn the_deadline_runs_from_acceptance_and_its_policy_decides() {
+    let deadline = NOW + Duration::from_secs(100);
+    let attempts = [accepted(with(GateStatus::Sent))];
+    let wait = Action::Wait {
+        due_at: Some(deadline),
+        deadline_at: Some(deadline),
+    };
+    assert_eq!(ask(&waiting(), &attempts, delivered()), wait);
+    let due = Sequence {
+        deadline_at: Some(deadline),
+        ..waiting()
+    };
+    let policies = [
+        (OnDeadline::Stop, Action::Stop(Reason::Deadline)),
+        (OnDeadline::Skip, Action::Advance(Passed::DeadlineSkipped)),
+        (OnDeadline::Hold, Action::Hold(Reason::Deadline)),
+    ];
+    for (policy, expected) in policies {
+        let gate = gate(GateStatus::Delivered, policy);
+        assert_eq!(
+            ask_at(&due, &attempts, gate, OnUnknown::Hold, deadline),
+            expected
+        );
+    }
+}
+
+#[test]
+fn while_held_for_quality_no_deadline_runs() {
+    let evidence = Evidence {
+        held_at: Some(NOW),
+        ..Evidence::default()
+    };
+    let idle = Action::Wait {
+        due_at: None,
+        deadline_at: None,
+    };
+    assert_eq!(ask(&waiting(), &[accepted(evidence)], delivered()), idle);
+}
+
+#[test]
+fn a_failure_for_good_follows_the_policy() {
+    let attempts = [accepted(failed(UNDELIVERABLE))];
+    let policies = [
+        (OnFailure::Stop, Action::Stop(Reason::Failure)),
+        (OnFailure::Skip, Action::Advance(Passed::FailureSkipped)),
+        // The class says never to this recipient: there is nothing to retry.
+        (OnFailure::Retry, Action::Stop(Reason::Failure)),
+    ];
+    for (on_failure, expected) in policies {
+        let sequence = Sequence {
+            on_failure,
+            ..waiting()
+        };
+        assert_eq!(ask(&sequence, &attempts, delivered()), expected);
+    }
+}
+
+#[test]
+fn retry_follows_the_class_of_the_error() {
+    let sequence = Sequence {
+        on_failure: OnFailure::Retry,
+        ..waiting()
+    };
+    let after = |seconds| Action::Retry {
+        at: NOW + Duration::from_secs(seconds),
+    };
+    let expected = [(TRANSIENT, 2), (PAUSED, 2), (MARKETING_LIMIT, 24 * 3600)];
+    for (code, seconds) in expected {
+        assert_eq!(
+            ask(&sequence, &[accepted(failed(code))], delivered()),
+            after(seconds)
+        );
+    }
+    let twice = [accepted(failed(TRANSIENT)), accepted(failed(TRANSIENT))];
+    assert_eq!(ask(&sequence, &twice, delivered()), after(4));
+    let thrice = [accepted(failed(TRANSIENT)); 3];
+    assert_eq!(
+        ask(&sequence, &thrice, delivered()),
+        Action::Stop(Reason::Failure)
+    );
+}
+
+#[test]
+fn a_refusal_that_may_pass_is_tried_again_whatever_the_policy() {
+    let at = NOW + Duration::from_secs(2);
+    assert_eq!(
+        ask(&waiting(), &[refused(TRANSIENT)], delivered()),
+        Action::Retry { at }
+    );
+    let stopped = ask(&waiting(), &[refused(UNDELIVERABLE)], delivered());
+    assert_eq!(stopped, Action::Stop(Reason::Failure));
+}
+
+#[test]
+fn delivery_of_an_old_attempt_stops_a_new_one() {
+    let attempts = [accepted(with(GateStatus::Delivered)), refused(TRANSIENT)];
+    for work in [SequenceWork::Ready, SequenceWork::Waiting] {
+        let action = ask(&running(work), &attempts, delivered());
+        assert_eq!(action, Action::Advance(Passed::Opened));
+    }
+}
+
+#[test]
+fn a_lost_answer_waits_for_evidence_and_is_never_resent_blindly() {
+    let policy_at = NOW + LIMITS.unknown_after;
+    let wait = Action::Wait {
+        due_at: Some(policy_at),
+        deadline_at: None,
+    };
+    for on_unknown in [OnUnknown::Hold, OnUnknown::Resend] {
+        let early = ask_at(&waiting(), &[unknown()], delivered(), on_unknown, NOW);
+        assert_eq!(early, wait);
+    }
+    let late = |on_unknown| ask_at(&waiting(), &[unknown()], delivered(), on_unknown, policy_at);
+    assert_eq!(late(OnUnknown::Hold), Action::Hold(Reason::Unknown));
+    assert_eq!(late(OnUnknown::Resend), Action::Retry { at: policy_at });
+}
+
+#[test]
+fn evidence_settles_a_lost_answer_even_while_it_waits_to_be_posted_again() {
+    let settled = Attempt {
+        evidence: with(GateStatus::Sent),
+        ..unknown()
+    };
+    let deadline = Some(NOW + Duration::from_secs(100));
+    let wait = Action::Wait {
+        due_at: deadline,
+        deadline_at: deadline,
+    };
+    for sequence in [
+        waiting(),
+        running(SequenceWork::Ready),
+        held(Reason::Unknown),
+    ] {
+        assert_eq!(ask(&sequence, &[settled], delivered()), wait);
+    }
+}
+
+#[test]
+fn what_is_held_is_released_by_late_evidence_and_by_nothing_else() {
+    let long_after = NOW + Duration::from_secs(1_000_000);
+    let hold = gate(GateStatus::Delivered, OnDeadline::Hold);
+    let idle = Action::Wait {
+        due_at: None,
+        deadline_at: None,
+    };
+    let cases = [
+        (Reason::Deadline, accepted(with(GateStatus::Sent))),
+        (Reason::Unknown, unknown()),
+    ];
+    for (reason, attempt) in cases {
+        let sequence = held(reason);
+        let asked = |attempt| ask_at(&sequence, &[attempt], hold, OnUnknown::Hold, long_after);
+        assert_eq!(asked(attempt), idle);
+        let late = Attempt {
+            evidence: attempt.evidence.join(with(GateStatus::Delivered)),
+            ..attempt
+        };
+        assert_eq!(asked(late), Action::Advance(Passed::Opened));
+    }
+}
+
+#[test]
+fn nothing_moves_while_paused_or_after_the_end() {
+    use SequenceStatus::{Cancelled, Completed, Paused, Stopped};
+    let idle = Action::Wait {
+        due_at: None,
+        deadline_at: None,
+    };
+    for status in [Paused, Completed, Stopped, Cancelled] {
+        let sequence = Sequence {
+            status,
+            ..waiting()
+        };
+        let action = ask(&sequence, &[accepted(with(GateStatus::Read))], delivered());
+        assert_eq!(action, idle);
+    }
+}
+
+#[test]
+fn a_cancelled_message_is_passed_over() {
+    let head = Head {
+        attempts: &[],
+        cancelled: true,
+        gate: delivered(),
+        on_unknown: OnUnknown::Hold,
+    };
+    let action = next(&running(SequenceWork::Ready), Some(&head), NOW, &LIMITS);
+    assert_eq!(action, Action::Advance(Passed::Cancelled));
+}
+
+#[test]
+fn a_message_whose_failure_will_be_retried_is_not_shown_as_failed() {
+    let retry = Sequence {
+        on_failure: OnFailure::Retry,
+        ..waiting()
+    };
+    let attempts = [accepted(failed(TRANSIENT))];
+    assert_eq!(work_of(&retry, 1, 1, &attempts, &LIMITS), Work::Queued);
+    assert_eq!(work_of(&waiting(), 1, 1, &attempts, &LIMITS), Work::Posted);
+    assert_eq!(work_of(&waiting(), 1, 2, &[], &LIMITS), Work::Queued);
+    assert_eq!(work_of(&waiting(), 2, 1, &attempts, &LIMITS), Work::Over);
+}

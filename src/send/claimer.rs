@@ -1,0 +1,197 @@
+//! One sender's claimer: claims while there is work, rate and slots, and waits for whichever
+//! comes first: a signal, the next due row, the next token, or the period.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Sending, post};
+use crate::model::Timestamp;
+use crate::model::limits::TokenBucket;
+use crate::store::StoreError;
+use crate::store::claim::{ClaimRequest, Claimed};
+use crate::store::leases::Lease;
+
+/// Messages in one claim: they are written in one transaction and posted side by side.
+const MAX_POSTS: usize = 64;
+/// The shortest wait for tokens: a claim for each single token would cost more than it gains.
+const TOKEN_WAIT: Duration = Duration::from_millis(10);
+
+/// A sender's rate, shared with its posts, which learn when it is too high.
+#[derive(Debug, Clone)]
+pub(super) struct Rate {
+    bucket: Arc<Mutex<TokenBucket>>,
+    origin: Instant,
+    sending: Sending,
+}
+
+impl Rate {
+    fn new(sending: Sending, rate: u32) -> Self {
+        let origin = sending.clock().monotonic();
+        let bucket = TokenBucket::empty(rate, Duration::ZERO);
+        Self {
+            bucket: Arc::new(Mutex::new(bucket)),
+            origin,
+            sending,
+        }
+    }
+
+    /// The provider said that we are too fast.
+    pub(super) fn drain(&self, wait: Duration) {
+        self.with(|bucket, now| bucket.drain(now, wait));
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut TokenBucket, Duration) -> T) -> T {
+        let now = self
+            .sending
+            .clock()
+            .monotonic()
+            .saturating_duration_since(self.origin);
+        f(
+            &mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner),
+            now,
+        )
+    }
+}
+
+pub(super) struct Claimer {
+    sending: Sending,
+    lease: Lease,
+    valid_until: watch::Receiver<Instant>,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+    wake: Arc<Notify>,
+    rate: Rate,
+    posts: TaskTracker,
+}
+
+impl Claimer {
+    pub(super) fn new(
+        sending: Sending,
+        lease: Lease,
+        valid_until: watch::Receiver<Instant>,
+        slots: Arc<Semaphore>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            wake: sending.signals.own(lease.sender),
+            rate: Rate::new(sending.clone(), lease.messages_per_second),
+            posts: TaskTracker::new(),
+            sending,
+            lease,
+            valid_until,
+            slots,
+            stop,
+        }
+    }
+
+    /// Runs until stopped; then waits for its posts and gives the lease back.
+    pub(super) async fn run(self) {
+        tracing::info!(sender = %self.lease.sender, epoch = self.lease.epoch, "owns a sender");
+        while !self.stop.is_cancelled() {
+            let wait = self.work().await.unwrap_or_else(|error| {
+                tracing::warn!(sender = %self.lease.sender, %error, "claiming failed");
+                self.sending.settings.poll
+            });
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.sending.signals.disown(self.lease.sender, &self.wake);
+        self.posts.close();
+        self.posts.wait().await;
+        let sender = [self.lease.sender];
+        let Sending {
+            store, instance, ..
+        } = &self.sending;
+        if let Err(error) = store.release_leases(*instance, &sender).await {
+            tracing::debug!(%error, "the lease runs out by itself");
+        }
+    }
+
+    /// Claims until nothing is left to do now; returns how long to wait if nothing wakes us.
+    async fn work(&self) -> Result<Duration, StoreError> {
+        let Sending {
+            store, settings, ..
+        } = &self.sending;
+        store
+            .give_up_claims(&self.lease, settings.answer_timeout)
+            .await?;
+        loop {
+            let tokens = self
+                .rate
+                .with(|bucket, now| bucket.available(now))
+                .min(MAX_POSTS);
+            let slots = self.take_slots(tokens);
+            let request = ClaimRequest {
+                lease: self.lease,
+                instance: self.sending.instance,
+                posts: slots.len(),
+                limits: settings.retry_limits(),
+                post_timeout: settings.post_timeout,
+            };
+            let asked_at = self.sending.clock().monotonic();
+            let Some(claimed) = store.claim(&request).await? else {
+                // Too short to post under, or lost: the manager renews it, or stops us.
+                return Ok(settings.lease / 8);
+            };
+            let Claimed {
+                claims,
+                progress,
+                next_due,
+            } = claimed;
+            metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
+            let took_all = claims.len() == request.posts;
+            self.rate.with(|bucket, _| bucket.spend(claims.len()));
+            for (claim, slot) in claims.into_iter().zip(slots) {
+                let post = post::Post {
+                    sending: self.sending.clone(),
+                    claim,
+                    lease: self.lease,
+                    valid_until: self.valid_until.clone(),
+                    rate: self.rate.clone(),
+                    asked_at,
+                };
+                self.posts.spawn(post.run(slot));
+            }
+            if progress {
+                self.sending.signals.changed();
+            }
+            if !progress || self.stop.is_cancelled() {
+                return Ok(self.wait(next_due));
+            }
+            if took_all && request.posts == 0 {
+                return Ok(self.wait_for_tokens());
+            }
+        }
+    }
+
+    /// Slots for as many posts, or fewer.
+    fn take_slots(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
+        let mut slots = Vec::with_capacity(most);
+        while slots.len() < most {
+            match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(slot) => slots.push(slot),
+                Err(_) => break,
+            }
+        }
+        slots
+    }
+
+    fn wait(&self, next_due: Option<Timestamp>) -> Duration {
+        let poll = self.sending.settings.poll;
+        let until_due = next_due.map(|at| at - self.sending.clock().now());
+        let until_due = until_due.and_then(|wait| Duration::try_from(wait).ok());
+        until_due.unwrap_or(poll).min(poll)
+    }
+
+    fn wait_for_tokens(&self) -> Duration {
+        let next = self.rate.with(|bucket, now| bucket.until_next(now));
+        next.clamp(TOKEN_WAIT, self.sending.settings.poll)
+    }
+}

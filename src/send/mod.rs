@@ -1,0 +1,223 @@
+//! Sending. Dramatis personae:
+//!
+//! * the **manager** (here) keeps the leases of this instance's share of the senders, and a
+//!   claimer for each;
+//! * a **claimer** (`claimer.rs`) takes what may be posted now, within the sender's rate and the
+//!   connection's slots, and decides gates on the way;
+//! * a **post** (`post.rs`) is one attempt: it asks the provider and records what came of it;
+//! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
+//!   closed, because a webhook can be missed for good.
+//!
+//! All are reconcilers: woken by a signal and by a period, and right whenever they run.
+
+mod claimer;
+mod hints;
+mod post;
+mod templates;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::claimer::Claimer;
+use crate::clock::Clock;
+use crate::config;
+use crate::model::ids::{ConnectionId, SenderId};
+use crate::signals::Signals;
+use crate::store::leases::Lease;
+use crate::store::{ConnectionCache, Store, StoreError};
+
+pub use hints::{listen, send_hints};
+pub use templates::read_templates;
+
+/// What all of sending shares.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// Where everything is kept.
+    pub store: Store,
+    /// Where credentials come from.
+    pub connections: ConnectionCache,
+    /// Who wakes claimers.
+    pub signals: Signals,
+    /// `[send]`.
+    pub settings: Arc<config::Send>,
+    /// For the providers.
+    pub client: reqwest::Client,
+    /// Who we are, among the instances.
+    pub instance: Uuid,
+}
+
+/// Slots for POSTs under way, per connection: a slow provider must not take all of ours.
+#[derive(Debug, Clone, Default)]
+struct Slots(Arc<Mutex<HashMap<ConnectionId, Arc<Semaphore>>>>);
+
+impl Slots {
+    fn of(&self, connection: ConnectionId, size: usize) -> Arc<Semaphore> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let semaphore = slots
+            .entry(connection)
+            .or_insert_with(|| Arc::new(Semaphore::new(size)));
+        Arc::clone(semaphore)
+    }
+}
+
+/// A sender that is ours, and its claimer.
+struct Owned {
+    epoch: i64,
+    /// Until when the lease surely holds, by the monotonic clock: counted from before the
+    /// request that renewed it.
+    valid_until: watch::Sender<Instant>,
+    stop: CancellationToken,
+}
+
+/// Keeps leases and claimers until `shutdown`, then lets the posts under way end and gives the
+/// senders back.
+pub async fn run(sending: Sending, shutdown: CancellationToken) {
+    let mut manager = Manager {
+        slots: Slots::default(),
+        owned: HashMap::new(),
+        claimers: TaskTracker::new(),
+        sending,
+    };
+    let period = manager.sending.settings.lease / 4;
+    loop {
+        if let Err(error) = manager.keep_leases().await {
+            tracing::warn!(%error, "leases could not be kept");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(period) => {}
+        }
+    }
+    manager.stop().await;
+}
+
+struct Manager {
+    sending: Sending,
+    slots: Slots,
+    owned: HashMap<SenderId, Owned>,
+    claimers: TaskTracker,
+}
+
+impl Manager {
+    async fn keep_leases(&mut self) -> Result<(), StoreError> {
+        let Sending {
+            store,
+            settings,
+            instance,
+            ..
+        } = self.sending.clone();
+        let share = store.report_instance(instance, settings.lease).await?;
+        self.renew().await?;
+        let free = share - i64::try_from(self.owned.len()).unwrap_or(i64::MAX);
+        if free > 0 {
+            let asked_at = self.now();
+            for lease in store.acquire_leases(instance, free, settings.lease).await? {
+                self.start_claimer(lease, asked_at);
+            }
+        }
+        // More than our share: others have come. What stops here is taken there.
+        let surplus = usize::try_from(-free).unwrap_or(0);
+        for sender in self.owned.keys().take(surplus).copied().collect::<Vec<_>>() {
+            self.drop_sender(sender);
+        }
+        metrics::gauge!("twotick_senders_owned").set(self.owned.len() as f64);
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), StoreError> {
+        let Sending {
+            store,
+            settings,
+            instance,
+            ..
+        } = &self.sending;
+        let senders: Vec<_> = self.owned.keys().copied().collect();
+        let asked_at = self.now();
+        let renewed = store
+            .renew_leases(*instance, &senders, settings.lease)
+            .await?;
+        let valid_until = asked_at + settings.lease;
+        let mut lost: Vec<_> = senders;
+        for lease in renewed {
+            if let Some(owned) = self.owned.get(&lease.sender)
+                && owned.epoch == lease.epoch
+            {
+                owned.valid_until.send_replace(valid_until);
+                lost.retain(|sender| *sender != lease.sender);
+            }
+        }
+        for sender in lost {
+            tracing::warn!(%sender, "the lease was lost");
+            self.drop_sender(sender);
+        }
+        Ok(())
+    }
+
+    fn start_claimer(&mut self, lease: Lease, asked_at: Instant) {
+        let (valid_until, valid) = watch::channel(asked_at + self.sending.settings.lease);
+        let stop = CancellationToken::new();
+        let in_flight = self.sending.settings.in_flight;
+        let claimer = Claimer::new(
+            self.sending.clone(),
+            lease,
+            valid,
+            self.slots.of(lease.connection, in_flight),
+            stop.clone(),
+        );
+        self.claimers.spawn(claimer.run());
+        let owned = Owned {
+            epoch: lease.epoch,
+            valid_until,
+            stop,
+        };
+        if let Some(before) = self.owned.insert(lease.sender, owned) {
+            before.stop.cancel();
+        }
+    }
+
+    /// The claimer ends its posts and gives the lease back by itself.
+    fn drop_sender(&mut self, sender: SenderId) {
+        if let Some(owned) = self.owned.remove(&sender) {
+            owned.stop.cancel();
+        }
+    }
+
+    async fn stop(self) {
+        let Sending {
+            store,
+            instance,
+            settings,
+            ..
+        } = &self.sending;
+        for owned in self.owned.values() {
+            owned.stop.cancel();
+        }
+        self.claimers.close();
+        // A claimer waits for its posts; their answers are bounded, the database is not.
+        if tokio::time::timeout(settings.lease, self.claimers.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("posts are still under way; the next owner settles them");
+        }
+        if let Err(error) = store.remove_instance(*instance).await {
+            tracing::warn!(%error, "this instance could not sign off");
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.sending.clock().monotonic()
+    }
+}
+
+impl Sending {
+    fn clock(&self) -> &Clock {
+        self.store.clock()
+    }
+}

@@ -1,0 +1,294 @@
+//! One attempt: the POST, and the record of what came of it. Whatever happens to the POST, it is
+//! recorded; a lost answer is listened for a while longer, because a late one still settles it.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::RETRY_AFTER;
+use secrecy::ExposeSecret;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::Sending;
+use super::claimer::Rate;
+use crate::model::Timestamp;
+use crate::model::error_class::{ErrorClass, Scope};
+use crate::model::fact::ProviderError;
+use crate::model::ids::{ConnectionId, TemplateId};
+use crate::model::recipient;
+use crate::model::template::{Health, status_of_refusal};
+use crate::provider::{Answer, Outgoing, Standing, meta};
+use crate::store::StoreError;
+use crate::store::answers::{Accepted, Closes, Refused};
+use crate::store::claim::Claim;
+use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
+use crate::store::leases::Lease;
+
+/// How long to wait before an answer that could not be recorded is recorded again.
+const RECORD_AGAIN: Duration = Duration::from_millis(500);
+
+pub(super) struct Post {
+    pub(super) sending: Sending,
+    pub(super) claim: Claim,
+    pub(super) lease: Lease,
+    pub(super) valid_until: watch::Receiver<Instant>,
+    pub(super) rate: Rate,
+    /// When the claim was asked for, by the monotonic clock.
+    pub(super) asked_at: Instant,
+}
+
+/// What is known after a POST.
+enum Came {
+    /// The provider's answer.
+    Answer(Answer),
+    /// It never left: there was no connection.
+    NotSent(String),
+    /// It left, and nobody knows more.
+    Lost(String),
+}
+
+/// What is written about a POST.
+enum Outcome {
+    Accepted(Accepted),
+    Refused(Refused),
+    Unknown(String),
+    /// It was not posted; the claim goes back.
+    Returned(String, Timestamp),
+}
+
+impl Post {
+    /// Posts and records. The slot is held until the answer is recorded.
+    pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
+        let started = self.sending.clock().monotonic();
+        match self.prepare().await {
+            Ok((connection, call)) => self.post(connection, call).await,
+            Err(reason) => {
+                let at = self.sending.clock().now() + self.sending.settings.poll;
+                self.record(Outcome::Returned(reason, at)).await;
+            }
+        }
+        let took = self
+            .sending
+            .clock()
+            .monotonic()
+            .saturating_duration_since(started);
+        metrics::histogram!("twotick_post_seconds").record(took.as_secs_f64());
+        drop(slot);
+        // What this answer made due, or what waited for the slot.
+        self.sending.signals.due_here(self.lease.sender);
+        self.sending.signals.changed();
+    }
+
+    /// Everything that can fail before a byte leaves, and the last look at the lease: a process
+    /// that was stalled since its claim must not post for a sender that others own by now.
+    async fn prepare(&self) -> Result<(ConnectionId, reqwest::RequestBuilder), String> {
+        let Sending {
+            connections,
+            client,
+            settings,
+            ..
+        } = &self.sending;
+        let connection = connections
+            .get(self.lease.connection)
+            .await
+            .map_err(|error| error.to_string())?
+            .ok_or("the connection is gone")?;
+        let outgoing = Outgoing {
+            to: &self.claim.recipient,
+            to_group: recipient::is_group(&self.claim.recipient),
+            kind: &self.claim.kind,
+            content: &self.claim.content,
+            callback: self.claim.attempt.to_callback(),
+        };
+        let request = meta::send::request(
+            &connection.api_version,
+            &self.claim.phone_number_id,
+            &outgoing,
+        );
+        let call = client
+            .post(format!("{}/{}", connection.base_url, request.path))
+            .bearer_auth(connection.credentials.access_token.expose_secret())
+            .timeout(settings.answer_timeout)
+            .json(&request.body);
+        let now = self.sending.clock().monotonic();
+        let stalled = now.saturating_duration_since(self.asked_at) > settings.post_timeout;
+        if stalled || now >= *self.valid_until.borrow() {
+            return Err("the lease ended before it was posted".to_owned());
+        }
+        Ok((connection.id, call))
+    }
+
+    async fn post(&self, connection: ConnectionId, call: reqwest::RequestBuilder) {
+        let posted_at = self.sending.clock().now();
+        let mut came = Box::pin(exchange(call));
+        let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
+        let came = match in_time {
+            Ok(came) => came,
+            Err(_) => {
+                self.record(Outcome::Unknown("no answer in time".to_owned()))
+                    .await;
+                match came.await {
+                    // Still unknown: nothing to add.
+                    Came::Lost(_) | Came::NotSent(_) => return,
+                    answered => answered,
+                }
+            }
+        };
+        let outcome = match came {
+            Came::Answer(Answer::Accepted {
+                provider_message_id,
+                wa_id,
+                standing,
+                ..
+            }) => {
+                let outcome = match standing {
+                    Standing::Held => "held",
+                    Standing::Paused => "paused",
+                    Standing::Accepted | Standing::Other(_) => "accepted",
+                };
+                Outcome::Accepted(Accepted {
+                    provider_message_id,
+                    wa_id,
+                    outcome,
+                })
+            }
+            Came::Answer(Answer::Refused {
+                error,
+                class,
+                retry_after,
+            }) => Outcome::Refused(self.refused(connection, error, class, retry_after, posted_at)),
+            Came::NotSent(reason) => {
+                let at = self.sending.clock().now() + self.sending.settings.backoff;
+                Outcome::Returned(reason, at)
+            }
+            Came::Answer(Answer::Unclear { reason }) | Came::Lost(reason) => {
+                Outcome::Unknown(reason)
+            }
+        };
+        self.record(outcome).await;
+    }
+
+    /// Records until the database has it. The slot stays taken meanwhile, so that a database
+    /// that is away stops the posts by itself.
+    async fn record(&self, outcome: Outcome) {
+        while let Err(error) = self.record_once(&outcome).await {
+            tracing::warn!(attempt = %self.claim.attempt.to_callback(), %error,
+                "the outcome of a post could not be recorded yet");
+            tokio::time::sleep(RECORD_AGAIN).await;
+        }
+        metrics::counter!("twotick_posts_total", "outcome" => outcome.as_str()).increment(1);
+    }
+
+    async fn record_once(&self, outcome: &Outcome) -> Result<(), StoreError> {
+        let store = &self.sending.store;
+        match outcome {
+            Outcome::Accepted(answer) => store.record_accepted(&self.claim, answer).await,
+            Outcome::Refused(refused) => store.record_refused(&self.claim, refused).await,
+            Outcome::Unknown(reason) => store.record_unknown(&self.claim, reason).await,
+            Outcome::Returned(reason, at) => store.return_claim(&self.claim, *at, reason).await,
+        }
+    }
+
+    /// What a refusal closes, and when the same attempt may go again: neither a rate limit nor a
+    /// pause burns one.
+    fn refused(
+        &self,
+        connection: ConnectionId,
+        error: ProviderError,
+        class: ErrorClass,
+        retry_after: Option<Duration>,
+        posted_at: Timestamp,
+    ) -> Refused {
+        let now = self.sending.clock().now();
+        let (again_at, closes) = match class {
+            ErrorClass::RateLimit(scope) => {
+                let wait = retry_after.unwrap_or(self.sending.settings.rate_limit_wait);
+                if scope != Scope::Pair {
+                    self.rate.drain(wait);
+                }
+                (Some(now + wait), None)
+            }
+            ErrorClass::TemplateStops => match &self.claim.template {
+                Some((name, language)) => {
+                    let health = Health {
+                        // To the second, as webhooks are: a later word must not lose to it.
+                        at: posted_at.replace_nanosecond(0).unwrap_or(posted_at),
+                        status: status_of_refusal(error.code).to_owned(),
+                    };
+                    let waba_id = self.claim.waba_id.clone().unwrap_or_default();
+                    let said = TemplateSaid {
+                        id: TemplateId::of(connection, &waba_id, name, language),
+                        connection,
+                        waba_id,
+                        name: name.clone(),
+                        language: language.clone(),
+                        provider_template_id: None,
+                        category: None,
+                        status: Some(TemplateStatusSaid {
+                            health,
+                            reason: Some(error.code.to_string()),
+                            pause_title: None,
+                        }),
+                        quality: None,
+                    };
+                    (Some(now), Some(Closes::Template(Box::new(said))))
+                }
+                None => (None, None),
+            },
+            ErrorClass::SenderStops => (Some(now), Some(Closes::Sender)),
+            ErrorClass::ConnectionStops => (Some(now), Some(Closes::Connection(connection))),
+            ErrorClass::Retry
+            | ErrorClass::WaitADay
+            | ErrorClass::NeverToRecipient
+            | ErrorClass::FixRequest => (None, None),
+        };
+        Refused {
+            error,
+            class,
+            again_at,
+            closes,
+        }
+    }
+}
+
+impl Outcome {
+    /// For the metrics.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted(answer) => answer.outcome,
+            Self::Refused(_) => "refused",
+            Self::Unknown(_) => "unknown",
+            Self::Returned(..) => "returned",
+        }
+    }
+}
+
+async fn exchange(call: reqwest::RequestBuilder) -> Came {
+    let response = match call.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() || error.is_builder() => {
+            return Came::NotSent(describe(&error));
+        }
+        Err(error) => return Came::Lost(describe(&error)),
+    };
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    match response.bytes().await {
+        Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
+        Err(error) => Came::Lost(describe(&error)),
+    }
+}
+
+/// An error with its causes, without the address: it may bear what should not be in a log.
+fn describe(error: &reqwest::Error) -> String {
+    let mut text = String::from("the call failed");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

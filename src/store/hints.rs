@@ -1,0 +1,47 @@
+//! Hints between instances, by NOTIFY. They make a release quicker when the webhook reached
+//! another instance than the one that owns the sender; nothing depends on their arrival.
+
+use sqlx::postgres::PgListener;
+
+use super::{Store, StoreError};
+use crate::model::ids::SenderId;
+
+const CHANNEL: &str = "twotick_due";
+
+/// Hears what other instances hint.
+#[derive(Debug)]
+pub struct Hints(PgListener);
+
+impl Store {
+    /// Tells every instance that these senders have something due.
+    pub async fn send_hints(&self, senders: &[SenderId]) -> Result<(), StoreError> {
+        let ids: Vec<_> = senders.iter().map(|sender| sender.0).collect();
+        sqlx::query!(
+            r#"
+            -- send_hints
+            SELECT pg_notify($1, string_agg(id::text, ',')) AS "sent?" FROM unnest($2::integer[]) AS id
+            "#,
+            CHANNEL,
+            &ids
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Begins to listen, on a connection of its own.
+    pub async fn listen(&self) -> Result<Hints, StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Hints(listener))
+    }
+}
+
+impl Hints {
+    /// The senders of the next hint.
+    pub async fn next(&mut self) -> Result<Vec<SenderId>, StoreError> {
+        let hint = self.0.recv().await?;
+        let ids = hint.payload().split(',');
+        Ok(ids.filter_map(|id| id.parse().ok()).map(SenderId).collect())
+    }
+}
