@@ -250,3 +250,48 @@ CREATE TABLE sealing_check (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     sealed bytea   NOT NULL
 );
+
+-- Whether a message may have a status: false only when it certainly has another. Which it has is
+-- decided by model::message::status on what is left.
+CREATE FUNCTION may_show(m messages, status text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN status IN ('queued', 'sending') THEN m.sequence IS NULL OR EXISTS (
+        SELECT FROM sequences q
+        WHERE q.sender = m.sender AND q.id = m.sequence AND q.head <= m.position
+            AND q.work <> 'done'
+    )
+    WHEN status = 'cancelled' THEN m.cancelled_at IS NOT NULL OR EXISTS (
+        SELECT FROM sequences q
+        WHERE q.sender = m.sender AND q.id = m.sequence
+            AND (q.head > m.position OR q.work = 'done')
+    )
+    ELSE EXISTS (
+        SELECT FROM attempts a
+        WHERE a.sender = m.sender AND a.message = m.id
+            AND CASE status
+                WHEN 'unknown' THEN a.outcome IS NOT NULL
+                WHEN 'accepted' THEN a.accepted_at IS NOT NULL
+                WHEN 'held' THEN a.held_at IS NOT NULL
+                WHEN 'sent' THEN a.sent_at IS NOT NULL
+                WHEN 'delivered' THEN a.delivered_at IS NOT NULL
+                WHEN 'read' THEN a.read_at IS NOT NULL
+                WHEN 'played' THEN a.played_at IS NOT NULL
+                WHEN 'failed' THEN a.failed_at IS NOT NULL OR a.outcome = 'refused'
+                ELSE true
+            END
+    )
+END;
+
+-- The lane of a message: what it would use; '' where there is a decision to take instead.
+CREATE FUNCTION lane_of(sender integer, sequence uuid, "position" integer) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce((
+    SELECT CASE
+        WHEN m.cancelled_at IS NOT NULL THEN ''
+        ELSE coalesce(m.template_name || '/' || m.template_language, '-')
+    END
+    FROM messages m
+    WHERE m.sender = lane_of.sender AND m.sequence = lane_of.sequence
+        AND m.position = lane_of."position"
+), '');

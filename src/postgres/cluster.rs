@@ -188,7 +188,10 @@ impl Cluster {
 
     /// Waits for initdb and writes the settings.
     async fn initialize(&mut self, settings: &[(String, String)]) -> Result<(), PostgresError> {
-        let report = self.watcher.report().await.map_err(process("initdb"))?;
+        let Ok(report) = timeout(START_LIMIT, self.watcher.report()).await else {
+            return Err(self.start_too_slow());
+        };
+        let report = report.map_err(process("initdb"))?;
         if let Report::Initialized(status) = report
             && status != 0
         {

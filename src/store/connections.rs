@@ -4,6 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Store, StoreError};
 use crate::model::Timestamp;
@@ -111,31 +112,57 @@ impl Store {
 
     /// Reads one.
     pub async fn connection(&self, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
-        let row = sqlx::query!(
+        let found = self.read_connections(Some(id), None, 1).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// A page, newest first.
+    pub async fn list_connections(
+        &self,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Connection>, StoreError> {
+        self.read_connections(None, before, limit).await
+    }
+
+    async fn read_connections(
+        &self,
+        id: Option<ConnectionId>,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let rows = sqlx::query!(
             r#"
-            -- connection
-            SELECT stream, name, provider, base_url, api_version, secrets,
+            -- read_connections
+            SELECT id, stream, name, provider, base_url, api_version, secrets,
                    stopped_at, stopped_reason, created_at
-            FROM connections WHERE id = $1
+            FROM connections
+            WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
+            ORDER BY id DESC
+            LIMIT $3
             "#,
-            id.0
+            id.map(|id| id.0),
+            before,
+            limit,
         )
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        row.map(|row| {
-            Ok(Connection {
-                id,
-                stream: row.stream,
-                name: row.name,
-                provider: row.provider,
-                base_url: row.base_url,
-                api_version: row.api_version,
-                credentials: self.open_credentials(id, &row.secrets)?,
-                stopped: row.stopped_at.zip(row.stopped_reason),
-                created_at: row.created_at,
+        rows.into_iter()
+            .map(|row| {
+                let id = ConnectionId(row.id);
+                Ok(Connection {
+                    id,
+                    stream: row.stream,
+                    name: row.name,
+                    provider: row.provider,
+                    base_url: row.base_url,
+                    api_version: row.api_version,
+                    credentials: self.open_credentials(id, &row.secrets)?,
+                    stopped: row.stopped_at.zip(row.stopped_reason),
+                    created_at: row.created_at,
+                })
             })
-        })
-        .transpose()
+            .collect()
     }
 
     fn seal_credentials(

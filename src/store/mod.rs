@@ -10,25 +10,39 @@ pub mod claim;
 mod connection_cache;
 mod connections;
 mod facts;
+pub mod feed;
 mod hints;
 pub mod ingest;
+pub mod journal_read;
+mod keys;
 pub mod leases;
+pub mod message_list;
+pub mod messages;
 mod partitions;
+pub mod senders;
+pub mod sequence_changes;
+mod sequence_steps;
+pub mod sequences;
 mod templates;
+pub mod templates_read;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config;
+use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, NewConnection};
 pub use hints::Hints;
+pub use keys::KeyCache;
+pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;
 
 /// The database could not do what it was asked for.
@@ -70,6 +84,26 @@ impl StoreError {
     fn is_on(&self, constraint: &str) -> bool {
         matches!(self, Self::Database(error)
             if error.as_database_error().and_then(|error| error.constraint()) == Some(constraint))
+    }
+
+    /// Whether it may work later: the server is away, stopping, full, or in a conflict that
+    /// lasted. Anything else is a fault of ours.
+    pub fn may_pass(&self) -> bool {
+        /// Connection, transaction rollback, resources, operator intervention.
+        const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+        match self {
+            Self::Database(
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed,
+            ) => true,
+            _ => self
+                .sqlstate()
+                .is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class))),
+        }
     }
 }
 
@@ -113,6 +147,19 @@ impl Store {
     /// The clock that everything here is dated by.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// For lists with many optional filters: each is planned with its own values, so that the
+    /// index of the filter that is given is used. All its statements see one moment.
+    async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut list = self
+            .pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        sqlx::query("SET LOCAL plan_cache_mode = force_custom_plan")
+            .execute(&mut *list)
+            .await?;
+        Ok(list)
     }
 
     /// Waits for connections in use and closes all.
@@ -219,4 +266,16 @@ async fn runs_again(name: &'static str, error: &StoreError, tries: u32) -> bool 
         return true;
     }
     false
+}
+
+impl From<i32> for SenderId {
+    fn from(id: i32) -> Self {
+        Self(id)
+    }
+}
+
+impl From<Uuid> for ConnectionId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
 }

@@ -128,6 +128,23 @@ async fn what_was_committed_survives_a_kill_and_a_restart() {
 }
 
 #[tokio::test]
+async fn a_port_that_someone_else_holds_is_waited_for() {
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    cluster.kill().await.unwrap();
+    let thief = std::net::TcpListener::bind(("127.0.0.1", cluster.port())).unwrap();
+    let log = cluster.log();
+    let refused = async || fs::read_to_string(&log).unwrap().contains("could not bind");
+    let release = async {
+        until(refused).await;
+        drop(thief);
+    };
+    let (started, ()) = tokio::join!(cluster.start_again(), release);
+    started.unwrap();
+    assert_eq!(ask(&cluster, "SELECT 'answers'").await, "answers");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_killed_cluster_can_still_be_stopped() {
     let mut cluster = Cluster::start(Options::default()).await.unwrap();
     let folder = cluster.socket_dir().to_owned();

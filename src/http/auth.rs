@@ -1,0 +1,28 @@
+//! Who may use the API: whoever has a key. Laid over everything under `/v1`.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::Api;
+use super::problem::ApiError;
+
+/// Lets a request with a valid key through.
+pub async fn require_key(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let key = bearer(request.headers()).ok_or(ApiError::Unauthorized)?;
+    if !api.keys.is_valid(key).await? {
+        return Err(ApiError::Unauthorized);
+    }
+    Ok(next.run(request).await)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}

@@ -1,0 +1,146 @@
+//! `/v1/events`: the feed. Every fact once, in an order in which nothing appears behind a
+//! follower's back; `next_cursor` is there on every page, so that a follower can go on from it.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Api;
+use super::moment::Moment;
+use super::page::{Cursor, Limit, Page};
+use super::problem::ApiError;
+use super::request::Query;
+use crate::model::ids::{
+    ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+};
+use crate::model::message::MessageStatus;
+use crate::store::feed::{Fact, FeedFilter, Place};
+
+pub fn router() -> Router<Api> {
+    Router::new().route("/events", get(list))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    after: Option<Cursor<24>>,
+    r#type: Option<Words>,
+    sender: Option<SenderId>,
+    connection: Option<ConnectionId>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+/// Words with commas between them.
+#[derive(Debug)]
+struct Words(Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        Ok(Self(
+            text.split(',').map(|word| word.trim().to_owned()).collect(),
+        ))
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct EventView {
+    id: EventId,
+    r#type: String,
+    subject: Option<String>,
+    sender: Option<SenderId>,
+    connection: Option<ConnectionId>,
+    /// Of the message's attempts, which it is about.
+    attempt: Option<i16>,
+    occurred_at: Option<Moment>,
+    received_at: Moment,
+    webhook: Option<WebhookId>,
+    source: String,
+    data: Value,
+    item: Option<Value>,
+}
+
+impl From<Fact> for EventView {
+    fn from(fact: Fact) -> Self {
+        let stream = SenderId(fact.stream);
+        Self {
+            id: EventId {
+                sender: stream,
+                uuid: fact.id,
+            },
+            subject: subject(&fact),
+            sender: fact.sender.map(SenderId),
+            connection: fact.connection.map(ConnectionId),
+            attempt: Some(fact.n).filter(|n| *n > 0),
+            occurred_at: fact.occurred_at.map(Moment),
+            received_at: fact.received_at.into(),
+            webhook: fact.webhook.map(WebhookId),
+            data: data(fact.data, &fact.r#type, fact.provider_message_id),
+            r#type: fact.r#type,
+            source: fact.source,
+            item: None,
+        }
+    }
+}
+
+impl EventView {
+    /// A page of a history.
+    pub fn page(facts: Vec<Fact>, limit: Limit) -> Page<Self> {
+        Page::of(facts, limit, |fact| fact.id.into_bytes(), Self::from)
+    }
+}
+
+/// What the type's first word says that the subject is.
+fn subject(fact: &Fact) -> Option<String> {
+    let sender = SenderId(fact.stream);
+    let uuid = fact.subject;
+    if fact.r#type.starts_with("sender.") {
+        return fact.sender.map(|_| sender.to_string());
+    }
+    if uuid == Uuid::nil() {
+        return None;
+    }
+    match fact.r#type.split('.').next()? {
+        "message" => Some(MessageId { sender, uuid }.to_string()),
+        "sequence" => Some(SequenceId { sender, uuid }.to_string()),
+        "template" => Some(TemplateId(uuid).to_string()),
+        _ => None,
+    }
+}
+
+/// Our own facts of a message say less than a webhook's; what they leave out is added.
+fn data(mut data: Value, r#type: &str, provider_message_id: Option<String>) -> Value {
+    let (Some(word), Some(members)) = (r#type.strip_prefix("message."), data.as_object_mut())
+    else {
+        return data;
+    };
+    if let Some(id) = provider_message_id {
+        members.entry("provider_message_id").or_insert(id.into());
+    }
+    if MessageStatus::parse(word).is_some() {
+        members.entry("status").or_insert(word.into());
+    }
+    data
+}
+
+async fn list(
+    State(api): State<Api>,
+    Query(asked): Query<List>,
+) -> Result<Json<Page<EventView, 24>>, ApiError> {
+    let filter = FeedFilter {
+        types: asked.r#type.map(|words| words.0),
+        sender: asked.sender,
+        connection: asked.connection,
+    };
+    let after = asked.after.map(|cursor| Place::from_bytes(cursor.0));
+    let (facts, next) = api
+        .store
+        .feed(&filter, after.unwrap_or_default(), asked.limit.rows())
+        .await?;
+    let data = facts.into_iter().map(EventView::from).collect();
+    Ok(Json(Page::ending(data, Some(next.to_bytes()))))
+}

@@ -1,0 +1,202 @@
+//! A message as the API shows it, computed from what is kept at the moment of asking.
+
+use serde::Serialize;
+
+use super::moment::Moment;
+use crate::model::Timestamp;
+use crate::model::error_class::classify;
+use crate::model::fact::ProviderError;
+use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::message::MessageStatus;
+use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
+use crate::store::messages::{Attempt, Message, Step};
+
+#[derive(Debug, Serialize)]
+pub struct MessageView {
+    id: MessageId,
+    sender: SenderId,
+    to: Option<String>,
+    r#type: Option<String>,
+    reference: Option<String>,
+    origin: String,
+    pub status: &'static str,
+    provider_message_id: Option<String>,
+    attempts: Vec<AttemptView>,
+    next_attempt_at: Option<Moment>,
+    accepted_at: Option<Moment>,
+    held_at: Option<Moment>,
+    sent_at: Option<Moment>,
+    delivered_at: Option<Moment>,
+    read_at: Option<Moment>,
+    played_at: Option<Moment>,
+    failed_at: Option<Moment>,
+    error: Option<ErrorView>,
+    waiting: Option<Waiting>,
+    contradiction: bool,
+    sequence: Option<InSequence>,
+    created_at: Moment,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    n: i16,
+    provider_message_id: Option<String>,
+    posted_at: Option<Moment>,
+    outcome: Option<String>,
+    error: Option<ErrorView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorView {
+    /// `null` where the provider said "failed" and nothing more.
+    code: Option<i64>,
+    title: Option<String>,
+    details: Option<String>,
+    class: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Waiting {
+    reason: &'static str,
+    since: Moment,
+    detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct InSequence {
+    id: SequenceId,
+    position: i32,
+}
+
+impl From<&ProviderError> for ErrorView {
+    fn from(error: &ProviderError) -> Self {
+        Self {
+            // What `model::evidence` writes for a failure without a code.
+            code: Some(error.code).filter(|code| *code != i64::MAX),
+            title: error.title.clone(),
+            details: error.details.clone(),
+            class: classify(error.code).as_str(),
+        }
+    }
+}
+
+impl MessageView {
+    /// How it looks now.
+    pub fn of(message: &Message, limits: &RetryLimits, now: Timestamp) -> Self {
+        let status = message.status(limits);
+        let last = message.attempts.last();
+        let failed = last.filter(|last| last.said.failure().is_some());
+        // The attempt that the status speaks of: one that reached the user, else the last.
+        let shown = message
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.said.evidence.is_delivered())
+            .max_by_key(|attempt| attempt.said.evidence.rank())
+            .or(last);
+        let evidence = shown
+            .map(|attempt| attempt.said.evidence)
+            .unwrap_or_default();
+        let queued = status == MessageStatus::Queued;
+        Self {
+            id: message.id,
+            sender: message.id.sender,
+            to: message.recipient.clone(),
+            r#type: message.kind.clone(),
+            reference: message.reference.clone(),
+            origin: message.origin.clone(),
+            status: status.as_str(),
+            provider_message_id: last.and_then(|last| last.provider_message_id.clone()),
+            attempts: message.attempts.iter().map(AttemptView::from).collect(),
+            next_attempt_at: next_attempt_at(message).filter(|_| queued).map(Moment),
+            accepted_at: evidence.accepted_at.map(Moment),
+            held_at: evidence.held_at.map(Moment),
+            sent_at: evidence.sent_at.map(Moment),
+            delivered_at: evidence.delivered_at.map(Moment),
+            read_at: evidence.read_at.map(Moment),
+            played_at: evidence.played_at.map(Moment),
+            failed_at: failed.or(shown).and_then(failed_at).map(Moment),
+            error: failed
+                .and_then(|last| last.error.as_ref())
+                .map(ErrorView::from),
+            waiting: queued.then(|| waiting(message, now)).flatten(),
+            contradiction: message
+                .attempts
+                .iter()
+                .any(|attempt| attempt.said.evidence.is_contradiction()),
+            sequence: message
+                .step
+                .as_ref()
+                .filter(|step| !step.single)
+                .map(|step| InSequence {
+                    id: step.sequence,
+                    position: step.position,
+                }),
+            created_at: message.created_at.into(),
+        }
+    }
+}
+
+impl From<&Attempt> for AttemptView {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            n: attempt.n,
+            provider_message_id: attempt.provider_message_id.clone(),
+            posted_at: attempt.posted_at.map(Moment),
+            outcome: attempt.outcome.clone(),
+            error: attempt.error.as_ref().map(ErrorView::from),
+        }
+    }
+}
+
+/// When it failed: by the provider's word, or with the answer to its POST.
+fn failed_at(attempt: &Attempt) -> Option<Timestamp> {
+    match attempt.said.evidence.failed {
+        Some(failed) => Some(failed.at),
+        None => attempt
+            .posted_at
+            .filter(|_| attempt.said.failure().is_some()),
+    }
+}
+
+fn next_attempt_at(message: &Message) -> Option<Timestamp> {
+    let step = message.step.as_ref().filter(|_| message.is_head())?;
+    step.due_at
+        .filter(|_| step.state.work == SequenceWork::Ready)
+}
+
+/// Why a queued message has not gone; `None` when it is about to.
+fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
+    let step = message.step.as_ref()?;
+    let because = |reason, since: Option<Timestamp>, detail: Option<String>| Waiting {
+        reason,
+        since: since.unwrap_or(message.created_at).into(),
+        detail,
+    };
+    if step.state.status == SequenceStatus::Paused {
+        return Some(because("paused", step.paused_at, None));
+    }
+    if !message.is_head() {
+        return Some(because("gate", None, Some(gate_detail(step))));
+    }
+    let not_due = step.due_at.is_none_or(|due_at| due_at > now);
+    if let Some(last) = message.attempts.last() {
+        if not_due || step.state.work != SequenceWork::Ready {
+            return Some(because("retry", failed_at(last), None));
+        }
+    } else if not_due {
+        return Some(because("schedule", None, None));
+    }
+    let closed = message.closed.first()?;
+    Some(because(
+        closed.reason,
+        Some(closed.since),
+        closed.detail.clone(),
+    ))
+}
+
+fn gate_detail(step: &Step) -> String {
+    match step.state.status {
+        SequenceStatus::Held => format!("the sequence is held at position {}", step.head),
+        _ => format!("position {} has not passed its gate", step.head),
+    }
+}

@@ -1,0 +1,341 @@
+//! `/v1/messages`: lone messages are made here, all messages are shown here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::content::{SINGLE_GATE, Span, check_reference, read_content};
+use super::events::EventView;
+use super::message_view::MessageView;
+use super::moment::Moment;
+use super::page::{IdCursor, Limit, Page};
+use super::problem::{ApiError, FieldError};
+use super::request::{Body, Query, id};
+use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::message::MessageStatus;
+use crate::model::recipient;
+use crate::model::sequence::{OnFailure, OnUnknown};
+use crate::store::message_list::MessageFilter;
+use crate::store::messages::Message;
+use crate::store::sequence_changes::MessageChange;
+use crate::store::sequences::{NewSequence, NewStep};
+
+pub fn router() -> Router<Api> {
+    Router::new()
+        .route("/messages", get(list).post(create))
+        .route("/messages/lookup", post(lookup))
+        .route("/messages/{id}", get(one))
+        .route("/messages/{id}/history", get(history))
+        .route("/messages/{id}/cancel", post(cancel))
+        .route("/messages/{id}/retry", post(retry))
+}
+
+/// To whom a message goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientType {
+    #[default]
+    Individual,
+    Group,
+}
+
+impl RecipientType {
+    /// Reads `to`.
+    pub fn read(self, to: &str, errors: &mut Vec<FieldError>) -> String {
+        recipient::parse(to, self == Self::Group).unwrap_or_else(|error| {
+            errors.push(FieldError::new("to", error));
+            String::new()
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Create {
+    sender: SenderId,
+    to: String,
+    recipient_type: Option<RecipientType>,
+    r#type: String,
+    reference: Option<String>,
+    at: Option<Moment>,
+    on_unknown: Option<OnUnknown>,
+    /// The object under `type`; anything else is refused by name.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+async fn create(
+    State(api): State<Api>,
+    Body(new): Body<Create>,
+) -> Result<(StatusCode, Json<MessageView>), ApiError> {
+    let new = read(new)?;
+    let created = api.store.create_sequence(&new).await?;
+    let created = created.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
+    api.signals.due(new.sender);
+    let message = created.messages.first().ok_or(ApiError::Internal)?;
+    let message = api.find_message(*message).await?;
+    Ok((StatusCode::ACCEPTED, Json(api.show_message(&message))))
+}
+
+/// A lone message is a sequence of one.
+fn read(new: Create) -> Result<NewSequence, ApiError> {
+    let mut errors = Vec::new();
+    let to = new
+        .recipient_type
+        .unwrap_or_default()
+        .read(&new.to, &mut errors);
+    check_reference("", new.reference.as_deref(), &mut errors);
+    match read_content("", &new.r#type, new.rest, &mut errors) {
+        Some(content) if errors.is_empty() => Ok(NewSequence {
+            sender: new.sender,
+            recipient: to,
+            reference: new.reference.clone(),
+            gate: SINGLE_GATE,
+            on_failure: OnFailure::Stop,
+            single: true,
+            at: new.at.map(|at| at.0),
+            steps: vec![NewStep {
+                kind: content.kind,
+                content: content.value,
+                template: content.template,
+                reference: new.reference,
+                gate: None,
+                delay: Duration::ZERO,
+                on_unknown: new.on_unknown.unwrap_or(OnUnknown::Hold),
+            }],
+        }),
+        _ => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// For how long an answer may be waited for, at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    wait: Option<StatusWord>,
+    timeout: Option<Span>,
+}
+
+/// One of the statuses.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct StatusWord(MessageStatus);
+
+impl TryFrom<String> for StatusWord {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        MessageStatus::parse(&word).map(Self).ok_or_else(|| {
+            let words = MessageStatus::ALL.map(MessageStatus::as_str).join("`, `");
+            format!("expected one of `{words}`")
+        })
+    }
+}
+
+async fn one(
+    State(api): State<Api>,
+    Path(message): Path<String>,
+    Query(Wait { wait, timeout }): Query<Wait>,
+) -> Result<Json<MessageView>, ApiError> {
+    let message = id(&message, "message")?;
+    let timeout = timeout.map_or(Duration::from_secs(30), |span| span.0);
+    if timeout > LONGEST_WAIT {
+        return Err(ApiError::field("timeout", "expected at most `60s`"));
+    }
+    let message = match wait {
+        None => api.find_message(message).await?,
+        Some(StatusWord(wanted)) => wait_for(&api, message, wanted, timeout).await?,
+    };
+    Ok(Json(api.show_message(&message)))
+}
+
+/// Returns when the status is reached, when it cannot be any more, or when time is up.
+async fn wait_for(
+    api: &Api,
+    id: MessageId,
+    wanted: MessageStatus,
+    timeout: Duration,
+) -> Result<Message, ApiError> {
+    /// Commits of other instances are not signalled here.
+    const LOOK_AGAIN: Duration = Duration::from_millis(500);
+    /// Under load something changes all the time; few changes are this message's.
+    const AT_MOST_EVERY: Duration = Duration::from_millis(25);
+    let until = api.clock().monotonic() + timeout;
+    let mut changes = api.signals.changes();
+    loop {
+        // Marked as seen before reading, so that no change falls between.
+        changes.mark_unchanged();
+        let message = api.find_message(id).await?;
+        let status = message.status(&api.config.send.retry_limits());
+        let left = until.saturating_duration_since(api.clock().monotonic());
+        if status.has_reached(wanted) || status.is_final() || left.is_zero() {
+            return Ok(message);
+        }
+        tokio::time::sleep(AT_MOST_EVERY.min(left)).await;
+        let _ = tokio::time::timeout(LOOK_AGAIN.min(left), changes.changed()).await;
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryPage {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<IdCursor>,
+}
+
+async fn history(
+    State(api): State<Api>,
+    Path(message): Path<String>,
+    Query(HistoryPage { limit, cursor }): Query<HistoryPage>,
+) -> Result<Json<Page<EventView>>, ApiError> {
+    let id = api.find_message(id(&message, "message")?).await?.id;
+    let after = cursor.map(IdCursor::id);
+    let facts = api.store.history(id.sender.0, id.uuid, after, limit.rows());
+    Ok(Json(EventView::page(facts.await?, limit)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    sender: Option<SenderId>,
+    to: Option<String>,
+    status: Option<StatusWord>,
+    reference: Option<String>,
+    provider_message_id: Option<String>,
+    sequence: Option<SequenceId>,
+    template: Option<String>,
+    since: Option<Moment>,
+    until: Option<Moment>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<IdCursor>,
+}
+
+async fn list(
+    State(api): State<Api>,
+    Query(asked): Query<List>,
+) -> Result<Json<Page<MessageView>>, ApiError> {
+    let filter = MessageFilter {
+        sender: asked.sender,
+        recipient: asked.to.map(|to| to.trim_start_matches('+').to_owned()),
+        status: asked.status.map(|status| status.0),
+        reference: asked.reference,
+        provider_message_id: asked.provider_message_id,
+        sequence: asked.sequence,
+        template: asked.template,
+        since: asked.since.map(|at| at.0),
+        until: asked.until.map(|at| at.0),
+    };
+    let before = asked.cursor.map(IdCursor::id);
+    let limits = api.config.send.retry_limits();
+    let found = api
+        .store
+        .list_messages(&filter, before, asked.limit.rows(), &limits);
+    let (messages, next) = found.await?;
+    let data = messages
+        .iter()
+        .map(|message| api.show_message(message))
+        .collect();
+    Ok(Json(Page::ending(data, next.map(uuid::Uuid::into_bytes))))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lookup {
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    data: HashMap<String, Option<MessageView>>,
+}
+
+async fn lookup(
+    State(api): State<Api>,
+    Body(Lookup { ids }): Body<Lookup>,
+) -> Result<Json<Found>, ApiError> {
+    const MOST: usize = 1_000;
+    if ids.len() > MOST {
+        return Err(ApiError::field("ids", "expected at most 1000"));
+    }
+    let theirs: Vec<_> = ids
+        .iter()
+        .filter(|id| id.parse::<MessageId>().is_err())
+        .cloned()
+        .collect();
+    let mut wanted: HashMap<String, MessageId> = ids
+        .iter()
+        .filter_map(|id| Some((id.clone(), id.parse().ok()?)))
+        .collect();
+    if !theirs.is_empty() {
+        wanted.extend(api.store.messages_of_provider_ids(&theirs).await?);
+    }
+    let all: Vec<_> = wanted.values().copied().collect();
+    let found: HashMap<_, _> = api.store.messages(&all).await?.into_iter().collect();
+    let show = |id: String| {
+        let message = wanted.get(&id).and_then(|id| found.get(id));
+        let view = message.map(|message| api.show_message(message));
+        (id, view)
+    };
+    Ok(Json(Found {
+        data: ids.into_iter().map(show).collect(),
+    }))
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    Path(message): Path<String>,
+) -> Result<Json<MessageView>, ApiError> {
+    change(&api, &message, MessageChange::Cancel).await
+}
+
+async fn retry(
+    State(api): State<Api>,
+    Path(message): Path<String>,
+) -> Result<Json<MessageView>, ApiError> {
+    change(&api, &message, MessageChange::Retry).await
+}
+
+async fn change(
+    api: &Api,
+    message: &str,
+    change: MessageChange,
+) -> Result<Json<MessageView>, ApiError> {
+    let message: MessageId = id(message, "message")?;
+    let limits = api.config.send.retry_limits();
+    let changed = api.store.change_message(message, change, &limits).await?;
+    changed.ok_or(ApiError::NotFound("message"))??;
+    api.changed(message.sender);
+    Ok(Json(api.show_message(&api.find_message(message).await?)))
+}
+
+impl Api {
+    async fn find_message(&self, id: MessageId) -> Result<Message, ApiError> {
+        let found = self.store.messages(&[id]).await?;
+        let message = found.into_iter().next().map(|(_, message)| message);
+        message.ok_or(ApiError::NotFound("message"))
+    }
+
+    pub(super) fn show_message(&self, message: &Message) -> MessageView {
+        MessageView::of(
+            message,
+            &self.config.send.retry_limits(),
+            self.clock().now(),
+        )
+    }
+
+    /// A person changed something of this sender's.
+    pub(super) fn changed(&self, sender: SenderId) {
+        self.signals.due(sender);
+        self.signals.changed();
+    }
+}

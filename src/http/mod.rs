@@ -1,0 +1,99 @@
+//! The HTTP side: webhooks in, the API, health. A file a resource, each with its own router;
+//! what is the same for all (ids of requests, errors, keys, pages) has a file of its own.
+//!
+//! Handlers read the request, call `store`, and show what it says. They decide nothing about
+//! messages: that is `model`'s.
+
+mod auth;
+mod connections;
+mod content;
+mod events;
+mod health;
+mod journal;
+mod message_view;
+mod messages;
+mod moment;
+mod observe;
+mod page;
+mod problem;
+mod request;
+mod senders;
+mod sequence_view;
+mod sequences;
+mod templates;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::signals::Signals;
+use crate::store::{ConnectionCache, KeyCache, Store};
+
+pub use problem::{ApiError, FieldError};
+
+/// What handlers work with. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Api {
+    store: Store,
+    connections: ConnectionCache,
+    keys: KeyCache,
+    ingest: Ingest,
+    signals: Signals,
+    config: Arc<Config>,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl Api {
+    /// `metrics` is what `/metrics` shows, where this process records any.
+    pub fn new(
+        store: Store,
+        connections: ConnectionCache,
+        ingest: Ingest,
+        signals: Signals,
+        config: Arc<Config>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Self {
+        Self {
+            keys: KeyCache::new(store.clone()),
+            store,
+            connections,
+            ingest,
+            signals,
+            config,
+            metrics,
+        }
+    }
+
+    fn clock(&self) -> &Clock {
+        self.store.clock()
+    }
+}
+
+/// Everything that is served.
+pub fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .merge(connections::router())
+        .merge(senders::router())
+        .merge(messages::router())
+        .merge(sequences::router())
+        .merge(templates::router())
+        .merge(events::router())
+        .merge(journal::router())
+        .route_layer(from_fn_with_state(api.clone(), auth::require_key));
+    Router::new()
+        .nest("/v1", v1)
+        .merge(webhooks::router())
+        .merge(health::router())
+        .fallback(async || ApiError::NotFound("address"))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(api.config.http.max_body_bytes))
+        .layer(from_fn_with_state(api.clone(), observe::observe))
+        .with_state(api)
+}

@@ -1,0 +1,58 @@
+//! What is true of every request: it has an id, which the answer and every log line bear, and it
+//! is counted and timed by its route, never by its path, so that ids make no new series.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+use super::Api;
+
+static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Ids of callers that are longer are replaced by ours.
+const LONGEST_ID: usize = 128;
+
+tokio::task_local! {
+    static REQUEST_ID: String;
+}
+
+/// The id of the request that is being answered.
+pub fn request_id() -> Option<String> {
+    REQUEST_ID.try_with(Clone::clone).ok()
+}
+
+/// The outermost layer.
+pub async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(&REQUEST_ID_HEADER)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)
+        .map_or_else(|| api.clock().new_id().to_string(), str::to_owned);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %method, route, id);
+    let began = api.clock().monotonic();
+
+    let answer = next.run(request).instrument(span);
+    let mut response = REQUEST_ID.scope(id.clone(), answer).await;
+
+    let status = response.status().as_u16().to_string();
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route),
+        ("status", status),
+    ];
+    metrics::counter!("twotick_http_requests_total", &labels).increment(1);
+    metrics::histogram!("twotick_http_request_seconds", &labels)
+        .record(api.clock().monotonic().duration_since(began));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID_HEADER.clone(), id);
+    }
+    response
+}

@@ -1,0 +1,180 @@
+//! Everything that the API can answer instead of what was asked for: one closed list with stable
+//! codes, in the form of RFC 9457. Handlers return these; nothing else makes an error's body.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::observe;
+use crate::store::{StoreError, WrongState};
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where it stands, such as `messages[2].gate.deadline`; empty for the body as a whole.
+    pub field: String,
+    /// What was expected.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of one field.
+    pub fn new(field: impl Into<String>, message: impl ToString) -> Self {
+        Self {
+            field: field.into(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// The API's errors.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is no JSON, or was cut off.
+    #[error("{0}")]
+    Malformed(String),
+    /// The request says something that cannot be: each field by name.
+    #[error("{}", in_words(.0))]
+    Invalid(Vec<FieldError>),
+    /// No API key, or none that is valid.
+    #[error("give a valid API key as `Authorization: Bearer <key>`")]
+    Unauthorized,
+    /// A webhook that its provider did not sign.
+    #[error("{0}")]
+    BadSignature(String),
+    /// A handshake with the wrong token.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// There is, but not by this method.
+    #[error("this address does not take this method")]
+    MethodNotAllowed,
+    /// What was asked for is not possible any more, or not yet.
+    #[error("{0}")]
+    WrongState(#[from] WrongState),
+    /// What is to be made is there already.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// We cannot do this with this provider.
+    #[error("{0}")]
+    NotSupportedByProvider(String),
+    /// The body is bigger than `http.max_body_bytes`.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// Nothing is wrong with the request; it may be made again.
+    #[error("{0}")]
+    Overloaded(String),
+    /// A fault of ours; the log has the details under the request's id.
+    #[error("the service failed; its log says why")]
+    Internal,
+}
+
+impl ApiError {
+    /// One wrong field.
+    pub fn field(field: impl Into<String>, message: impl ToString) -> Self {
+        Self::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// Status, stable code, title.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Malformed(_) => (S::BAD_REQUEST, "invalid_request", "Malformed request"),
+            Self::Invalid(_) => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "Invalid request",
+            ),
+            Self::Unauthorized | Self::BadSignature(_) => {
+                (S::UNAUTHORIZED, "unauthorized", "Unauthorized")
+            }
+            Self::Forbidden(_) => (S::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::NotFound(_) => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
+            Self::WrongState(state) => (S::CONFLICT, state.code(), "Not possible in this state"),
+            Self::AlreadyExists(_) => (S::CONFLICT, "already_exists", "Already exists"),
+            Self::NotSupportedByProvider(_) => (
+                S::NOT_IMPLEMENTED,
+                "not_supported_by_provider",
+                "Not supported by the provider",
+            ),
+            Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
+            Self::Overloaded(_) => (S::SERVICE_UNAVAILABLE, "overloaded", "Try again later"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+}
+
+fn in_words(errors: &[FieldError]) -> String {
+    let errors: Vec<_> = errors
+        .iter()
+        .map(|error| match error.field.as_str() {
+            "" => error.message.clone(),
+            field => format!("`{field}`: {}", error.message),
+        })
+        .collect();
+    errors.join("; ")
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.may_pass() {
+            tracing::warn!(%error, "the database is away");
+            return Self::Overloaded("the database does not answer; try again".to_owned());
+        }
+        tracing::error!(%error, "a request failed");
+        Self::Internal
+    }
+}
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    errors: Vec<FieldError>,
+    request_id: Option<String>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code, title) = self.kind();
+        let detail = self.to_string();
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        match self {
+            Self::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Overloaded(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        let problem = Problem {
+            r#type: format!("urn:twotick:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            code,
+            errors: match self {
+                Self::Invalid(errors) => errors,
+                _ => Vec::new(),
+            },
+            request_id: observe::request_id(),
+        };
+        // Texts and numbers alone: this cannot fail, and an error has no better answer.
+        *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
+        response
+    }
+}

@@ -1,0 +1,158 @@
+//! `/v1/senders`: business phone numbers. One that a webhook made first is taken over by
+//! creating it: it gets what is given and its origin becomes `api`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::moment::Moment;
+use super::page::{Cursor, Limit, Page};
+use super::problem::{ApiError, FieldError};
+use super::request::{Body, Query, id};
+use crate::model::ids::{ConnectionId, SenderId};
+use crate::store::senders::{CreateSenderError, NewSender, Sender};
+
+pub fn router() -> Router<Api> {
+    Router::new()
+        .route("/senders", get(list).post(create))
+        .route("/senders/{id}", get(one))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    connection: ConnectionId,
+    phone_number_id: String,
+    display_phone_number: Option<String>,
+    waba_id: Option<String>,
+    messages_per_second: Option<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    connection: Option<ConnectionId>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor<4>>,
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    id: SenderId,
+    connection: ConnectionId,
+    phone_number_id: String,
+    display_phone_number: Option<String>,
+    waba_id: Option<String>,
+    messages_per_second: i32,
+    status: String,
+    status_reason: Option<String>,
+    status_at: Option<Moment>,
+    quality: Option<String>,
+    limit: Option<String>,
+    origin: String,
+    created_at: Moment,
+}
+
+impl From<Sender> for View {
+    fn from(sender: Sender) -> Self {
+        Self {
+            id: sender.id,
+            connection: sender.connection,
+            phone_number_id: sender.phone_number_id,
+            display_phone_number: sender.display_phone_number,
+            waba_id: sender.waba_id,
+            messages_per_second: sender.messages_per_second,
+            status: sender.status,
+            status_reason: sender.status_reason,
+            status_at: sender.status_at.map(Moment),
+            quality: sender.quality,
+            limit: sender.messaging_limit,
+            origin: sender.origin,
+            created_at: sender.created_at.into(),
+        }
+    }
+}
+
+/// Meta's standard throughput of a number.
+const MESSAGES_PER_SECOND: i32 = 80;
+
+async fn create(
+    State(api): State<Api>,
+    Body(new): Body<Create>,
+) -> Result<(StatusCode, Json<View>), ApiError> {
+    let new = NewSender {
+        connection: new.connection,
+        phone_number_id: new.phone_number_id,
+        display_phone_number: new.display_phone_number,
+        waba_id: new.waba_id,
+        messages_per_second: new.messages_per_second.unwrap_or(MESSAGES_PER_SECOND),
+    };
+    let errors = check(&new);
+    if !errors.is_empty() {
+        return Err(ApiError::Invalid(errors));
+    }
+    let created = api.store.create_sender(&new).await;
+    let sender = created.map_err(|error| match error {
+        CreateSenderError::UnknownConnection => ApiError::field("connection", error),
+        CreateSenderError::Taken => ApiError::AlreadyExists(error.to_string()),
+        CreateSenderError::Store(error) => error.into(),
+    })?;
+    Ok((StatusCode::CREATED, Json(read(&api, sender).await?)))
+}
+
+fn check(new: &NewSender) -> Vec<FieldError> {
+    let is_id = |text: &str| {
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let mut errors = Vec::new();
+    if !is_id(&new.phone_number_id) {
+        errors.push(FieldError::new(
+            "phone_number_id",
+            "expected Meta's id of the number",
+        ));
+    }
+    if new
+        .waba_id
+        .as_deref()
+        .is_some_and(|waba_id| !is_id(waba_id))
+    {
+        errors.push(FieldError::new(
+            "waba_id",
+            "expected Meta's id of the account",
+        ));
+    }
+    if !(1..=1000).contains(&new.messages_per_second) {
+        let message = "expected a number from 1 to 1000";
+        errors.push(FieldError::new("messages_per_second", message));
+    }
+    errors
+}
+
+async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
+    let sender = api.store.sender(sender).await?;
+    sender.map(View::from).ok_or(ApiError::NotFound("sender"))
+}
+
+async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Json<View>, ApiError> {
+    read(&api, id(&sender, "sender")?).await.map(Json)
+}
+
+async fn list(
+    State(api): State<Api>,
+    Query(asked): Query<List>,
+) -> Result<Json<Page<View, 4>>, ApiError> {
+    let before = asked
+        .cursor
+        .map(|cursor| SenderId(i32::from_be_bytes(cursor.0)));
+    let limit = asked.limit;
+    let found = api
+        .store
+        .list_senders(asked.connection, before, limit.rows())
+        .await?;
+    let place = |sender: &Sender| sender.id.0.to_be_bytes();
+    Ok(Json(Page::of(found, limit, place, View::from)))
+}

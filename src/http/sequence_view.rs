@@ -1,0 +1,74 @@
+//! A sequence as the API shows it.
+
+use serde::Serialize;
+
+use super::Api;
+use super::message_view::MessageView;
+use super::moment::Moment;
+use crate::model::duration;
+use crate::model::ids::{SenderId, SequenceId};
+use crate::model::sequence::{Gate, GateStatus, OnDeadline, OnFailure, Reason, SequenceStatus};
+use crate::store::sequences::SequenceRow;
+
+#[derive(Debug, Serialize)]
+pub struct SequenceView {
+    id: SequenceId,
+    sender: SenderId,
+    to: String,
+    reference: Option<String>,
+    status: SequenceStatus,
+    reason: Option<Reason>,
+    /// Of the message that is being sent or waited for; of the last one at the end.
+    position: i32,
+    gate: GateView,
+    on_failure: OnFailure,
+    stop_on_reply: bool,
+    /// When the gate of the message at `position` is decided by time.
+    deadline_at: Option<Moment>,
+    paused_at: Option<Moment>,
+    messages: Vec<MessageView>,
+    created_at: Moment,
+}
+
+#[derive(Debug, Serialize)]
+struct GateView {
+    status: GateStatus,
+    deadline: String,
+    on_deadline: OnDeadline,
+}
+
+impl From<Gate> for GateView {
+    fn from(gate: Gate) -> Self {
+        Self {
+            status: gate.status,
+            deadline: duration::show(gate.deadline),
+            on_deadline: gate.on_deadline,
+        }
+    }
+}
+
+impl SequenceView {
+    /// How it looks now.
+    pub fn of(api: &Api, row: SequenceRow) -> Self {
+        Self {
+            id: row.id,
+            sender: row.id.sender,
+            to: row.recipient,
+            reference: row.reference,
+            status: row.status,
+            reason: row.reason,
+            position: row.head.min(row.length),
+            gate: row.gate.into(),
+            on_failure: row.on_failure,
+            stop_on_reply: false,
+            deadline_at: row.deadline_at.map(Moment),
+            paused_at: row.paused_at.map(Moment),
+            messages: row
+                .messages
+                .iter()
+                .map(|message| api.show_message(message))
+                .collect(),
+            created_at: row.created_at.into(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Where providers post webhooks. 200, with an empty body, means that the webhook and all its
+//! effects are committed; anything else makes the provider post it again. Nothing is stored
+//! before the request has proved whose it is.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::problem::ApiError;
+use super::request::{Query, id, whole_body};
+use crate::ingest::Webhook;
+use crate::model::ids::{ConnectionId, WebhookId};
+use crate::provider::meta::webhook::{
+    HandshakeError, SIGNATURE_HEADER, decode, verify_handshake, verify_signature,
+};
+use crate::store::Connection;
+
+/// What is kept of a request's headers: nothing that could be a secret.
+const KEPT_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-hub-signature-256"];
+
+pub fn router() -> Router<Api> {
+    Router::new().route("/webhooks/{connection}", get(handshake).post(receive))
+}
+
+/// Meta's parameters. Others may stand beside them.
+#[derive(Debug, Deserialize)]
+struct Handshake {
+    #[serde(rename = "hub.mode")]
+    mode: Option<String>,
+    #[serde(rename = "hub.verify_token")]
+    verify_token: Option<String>,
+    #[serde(rename = "hub.challenge")]
+    challenge: Option<String>,
+}
+
+/// Meta asks whether the address is ours, when it is set.
+async fn handshake(
+    State(api): State<Api>,
+    Path(connection): Path<String>,
+    Query(asked): Query<Handshake>,
+) -> Result<impl IntoResponse, ApiError> {
+    let connection = find(&api, &connection).await?;
+    let token = [connection.credentials.verify_token.clone()];
+    let answer = verify_handshake(
+        asked.mode.as_deref(),
+        asked.verify_token.as_deref(),
+        asked.challenge.as_deref(),
+        &token,
+    );
+    let challenge = answer.map_err(|error| {
+        refused("handshake");
+        match error {
+            HandshakeError::Mode => ApiError::field("hub.mode", error),
+            HandshakeError::Challenge => ApiError::field("hub.challenge", error),
+            HandshakeError::Token | HandshakeError::NoToken => {
+                ApiError::Forbidden(error.to_string())
+            }
+        }
+    })?;
+    // As plain text, so that no browser takes the echo for a page.
+    let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((text, challenge.to_owned()))
+}
+
+async fn receive(
+    State(api): State<Api>,
+    Path(connection): Path<String>,
+    request: Request,
+) -> Result<(), ApiError> {
+    let connection = find(&api, &connection).await?;
+    let headers = kept_headers(request.headers());
+    let signature = request.headers().get(SIGNATURE_HEADER).cloned();
+    let body = whole_body(request, &api)
+        .await
+        .inspect_err(|_| refused("body"))?;
+    let signature = signature.as_ref().map(|header| header.as_bytes());
+    verify(&api, &connection, signature, &body).await?;
+
+    let received_at = api.clock().now();
+    let webhook = Webhook {
+        id: WebhookId(api.clock().new_id()),
+        connection: connection.id,
+        stream: connection.stream,
+        received_at,
+        headers,
+        decoded: decode(&body),
+        body,
+    };
+    api.ingest.commit(webhook).await.map_err(|error| {
+        refused("not_committed");
+        ApiError::Overloaded(error.to_string())
+    })
+}
+
+async fn find(api: &Api, connection: &str) -> Result<Arc<Connection>, ApiError> {
+    let found = match id::<ConnectionId>(connection, "connection") {
+        Ok(connection) => api.connections.get(connection).await?,
+        Err(_) => None,
+    };
+    found.ok_or_else(|| {
+        refused("unknown_connection");
+        ApiError::NotFound("connection")
+    })
+}
+
+/// A signature that does not fit is tried again with secrets that may be newer.
+async fn verify(
+    api: &Api,
+    connection: &Arc<Connection>,
+    signature: Option<&[u8]>,
+    body: &Bytes,
+) -> Result<(), ApiError> {
+    let secrets = &connection.credentials.app_secrets;
+    let Err(error) = verify_signature(signature, body, secrets) else {
+        return Ok(());
+    };
+    if let Some(newer) = api.connections.newer(connection).await?
+        && verify_signature(signature, body, &newer.credentials.app_secrets).is_ok()
+    {
+        return Ok(());
+    }
+    refused("signature");
+    Err(ApiError::BadSignature(error.to_string()))
+}
+
+fn kept_headers(headers: &HeaderMap) -> Map<String, Value> {
+    KEPT_HEADERS
+        .into_iter()
+        .filter_map(|name| {
+            let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+            Some((name.to_owned(), value.replace('\0', "").into()))
+        })
+        .collect()
+}
+
+fn refused(reason: &'static str) {
+    metrics::counter!("twotick_webhooks_refused_total", "reason" => reason).increment(1);
+}

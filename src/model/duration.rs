@@ -1,0 +1,70 @@
+//! Spans of time as the API writes them: a whole number and a unit, such as `30s`, `5m`, `24h`,
+//! `7d`.
+
+use std::time::Duration;
+
+/// Units, the biggest first.
+const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// The longest span that is taken: nothing here waits longer than a year.
+pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// A text is not a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a whole number with a unit, such as `30s`, `5m`, `24h` or `7d`, up to `366d`")]
+pub struct InvalidDuration;
+
+/// Reads a span.
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
+    let (number, seconds) = UNITS
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        .ok_or(InvalidDuration)?;
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidDuration);
+    }
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(seconds))
+        .map(Duration::from_secs)
+        .filter(|span| *span <= LONGEST)
+        .ok_or(InvalidDuration)
+}
+
+/// Writes a span in the biggest unit that says it exactly. Parts of a second are left out.
+pub fn show(span: Duration) -> String {
+    let all = span.as_secs();
+    let (unit, seconds) = UNITS
+        .into_iter()
+        .find(|(_, seconds)| all > 0 && all.is_multiple_of(*seconds))
+        .unwrap_or(("s", 1));
+    format!("{}{unit}", all / seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_and_written_back() {
+        for text in ["0s", "30s", "5m", "90m", "7d", "366d"] {
+            assert_eq!(show(parse(text).unwrap()), text);
+        }
+        assert_eq!(parse("24h").unwrap(), Duration::from_secs(86_400));
+        assert_eq!(show(Duration::from_secs(86_400)), "1d");
+        for text in [
+            "",
+            "s",
+            "5",
+            "-5s",
+            "+5s",
+            "1.5h",
+            "367d",
+            "5 m",
+            "99999999999999999999d",
+        ] {
+            assert_eq!(parse(text), Err(InvalidDuration), "{text}");
+        }
+    }
+}

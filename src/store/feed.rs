@@ -1,0 +1,170 @@
+//! The feed: facts in an order that a follower can trust. Ids are made before their transaction
+//! commits, so their order alone would skip what commits late. Each fact bears the id of its
+//! transaction; shown is only what lies below the oldest one that is still running, in the order
+//! of (transaction, id): nothing can appear below a place that was shown. Only this file knows.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::model::Timestamp;
+use crate::model::ids::{ConnectionId, SenderId};
+
+/// A fact as it is kept, and what the feed adds to it.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the columns of facts")]
+pub struct Fact {
+    pub stream: i32,
+    pub n: i16,
+    pub id: Uuid,
+    pub subject: Uuid,
+    pub webhook: Option<Uuid>,
+    pub occurred_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    pub r#type: String,
+    pub source: String,
+    pub data: Value,
+    /// Where it is about an attempt.
+    pub provider_message_id: Option<String>,
+    /// `None` where the stream is a connection's own.
+    pub sender: Option<i32>,
+    pub connection: Option<Uuid>,
+    xid: i64,
+}
+
+/// A place in the feed: everything up to and including it has been shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    xid: i64,
+    id: Uuid,
+}
+
+impl Place {
+    /// As bytes, for a cursor.
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.xid.to_be_bytes());
+        bytes[8..].copy_from_slice(self.id.as_bytes());
+        bytes
+    }
+
+    /// What [`Place::to_bytes`] wrote.
+    pub fn from_bytes(bytes: [u8; 24]) -> Self {
+        let (mut xid, mut id) = ([0; 8], [0; 16]);
+        xid.copy_from_slice(&bytes[..8]);
+        id.copy_from_slice(&bytes[8..]);
+        Self {
+            // Transactions are counted from 3; nothing comes before them.
+            xid: i64::from_be_bytes(xid).max(0),
+            id: Uuid::from_bytes(id),
+        }
+    }
+}
+
+/// What the feed is narrowed to; `None` narrows nothing.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the API's own words")]
+pub struct FeedFilter {
+    pub types: Option<Vec<String>>,
+    pub sender: Option<SenderId>,
+    pub connection: Option<ConnectionId>,
+}
+
+impl Store {
+    /// The facts behind a place, the oldest first, and the place to go on from. There always is
+    /// one: where nothing is left, it is the end of what can be shown yet.
+    pub async fn feed(
+        &self,
+        filter: &FeedFilter,
+        after: Place,
+        limit: i64,
+    ) -> Result<(Vec<Fact>, Place), StoreError> {
+        // Asked first: whatever lies below it is visible to every statement from now on.
+        let end = sqlx::query_scalar!(
+            r#"
+            -- feed: end
+            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "end!"
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let facts = sqlx::query_as!(
+            Fact,
+            r#"
+            -- feed
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
+                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   s.id AS "sender?", coalesce(s.connection, c.id) AS connection
+            FROM facts f
+            LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
+                AND a.n = f.n
+            LEFT JOIN senders s ON s.id = f.stream
+            LEFT JOIN connections c ON c.stream = f.stream
+            WHERE (f.xid, f.id) > ($1::bigint::text::xid8, $2)
+                AND f.xid < $3::bigint::text::xid8
+                AND ($4::text[] IS NULL OR f.type = ANY($4))
+                AND ($5::integer IS NULL OR f.stream = $5)
+                AND ($6::uuid IS NULL OR coalesce(s.connection, c.id) = $6)
+            ORDER BY f.xid, f.id
+            LIMIT $7
+            "#,
+            after.xid,
+            after.id,
+            end,
+            filter.types.as_deref(),
+            filter.sender.map(|sender| sender.0),
+            filter.connection.map(|connection| connection.0),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let full = facts.len() >= usize::try_from(limit).unwrap_or(0);
+        let next = match facts.last() {
+            Some(last) if full => Place {
+                xid: last.xid,
+                id: last.id,
+            },
+            // A place that is further along stays: it may come from another instance's answer.
+            _ if after.xid >= end => after,
+            _ => Place {
+                xid: end,
+                id: Uuid::nil(),
+            },
+        };
+        Ok((facts, next))
+    }
+
+    /// The facts of one message or template, the oldest first, behind the given one.
+    pub async fn history(
+        &self,
+        stream: i32,
+        subject: Uuid,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Fact>, StoreError> {
+        let facts = sqlx::query_as!(
+            Fact,
+            r#"
+            -- history
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
+                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   s.id AS "sender?", coalesce(s.connection, c.id) AS connection
+            FROM facts f
+            LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
+                AND a.n = f.n
+            LEFT JOIN senders s ON s.id = f.stream
+            LEFT JOIN connections c ON c.stream = f.stream
+            WHERE f.stream = $1 AND f.subject = $2 AND ($3::uuid IS NULL OR f.id > $3)
+            ORDER BY f.id
+            LIMIT $4
+            "#,
+            stream,
+            subject,
+            after,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(facts)
+    }
+}

@@ -1,0 +1,346 @@
+//! What people do to sequences and messages that are there: append, pause, resume, cancel, retry.
+//! Each locks the sequence's row first and reads what else it needs after that, so that it sees
+//! what whoever held the lock before has committed; and each writes its fact in its transaction.
+
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::facts::OwnFact;
+use super::messages::{Message, read_messages};
+use super::sequences::NewStep;
+use super::{Store, StoreError, again};
+use crate::model::ids::{MessageId, SequenceId};
+use crate::model::message::MessageStatus;
+use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
+use crate::model::{Timestamp, event, rfc3339};
+
+/// Why something cannot be done as things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrongState {
+    /// It has ended for good.
+    #[error("the sequence has ended")]
+    Ended,
+    /// Only what runs can be paused.
+    #[error("the sequence is not running")]
+    NotRunning,
+    /// Only what waits for a person, or was stopped by a policy, can be gone on with.
+    #[error("the sequence is not held or stopped, so there is nothing to decide")]
+    NotHeld,
+    /// Only what failed, or is held because its fate is unknown, can be tried again.
+    #[error("the message has not failed, or its sequence has gone on without it")]
+    NotFailed,
+    /// It is out of our hands.
+    #[error("the message has been sent, or is being sent just now")]
+    AlreadySent,
+    /// One more message than a sequence can have.
+    #[error("a sequence has at most {MOST_MESSAGES} messages")]
+    TooLong,
+}
+
+/// A sequence is read and shown as a whole.
+const MOST_MESSAGES: i32 = 1_000;
+
+impl WrongState {
+    /// The API's code. Stable.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Ended => "sequence_ended",
+            Self::NotRunning => "not_running",
+            Self::NotHeld => "not_held",
+            Self::NotFailed => "not_failed",
+            Self::AlreadySent => "already_sent",
+            Self::TooLong => "sequence_too_long",
+        }
+    }
+}
+
+/// What became of a change: `None` when there is no such thing.
+pub type Changed = Result<Option<Result<(), WrongState>>, StoreError>;
+
+/// The locked row.
+struct Locked {
+    id: SequenceId,
+    recipient: String,
+    single: bool,
+    status: SequenceStatus,
+    work: SequenceWork,
+    head: i32,
+    length: i32,
+    due_at: Option<Timestamp>,
+}
+
+impl Locked {
+    fn is_over(&self) -> bool {
+        self.work == SequenceWork::Done
+    }
+
+    fn fact(&self, r#type: &'static str, data: Value) -> OwnFact {
+        OwnFact::of_sequence(self.id, r#type, "api").with(data)
+    }
+}
+
+/// What a person wants of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub enum SequenceChange<'a> {
+    /// More messages at its end. A completed sequence runs again.
+    Append(&'a [NewStep]),
+    /// To stand still until it is resumed. What is being posted is posted.
+    Pause,
+    /// To go on: a paused one where it stood, a held one behind its head.
+    Resume,
+    /// To end. What has been posted stays posted.
+    Cancel,
+    /// To post the head of a held or stopped sequence again.
+    Retry,
+}
+
+/// What a person wants of a message.
+#[derive(Debug, Clone, Copy)]
+pub enum MessageChange {
+    /// Not to be posted. Its sequence goes on with the next.
+    Cancel,
+    /// To be posted again: it failed, or is held because its fate is unknown.
+    Retry,
+}
+
+/// The facts that tell of a change, or why it cannot be.
+type Told = Result<Result<Vec<OwnFact>, WrongState>, StoreError>;
+
+impl Store {
+    /// Changes a sequence, in one transaction with the facts that tell of it.
+    pub async fn change_sequence(&self, id: SequenceId, change: SequenceChange<'_>) -> Changed {
+        again!("change_sequence", {
+            let mut transaction = self.pool.begin().await?;
+            // Lone messages are no sequences to callers.
+            let Some(row) = lock(&mut transaction, id).await?.filter(|row| !row.single) else {
+                return Ok(None);
+            };
+            let told = match change {
+                SequenceChange::Append(steps) => self.append(&mut transaction, &row, steps).await,
+                SequenceChange::Pause => self.pause(&mut transaction, &row).await,
+                SequenceChange::Resume => self.resume(&mut transaction, &row).await,
+                SequenceChange::Cancel => self.cancel(&mut transaction, &row).await,
+                SequenceChange::Retry => self.retry(&mut transaction, &row).await,
+            };
+            match told? {
+                Ok(facts) => self.write_facts(&mut transaction, &facts).await?,
+                Err(refused) => return Ok(Some(Err(refused))),
+            }
+            transaction.commit().await?;
+            Ok(Some(Ok(())))
+        })
+    }
+
+    /// Changes a message of ours: it is read behind the lock of its sequence.
+    pub async fn change_message(
+        &self,
+        id: MessageId,
+        change: MessageChange,
+        limits: &RetryLimits,
+    ) -> Changed {
+        again!("change_message", {
+            let mut transaction = self.pool.begin().await?;
+            let before = read_messages(&mut transaction, &[id]).await?;
+            let Some((_, before)) = before.into_iter().next() else {
+                return Ok(None);
+            };
+            // Without a sequence it is somebody else's.
+            let Some(step) = before.step else {
+                return Ok(Some(Err(WrongState::AlreadySent)));
+            };
+            let row = lock(&mut transaction, step.sequence).await?;
+            let message = read_messages(&mut transaction, &[before.id]).await?;
+            let (Some(row), Some((_, message))) = (row, message.into_iter().next()) else {
+                return Ok(None);
+            };
+            let status = message.status(limits);
+            let told = match change {
+                MessageChange::Cancel => {
+                    self.cancel_message(&mut transaction, &row, &message, status)
+                        .await
+                }
+                MessageChange::Retry => {
+                    self.retry_message(&mut transaction, &row, &message, status)
+                        .await
+                }
+            };
+            match told? {
+                Ok(facts) => self.write_facts(&mut transaction, &facts).await?,
+                Err(refused) => return Ok(Some(Err(refused))),
+            }
+            transaction.commit().await?;
+            Ok(Some(Ok(())))
+        })
+    }
+
+    async fn pause(&self, connection: &mut PgConnection, row: &Locked) -> Told {
+        match row.status {
+            SequenceStatus::Paused => Ok(Ok(Vec::new())),
+            SequenceStatus::Running => {
+                self.set_paused(connection, row.id).await?;
+                // `set_running` reads from this fact when the head was to go.
+                let data = json!({"position": row.head, "due_at": row.due_at.map(rfc3339)});
+                Ok(Ok(vec![row.fact(event::SEQUENCE_PAUSED, data)]))
+            }
+            _ => Ok(Err(WrongState::NotRunning)),
+        }
+    }
+
+    async fn resume(&self, connection: &mut PgConnection, row: &Locked) -> Told {
+        match row.status {
+            SequenceStatus::Running => Ok(Ok(Vec::new())),
+            SequenceStatus::Paused => {
+                self.set_running(connection, row.id).await?;
+                let data = json!({"position": row.head, "from": "paused"});
+                Ok(Ok(vec![row.fact(event::SEQUENCE_RESUMED, data)]))
+            }
+            SequenceStatus::Held => self.go_on_behind(connection, row).await,
+            _ => Ok(Err(WrongState::NotHeld)),
+        }
+    }
+
+    async fn cancel(&self, connection: &mut PgConnection, row: &Locked) -> Told {
+        if row.status == SequenceStatus::Cancelled {
+            return Ok(Ok(Vec::new()));
+        }
+        if row.is_over() {
+            return Ok(Err(WrongState::Ended));
+        }
+        self.end(connection, row.id, SequenceStatus::Cancelled, row.head)
+            .await?;
+        let data = json!({"position": row.head});
+        Ok(Ok(vec![row.fact(event::SEQUENCE_CANCELLED, data)]))
+    }
+
+    async fn retry(&self, connection: &mut PgConnection, row: &Locked) -> Told {
+        match row.status {
+            SequenceStatus::Held | SequenceStatus::Stopped => {
+                self.post_again(connection, row, row.head).await
+            }
+            _ => Ok(Err(WrongState::NotHeld)),
+        }
+    }
+
+    async fn cancel_message(
+        &self,
+        connection: &mut PgConnection,
+        row: &Locked,
+        message: &Message,
+        status: MessageStatus,
+    ) -> Told {
+        match status {
+            MessageStatus::Queued => {}
+            MessageStatus::Cancelled => return Ok(Ok(Vec::new())),
+            _ => return Ok(Err(WrongState::AlreadySent)),
+        }
+        self.mark_cancelled(connection, message.id).await?;
+        if row.single {
+            self.end(connection, row.id, SequenceStatus::Cancelled, row.head)
+                .await?;
+        } else if message.is_head() && row.status == SequenceStatus::Running {
+            self.decide_now(connection, row.id).await?;
+        }
+        let fact = OwnFact::of_message(message.id, event::MESSAGE_CANCELLED, "api");
+        Ok(Ok(vec![fact]))
+    }
+
+    async fn retry_message(
+        &self,
+        connection: &mut PgConnection,
+        row: &Locked,
+        message: &Message,
+        status: MessageStatus,
+    ) -> Told {
+        let waits = match row.status {
+            SequenceStatus::Held | SequenceStatus::Stopped => message.is_head(),
+            // The gate of a lone message is passed before it can fail on its way.
+            SequenceStatus::Completed => row.single,
+            _ => false,
+        };
+        let failed = matches!(status, MessageStatus::Failed | MessageStatus::Unknown);
+        match &message.step {
+            Some(step) if waits && failed => self.post_again(connection, row, step.position).await,
+            _ => Ok(Err(WrongState::NotFailed)),
+        }
+    }
+
+    async fn append(&self, connection: &mut PgConnection, row: &Locked, steps: &[NewStep]) -> Told {
+        if row.is_over() && row.status != SequenceStatus::Completed {
+            return Ok(Err(WrongState::Ended));
+        }
+        let added = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+        if added > MOST_MESSAGES - row.length {
+            return Ok(Err(WrongState::TooLong));
+        }
+        let first = row.length + 1;
+        self.insert_steps(connection, row.id, &row.recipient, first, steps)
+            .await?;
+        self.lengthen(connection, row.id, added).await?;
+        if row.head == first {
+            let delay = steps
+                .first()
+                .map_or(std::time::Duration::ZERO, |step| step.delay);
+            let due_at = self.clock.now() + delay;
+            self.make_ready(connection, row.id, first, due_at).await?;
+        }
+        let data = json!({"position": first, "messages": added});
+        Ok(Ok(vec![row.fact(event::SEQUENCE_APPENDED, data)]))
+    }
+
+    async fn go_on_behind(&self, connection: &mut PgConnection, row: &Locked) -> Told {
+        let next = row.head + 1;
+        let data = json!({"position": next, "from": "held"});
+        let mut facts = vec![row.fact(event::SEQUENCE_RESUMED, data)];
+        if next > row.length {
+            self.end(connection, row.id, SequenceStatus::Completed, next)
+                .await?;
+            facts.push(row.fact(event::SEQUENCE_COMPLETED, json!({})));
+        } else {
+            let (_, delay) = self.message_at(connection, row.id, next).await?;
+            let due_at = self.clock.now() + delay;
+            self.make_ready(connection, row.id, next, due_at).await?;
+        }
+        Ok(Ok(facts))
+    }
+
+    async fn post_again(&self, connection: &mut PgConnection, row: &Locked, position: i32) -> Told {
+        let now = self.clock.now();
+        self.make_ready(connection, row.id, position, now).await?;
+        let (message, _) = self.message_at(connection, row.id, position).await?;
+        let mut facts = vec![OwnFact::of_message(message, event::MESSAGE_RETRYING, "api")];
+        if !row.single {
+            let data = json!({"position": position, "from": row.status.as_str()});
+            facts.push(row.fact(event::SEQUENCE_RESUMED, data));
+        }
+        Ok(Ok(facts))
+    }
+}
+
+async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Locked>, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        -- lock_sequence
+        SELECT recipient, single, status, work, head, length, due_at
+        FROM sequences WHERE sender = $1 AND id = $2
+        FOR UPDATE
+        "#,
+        id.sender.0,
+        id.uuid,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let corrupt = || StoreError::Corrupt(format!("sequences: {id}"));
+    row.map(|row| {
+        Ok(Locked {
+            id,
+            recipient: row.recipient,
+            single: row.single,
+            status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
+            work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
+            head: row.head,
+            length: row.length,
+            due_at: row.due_at,
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,98 @@
+//! Templates as they are shown.
+
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::model::Timestamp;
+use crate::model::ids::{ConnectionId, SenderId, TemplateId};
+
+/// What is known of a template.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the columns of templates")]
+pub struct Template {
+    pub id: Uuid,
+    pub connection: ConnectionId,
+    /// The connection's stream, where its facts are.
+    pub stream: i32,
+    pub waba_id: String,
+    pub name: String,
+    pub language: String,
+    pub provider_template_id: Option<String>,
+    pub category: Option<String>,
+    pub status: String,
+    pub sendable: bool,
+    pub reason: Option<String>,
+    pub pause_title: Option<String>,
+    pub quality: Option<String>,
+    pub updated_at: Timestamp,
+}
+
+/// What a list is narrowed to; `None` narrows nothing.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the API's own words")]
+pub struct TemplateFilter {
+    pub sender: Option<SenderId>,
+    pub connection: Option<ConnectionId>,
+    pub name: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Store {
+    /// Reads one.
+    pub async fn template(&self, id: TemplateId) -> Result<Option<Template>, StoreError> {
+        let all = TemplateFilter::default();
+        let found = self.read_templates(Some(id.0), &all, None, 1).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// A page, in the order of their ids, which mean nothing.
+    pub async fn list_templates(
+        &self,
+        filter: &TemplateFilter,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Template>, StoreError> {
+        self.read_templates(None, filter, after, limit).await
+    }
+
+    async fn read_templates(
+        &self,
+        id: Option<Uuid>,
+        filter: &TemplateFilter,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Template>, StoreError> {
+        let rows = sqlx::query_as!(
+            Template,
+            r#"
+            -- read_templates
+            SELECT t.id, t.connection, c.stream, t.waba_id, t.name, t.language,
+                   t.provider_template_id, t.category, t.status, t.sendable, t.reason,
+                   t.pause_title, t.quality, t.updated_at
+            FROM templates t JOIN connections c ON c.id = t.connection
+            WHERE ($1::uuid IS NULL OR t.id = $1)
+                AND ($2::uuid IS NULL OR t.id > $2)
+                AND ($3::integer IS NULL OR EXISTS (
+                    SELECT FROM senders s
+                    WHERE s.id = $3 AND s.connection = t.connection
+                        AND (s.waba_id IS NULL OR t.waba_id IN (s.waba_id, ''))
+                ))
+                AND ($4::uuid IS NULL OR t.connection = $4)
+                AND ($5::text IS NULL OR t.name = $5)
+                AND ($6::text IS NULL OR t.status = $6)
+            ORDER BY t.id
+            LIMIT $7
+            "#,
+            id,
+            after,
+            filter.sender.map(|sender| sender.0),
+            filter.connection.map(|connection| connection.0),
+            filter.name,
+            filter.status,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows)
+    }
+}
