@@ -21,8 +21,8 @@ pub struct Pause {
 /// What the service says in the end.
 #[derive(Debug, Clone, Default)]
 pub struct Told {
-    /// By the manifest's order.
-    pub sequences: Vec<ToldSequence>,
+    /// In the manifest's order; absent when the service does not know it.
+    pub sequences: Vec<Option<ToldSequence>>,
     /// By provider id; absent when the service does not know the id.
     pub messages: HashMap<String, ToldMessage>,
 }
@@ -104,7 +104,7 @@ pub fn check(
             story.duplicates(n, &mut findings);
             story.latency(n, &touched, &mut findings.latencies);
         }
-        let told_sequence = told.sequences.get(s);
+        let told_sequence = told.sequences.get(s).and_then(Option::as_ref);
         story.completeness(told_sequence, &mut findings.lost);
         story.knowledge(told_sequence, told, &mut findings.lost);
     }

@@ -46,7 +46,7 @@ impl Case {
             },
             log: Log::default(),
             told: Told {
-                sequences: vec![told],
+                sequences: vec![Some(told)],
                 messages: HashMap::new(),
             },
             pauses: Vec::new(),
@@ -130,7 +130,7 @@ impl Case {
     }
 
     fn ends(mut self, status: &str) -> Self {
-        self.told.sequences[0].status = status.to_owned();
+        self.told.sequences[0].as_mut().unwrap().status = status.to_owned();
         self
     }
 
