@@ -12,7 +12,7 @@ pub mod postgres;
 pub mod provider;
 pub mod seal;
 pub mod send;
-
+pub mod service;
 pub mod signals;
 pub mod simulator;
 pub mod store;

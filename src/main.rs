@@ -1,1 +1,69 @@
-fn main() {}
+//! The command line, thin: parses, sets up logging, and hands over to `twotick::cli`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use twotick::cli;
+
+/// Durable WhatsApp delivery: signed webhooks in, ordered sequences out.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prove order on this machine: Postgres, a simulated provider and the service, with faults
+    Demo(cli::demo::DemoArgs),
+    /// Run the service
+    Serve(cli::serve::ServeArgs),
+    /// Make API keys
+    Keys(cli::keys::KeysArgs),
+    /// Run a simulator of Meta's Cloud API
+    Simulate(cli::simulate::SimulateArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    log_to_stderr();
+    match run(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::debug!(?error);
+            #[allow(
+                clippy::print_stderr,
+                reason = "an error on the command line is for people"
+            )]
+            {
+                eprintln!("twotick: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let shutdown = cli::shutdown_signal()?;
+    match command {
+        Command::Demo(args) => return cli::demo::run(args, shutdown).await,
+        Command::Serve(args) => cli::serve::run(args, shutdown).await?,
+        Command::Keys(args) => cli::keys::run(args).await?,
+        Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs go to stderr, as text or, with `TWOTICK_LOG_FORMAT=json`, one object a line.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match std::env::var("TWOTICK_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().init(),
+        _ => log.init(),
+    }
+}

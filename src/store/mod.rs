@@ -232,6 +232,14 @@ pub enum OpenError {
     SealingKey(#[from] SealError),
 }
 
+/// Brings the schema of an empty or older database up to date.
+pub async fn migrate(url: &str) -> Result<(), OpenError> {
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url).await?;
+    sqlx::migrate!().run(&mut connection).await?;
+    sqlx::Connection::close(connection).await?;
+    Ok(())
+}
+
 /// SQLSTATEs after which the same transaction may simply be run again: serialization failure,
 /// deadlock.
 const RUN_AGAIN: [&str; 2] = ["40001", "40P01"];

@@ -1,0 +1,114 @@
+//! The service: HTTP, the writer of webhooks, and the sender, over one database. The caller owns
+//! the listener and the shutdown signal. Stopping is graceful: what has been taken is answered
+//! and written, posts under way are recorded, senders are given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::http::{self, Api};
+use crate::send::{self, Sending};
+use crate::signals::Signals;
+use crate::store::{ConnectionCache, Store};
+use crate::{ingest, store};
+
+/// How often partitions are made ahead.
+const UPKEEP: Duration = Duration::from_secs(3600);
+
+/// What the service runs on.
+#[derive(Debug)]
+pub struct Service {
+    /// All settings.
+    pub config: Config,
+    /// Everything that is kept.
+    pub store: Store,
+    /// What `/metrics` shows; `None` where nothing records.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl Service {
+    /// Serves until `shutdown`, then drains.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServiceError> {
+        let Self {
+            config,
+            store,
+            metrics,
+        } = self;
+        store.make_journal_partitions().await?;
+        let (signals, outbox) = Signals::new();
+        let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
+        let connections = ConnectionCache::new(store.clone());
+        let sending = Sending {
+            store: store.clone(),
+            connections: connections.clone(),
+            signals: signals.clone(),
+            settings: Arc::new(config.send.clone()),
+            client: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()?,
+            instance: store.clock().new_id(),
+        };
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run());
+        tasks.spawn(send::run(sending.clone(), shutdown.clone()));
+        tasks.spawn(send::read_templates(sending, shutdown.clone()));
+        tasks.spawn(send::send_hints(store.clone(), outbox, shutdown.clone()));
+        tasks.spawn(send::listen(
+            store.clone(),
+            signals.clone(),
+            shutdown.clone(),
+        ));
+        tasks.spawn(upkeep(store.clone(), shutdown.clone()));
+        tasks.close();
+        let api = Api::new(
+            store.clone(),
+            connections,
+            ingest,
+            signals,
+            Arc::new(config),
+            metrics,
+        );
+        axum::serve(listener, http::router(api))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+            .await?;
+        // The last handler has gone and its `Ingest` with it: the writer ends by itself.
+        tasks.wait().await;
+        store.close().await;
+        Ok(())
+    }
+}
+
+async fn upkeep(store: Store, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
+        if let Err(error) = store.make_journal_partitions().await {
+            tracing::error!(%error, "the journal's next partitions could not be made");
+        }
+    }
+}
+
+/// Why the service ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The database failed at start.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The client for calls to the providers could not be made.
+    #[error("outgoing calls cannot be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The listener failed.
+    #[error("cannot serve: {0}")]
+    Listener(#[from] std::io::Error),
+}

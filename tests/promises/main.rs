@@ -1,0 +1,12 @@
+//! The promises, kept over HTTP against the real service on a real Postgres: one test each,
+//! named after what it keeps. What the provider would do is played by the simulator, or by
+//! webhooks that a test signs itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod evidence;
+mod gates;
+mod sending;
+mod support;
+mod templates;
+mod webhooks;

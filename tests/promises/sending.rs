@@ -1,0 +1,218 @@
+//! Promises 7 and 10: a POST is never repeated blindly, and a refusal costs what it should.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use twotick::simulator::{self, Faults};
+
+use crate::support::*;
+
+async fn with_fault(name: &str) -> App {
+    let mut faults = Faults::default();
+    faults.set(name, 1.0).unwrap();
+    let config = simulator::Config {
+        faults,
+        ..simulator::Config::default()
+    };
+    App::start_with(
+        |settings| {
+            settings.send.answer_timeout = Duration::from_millis(3500);
+            settings.send.unknown_after = Duration::from_secs(3600);
+            settings.send.rate_limit_wait = Duration::from_millis(50);
+        },
+        config,
+    )
+    .await
+}
+
+async fn end_faults(app: &App) {
+    app.control_send(Method::PUT, "faults", json!({})).await;
+}
+
+async fn lone(app: &App) -> String {
+    let message = app
+        .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
+        .await;
+    message["id"].as_str().unwrap().to_owned()
+}
+
+fn status_is(status: &'static str) -> impl Fn(&Value) -> bool {
+    move |message| message["status"] == status
+}
+
+#[tokio::test]
+async fn the_callers_object_goes_out_as_it_is_with_our_attempt_id() {
+    let app = App::start().await;
+    let mut message = template_step("order_ready", "Zoë 🚀");
+    message["sender"] = app.sender.clone().into();
+    message["to"] = "+447700900123".into();
+    let template = message["template"].clone();
+    let id = app.create("/v1/messages", message).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let post = app.posts_until(1).await.remove(0);
+    assert_eq!(post["phone_number_id"], NUMBER);
+    assert_eq!(post["body"]["to"], "447700900123");
+    assert_eq!(post["body"]["template"], template);
+    assert_eq!(post["callback"], format!("{id}.1"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_until_evidence_settles_it_and_is_not_sent_again() {
+    let app = with_fault("lost_answer").await;
+    let id = lone(&app).await;
+    let path = format!("/v1/messages/{id}");
+    app.get_until(&path, status_is("unknown")).await;
+    end_faults(&app).await;
+    app.fence().await;
+    let posts = app.posts().await;
+    assert_eq!(
+        posts
+            .iter()
+            .filter(|post| post["callback"] == format!("{id}.1"))
+            .count(),
+        1
+    );
+    assert_eq!(posted_texts(&posts), ["hi"]);
+    let mut sent = status(posts[0]["wamid"].as_str().unwrap(), "delivered", 1);
+    sent["biz_opaque_callback_data"] = posts[0]["callback"].clone();
+    app.say(&[sent]).await;
+    let settled = app.get(&path).await;
+    assert_eq!(settled["status"], "delivered");
+    assert_eq!(settled["provider_message_id"], posts[0]["wamid"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_held_or_resent_as_the_caller_chose() {
+    let app = with_fault("lost_answer").await;
+    let held = lone(&app).await;
+    let mut body = text(&app.sender, "447700900123", "again");
+    body["on_unknown"] = "resend".into();
+    let resent = app.create("/v1/messages", body).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    app.get_until(&format!("/v1/messages/{held}"), status_is("unknown"))
+        .await;
+    app.get_until(&format!("/v1/messages/{resent}"), status_is("unknown"))
+        .await;
+    end_faults(&app).await;
+    app.clock.advance(Duration::from_secs(3601));
+    app.accepted(&resent).await;
+    let message = app.get(&format!("/v1/messages/{resent}")).await;
+    assert_eq!(message["attempts"].as_array().unwrap().len(), 2);
+    let message = app.get(&format!("/v1/messages/{held}")).await;
+    assert_eq!(message["status"], "unknown");
+    assert_eq!(message["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transient_refusal_is_a_new_attempt_and_ends_after_a_few() {
+    let app = with_fault("refuse_transient").await;
+    let id = lone(&app).await;
+    let failed = app
+        .get_until(&format!("/v1/messages/{id}"), status_is("failed"))
+        .await;
+    assert_eq!(failed["attempts"].as_array().unwrap().len(), 5);
+    assert_eq!(failed["error"]["class"], "retry");
+    end_faults(&app).await;
+    // A person tries again.
+    app.create(&format!("/v1/messages/{id}/retry"), json!({}))
+        .await;
+    app.accepted(&id).await;
+}
+
+#[tokio::test]
+async fn a_rate_limit_waits_and_burns_no_attempt() {
+    let app = with_fault("rate_limited").await;
+    let id = lone(&app).await;
+    app.posts_until(3).await;
+    end_faults(&app).await;
+    app.accepted(&id).await;
+    let message = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        message["attempts"].as_array().unwrap().len(),
+        1,
+        "{message:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_gone_stops_the_connection_and_loses_nothing() {
+    let simulated = simulator::Config {
+        access_token: Some("another token".to_owned().into()),
+        ..simulator::Config::default()
+    };
+    let app = App::start_with(|_| {}, simulated).await;
+    let id = lone(&app).await;
+    let waiting = app
+        .get_until(&format!("/v1/messages/{id}"), |message| {
+            message["waiting"]["reason"] == "connection_stopped"
+        })
+        .await;
+    assert_eq!(waiting["status"], "queued");
+    lone(&app).await;
+    let types: Vec<_> = app
+        .events(3)
+        .await
+        .iter()
+        .map(|event| event["type"].clone())
+        .collect();
+    assert_eq!(
+        types
+            .iter()
+            .filter(|word| *word == "connection.stopped")
+            .count(),
+        1,
+        "{types:?}"
+    );
+    assert_eq!(app.posts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_held_for_quality_keeps_its_sequence_waiting() {
+    let app = with_fault("held").await;
+    let steps = [template_step("new", "one"), template_step("new", "two")];
+    let (_, messages) = app
+        .sequence(json!({
+            "sender": app.sender, "to": "447700900123",
+            "gate": {"status": "delivered", "deadline": "1s", "on_deadline": "stop"},
+            "messages": steps,
+        }))
+        .await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let held = app.get_until(&path, status_is("held")).await;
+    end_faults(&app).await;
+    app.clock.advance(Duration::from_secs(60));
+    app.fence().await;
+    let still = app.get(&path).await;
+    assert_eq!(
+        still["status"], "held",
+        "the deadline stands still while held"
+    );
+    let wamid = held["provider_message_id"].as_str().unwrap();
+    app.say(&[status(wamid, "sent", 1), status(wamid, "delivered", 2)])
+        .await;
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
+async fn only_heads_are_claimed_whatever_the_number_of_sequences() {
+    let app = App::start().await;
+    for n in 0..20 {
+        let steps: Vec<_> = (0..4)
+            .map(|step_no| step(&format!("{n}/{step_no}")))
+            .collect();
+        let body = json!({"sender": app.sender, "to": format!("4477009{n:05}"), "messages": steps});
+        app.sequence(body).await;
+    }
+    app.posts_until(20).await;
+    app.fence().await;
+    let mut posted = posted_texts(&app.posts().await);
+    posted.sort();
+    let mut heads: Vec<_> = (0..20).map(|n| format!("{n}/0")).collect();
+    heads.sort();
+    assert_eq!(posted, heads);
+}
