@@ -154,6 +154,7 @@ impl Stage {
                 "name": name,
                 "provider": "meta",
                 "base_url": self.simulator_url,
+                "api_version": "v25.0",
                 "access_token": secrets.access_token,
                 "app_secrets": [secrets.app_secret],
                 "verify_token": secrets.verify_token,
