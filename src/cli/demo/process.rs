@@ -124,13 +124,12 @@ impl Process {
         }
     }
 
-    /// Lets it drain, and kills it when that takes too long. `false`: it had to be killed.
-    pub async fn stop(mut self) -> anyhow::Result<bool> {
+    /// Lets it drain. Taking too long is an error, and dropping it then kills it.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.child.stdin.take());
-        if timeout(STOP_LIMIT, self.child.wait()).await.is_ok() {
-            return Ok(true);
-        }
-        self.child.kill().await?;
-        Ok(false)
+        let ended = timeout(STOP_LIMIT, self.child.wait()).await;
+        ended
+            .with_context(|| format!("`twotick serve` ({}) did not drain in time", self.name))??;
+        Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub struct Stage {
     pub simulator_url: String,
     pub database_url: String,
     pub processes: Vec<Process>,
-    logs: Option<PathBuf>,
+    pub logs: Option<PathBuf>,
     cluster: Option<Cluster>,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
@@ -97,6 +97,18 @@ fn delays() -> Delays {
 impl Stage {
     /// Starts everything and makes a connection with its senders.
     pub async fn set(seed: u64, verbose: bool) -> anyhow::Result<Self> {
+        let logs = match verbose {
+            true => None,
+            false => Some(folder()?),
+        };
+        let set = Self::set_with(seed, logs.clone()).await;
+        set.with_context(|| match logs {
+            Some(logs) => format!("the demo cannot start (logs: {})", logs.display()),
+            None => "the demo cannot start".to_owned(),
+        })
+    }
+
+    async fn set_with(seed: u64, logs: Option<PathBuf>) -> anyhow::Result<Self> {
         let cluster = match std::env::var("DATABASE_URL") {
             Ok(_) => None,
             Err(_) => Some(Cluster::start(Options::default()).await?),
@@ -104,10 +116,6 @@ impl Stage {
         let database_url = match &cluster {
             Some(cluster) => cluster.url("postgres"),
             None => std::env::var("DATABASE_URL")?,
-        };
-        let logs = match verbose {
-            true => None,
-            false => Some(folder()?),
         };
         let environment = Environment {
             variables: settings(&database_url),
@@ -189,13 +197,12 @@ impl Stage {
         self.processes.iter_mut().try_for_each(Process::check)
     }
 
-    /// Stops everything. Logs are kept when something went wrong; where, is the answer.
-    pub async fn strike(self, keep_logs: bool) -> anyhow::Result<Option<PathBuf>> {
+    /// Stops everything. Logs are removed unless somebody will want them.
+    pub async fn strike(self, keep_logs: bool) -> anyhow::Result<()> {
         let stopping = self.processes.into_iter().map(Process::stop);
         let stopping: Vec<_> = stopping.map(tokio::spawn).collect();
-        let mut clean = true;
         for stopped in stopping {
-            clean &= stopped.await??;
+            stopped.await??;
         }
         self.shutdown.cancel();
         for task in self.tasks {
@@ -204,14 +211,10 @@ impl Stage {
         if let Some(cluster) = self.cluster {
             cluster.stop().await?;
         }
-        match self.logs {
-            Some(logs) if keep_logs || !clean => Ok(Some(logs)),
-            Some(logs) => {
-                std::fs::remove_dir_all(logs)?;
-                Ok(None)
-            }
-            None => Ok(None),
+        if let Some(logs) = self.logs.filter(|_| !keep_logs) {
+            std::fs::remove_dir_all(logs)?;
         }
+        Ok(())
     }
 }
 
