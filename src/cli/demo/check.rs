@@ -56,11 +56,16 @@ impl Findings {
         self.order.is_empty() && self.duplicates.is_empty() && self.lost.is_empty()
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let order = self.order.iter().map(|why| ("order", why));
-        let duplicates = self.duplicates.iter().map(|why| ("duplicate", why));
-        let lost = self.lost.iter().map(|why| ("lost", why));
-        order.chain(duplicates).chain(lost)
+    /// The first `most` of each kind.
+    pub fn explained(&self, most: usize) -> impl Iterator<Item = (&'static str, &String)> {
+        let kinds = [
+            ("order", &self.order),
+            ("duplicate", &self.duplicates),
+            ("lost", &self.lost),
+        ];
+        kinds
+            .into_iter()
+            .flat_map(move |(kind, found)| found.iter().take(most).map(move |why| (kind, why)))
     }
 }
 

@@ -10,8 +10,8 @@ use super::check::Findings;
 use super::history::{Log, rank};
 use super::view::{by_status, in_order};
 
-/// How many violations, and how many unsettled sequences, are explained.
-const EXPLAINED: usize = 10;
+/// How many violations of each kind, and how many unsettled sequences, are explained.
+const EXPLAINED: usize = 5;
 
 /// Everything up to the proof, and the proof.
 pub fn write(sequences: &[Sequence], log: &Log, stats: &Stats, findings: &Findings) -> String {
@@ -40,7 +40,7 @@ pub fn write(sequences: &[Sequence], log: &Log, stats: &Stats, findings: &Findin
         rows.add(if n == 0 { "faults" } else { "" }, line);
     }
     rows.add("gate to next post", latency(&findings.latencies));
-    for (kind, why) in findings.all().take(EXPLAINED) {
+    for (kind, why) in findings.explained(EXPLAINED) {
         let _ = write!(rows.0, "\n{kind}: {why}");
     }
     format!("{}\n{findings}", rows.0)
