@@ -107,7 +107,8 @@ CREATE TABLE sequences (
     -- ready: the head may be posted at due_at. claimed: it is being posted. waiting: it has been
     -- posted and its gate is undecided. done: nothing is left to do.
     work            text        NOT NULL CHECK (work IN ('ready', 'claimed', 'waiting', 'done')),
-    -- '' while there is a decision to take; else what the head would use ('-' has no template).
+    -- '' while there is a decision to take, '=' while paused; else what the head would use ('-':
+    -- no template).
     lane            text        NOT NULL COLLATE "C",
     recipient       text        NOT NULL,
     reference       text,

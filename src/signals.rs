@@ -16,6 +16,7 @@ const OUTBOX: usize = 1024;
 pub struct Signals {
     owned: Arc<Mutex<HashMap<SenderId, Arc<Notify>>>>,
     changed: Arc<watch::Sender<u64>>,
+    unowned: Arc<Notify>,
     elsewhere: mpsc::Sender<SenderId>,
 }
 
@@ -26,6 +27,7 @@ impl Signals {
         let signals = Self {
             owned: Arc::default(),
             changed: Arc::new(watch::Sender::new(0)),
+            unowned: Arc::default(),
             elsewhere,
         };
         (signals, outbox)
@@ -62,6 +64,16 @@ impl Signals {
     pub fn all_due_here(&self) {
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         owned.values().for_each(|claimer| claimer.notify_one());
+    }
+
+    /// A sender was made that nobody owns yet.
+    pub fn made_sender(&self) {
+        self.unowned.notify_one();
+    }
+
+    /// Waits for [`Signals::made_sender`].
+    pub async fn unowned_sender(&self) {
+        self.unowned.notified().await;
     }
 
     /// From now on this instance owns `sender`; its claimer waits on the result.

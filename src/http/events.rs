@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::moment::Moment;
-use super::page::{Cursor, Limit, Page};
+use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
 use crate::model::ids::{
@@ -45,6 +45,15 @@ impl<'de> Deserialize<'de> for Words {
             text.split(',').map(|word| word.trim().to_owned()).collect(),
         ))
     }
+}
+
+/// A page of the history of one thing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryPage {
+    #[serde(default)]
+    pub limit: Limit,
+    pub cursor: Option<IdCursor>,
 }
 
 #[derive(Debug, Serialize)]

@@ -106,7 +106,12 @@ impl MessageView {
             origin: message.origin.clone(),
             status: status.as_str(),
             provider_message_id: last.and_then(|last| last.provider_message_id.clone()),
-            attempts: message.attempts.iter().map(AttemptView::from).collect(),
+            attempts: message
+                .attempts
+                .iter()
+                .filter(|attempt| !attempt.was_given_back())
+                .map(AttemptView::from)
+                .collect(),
             next_attempt_at: next_attempt_at(message).filter(|_| queued).map(Moment),
             accepted_at: evidence.accepted_at.map(Moment),
             held_at: evidence.held_at.map(Moment),
@@ -179,19 +184,21 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
         return Some(because("gate", None, Some(gate_detail(step))));
     }
     let not_due = step.due_at.is_none_or(|due_at| due_at > now);
-    if let Some(last) = message.attempts.last() {
-        if not_due || step.state.work != SequenceWork::Ready {
-            return Some(because("retry", failed_at(last), None));
+    let closed = message.closed.first();
+    let closed =
+        closed.map(|closed| because(closed.reason, Some(closed.since), closed.detail.clone()));
+    match message.attempts.last() {
+        None if not_due => Some(because("schedule", None, None)),
+        None => closed,
+        // The provider took nothing and wants it later; a pause says so by itself.
+        Some(last) if last.was_given_back() => {
+            closed.or_else(|| not_due.then(|| because("rate_limit", None, None)))
         }
-    } else if not_due {
-        return Some(because("schedule", None, None));
+        Some(last) if not_due || step.state.work != SequenceWork::Ready => {
+            Some(because("retry", failed_at(last), None))
+        }
+        Some(_) => closed,
     }
-    let closed = message.closed.first()?;
-    Some(because(
-        closed.reason,
-        Some(closed.since),
-        closed.detail.clone(),
-    ))
 }
 
 fn gate_detail(step: &Step) -> String {

@@ -1,18 +1,17 @@
 //! `/v1/messages`: lone messages are made here, all messages are shown here.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Api;
 use super::content::{SINGLE_GATE, Span, check_reference, read_content};
-use super::events::EventView;
+use super::events::{EventView, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
@@ -30,7 +29,6 @@ use crate::store::sequences::{NewSequence, NewStep};
 pub fn router() -> Router<Api> {
     Router::new()
         .route("/messages", get(list).post(create))
-        .route("/messages/lookup", post(lookup))
         .route("/messages/{id}", get(one))
         .route("/messages/{id}/history", get(history))
         .route("/messages/{id}/cancel", post(cancel))
@@ -184,14 +182,6 @@ async fn wait_for(
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HistoryPage {
-    #[serde(default)]
-    limit: Limit,
-    cursor: Option<IdCursor>,
-}
-
 async fn history(
     State(api): State<Api>,
     Path(message): Path<String>,
@@ -199,7 +189,8 @@ async fn history(
 ) -> Result<Json<Page<EventView>>, ApiError> {
     let id = api.find_message(id(&message, "message")?).await?.id;
     let after = cursor.map(IdCursor::id);
-    let facts = api.store.history(id.sender.0, id.uuid, after, limit.rows());
+    let streams = [id.sender.0];
+    let facts = api.store.history(&streams, id.uuid, after, limit.rows());
     Ok(Json(EventView::page(facts.await?, limit)))
 }
 
@@ -246,49 +237,6 @@ async fn list(
         .map(|message| api.show_message(message))
         .collect();
     Ok(Json(Page::ending(data, next.map(uuid::Uuid::into_bytes))))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lookup {
-    ids: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Found {
-    data: HashMap<String, Option<MessageView>>,
-}
-
-async fn lookup(
-    State(api): State<Api>,
-    Body(Lookup { ids }): Body<Lookup>,
-) -> Result<Json<Found>, ApiError> {
-    const MOST: usize = 1_000;
-    if ids.len() > MOST {
-        return Err(ApiError::field("ids", "expected at most 1000"));
-    }
-    let theirs: Vec<_> = ids
-        .iter()
-        .filter(|id| id.parse::<MessageId>().is_err())
-        .cloned()
-        .collect();
-    let mut wanted: HashMap<String, MessageId> = ids
-        .iter()
-        .filter_map(|id| Some((id.clone(), id.parse().ok()?)))
-        .collect();
-    if !theirs.is_empty() {
-        wanted.extend(api.store.messages_of_provider_ids(&theirs).await?);
-    }
-    let all: Vec<_> = wanted.values().copied().collect();
-    let found: HashMap<_, _> = api.store.messages(&all).await?.into_iter().collect();
-    let show = |id: String| {
-        let message = wanted.get(&id).and_then(|id| found.get(id));
-        let view = message.map(|message| api.show_message(message));
-        (id, view)
-    };
-    Ok(Json(Found {
-        data: ids.into_iter().map(show).collect(),
-    }))
 }
 
 async fn cancel(

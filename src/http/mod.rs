@@ -10,6 +10,7 @@ mod content;
 mod events;
 mod health;
 mod journal;
+mod lookup;
 mod message_view;
 mod messages;
 mod moment;
@@ -82,6 +83,7 @@ pub fn router(api: Api) -> Router {
         .merge(connections::router())
         .merge(senders::router())
         .merge(messages::router())
+        .merge(lookup::router())
         .merge(sequences::router())
         .merge(templates::router())
         .merge(events::router())

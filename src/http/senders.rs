@@ -101,6 +101,7 @@ async fn create(
         CreateSenderError::Taken => ApiError::AlreadyExists(error.to_string()),
         CreateSenderError::Store(error) => error.into(),
     })?;
+    api.signals.made_sender();
     Ok((StatusCode::CREATED, Json(read(&api, sender).await?)))
 }
 

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::events::EventView;
+use super::events::{EventView, HistoryPage};
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
@@ -108,14 +108,6 @@ async fn one(State(api): State<Api>, Path(template): Path<String>) -> Result<Jso
     Ok(Json(find(&api, &template).await?.into()))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HistoryPage {
-    #[serde(default)]
-    limit: Limit,
-    cursor: Option<IdCursor>,
-}
-
 async fn history(
     State(api): State<Api>,
     Path(template): Path<String>,
@@ -123,8 +115,9 @@ async fn history(
 ) -> Result<Json<Page<EventView>>, ApiError> {
     let template = find(&api, &template).await?;
     let after = cursor.map(IdCursor::id);
+    let streams = api.store.template_streams(template.connection).await?;
     let facts = api
         .store
-        .history(template.stream, template.id, after, limit.rows());
+        .history(&streams, template.id, after, limit.rows());
     Ok(Json(EventView::page(facts.await?, limit)))
 }

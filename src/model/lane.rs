@@ -5,6 +5,9 @@ pub const DECISION: &str = "";
 /// The lane of messages that use no template.
 pub const FREE: &str = "-";
 
+/// The lane of sequences that a person has paused: never open.
+pub const PAUSED: &str = "=";
+
 /// The lane of a template. Meta's examples spell languages `en_US` and `en-US`: one lane.
 pub fn of_template(name: &str, language: &str) -> String {
     format!("{name}/{}", language.replace('-', "_"))

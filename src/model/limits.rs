@@ -21,12 +21,6 @@ impl TokenBucket {
         }
     }
 
-    /// Another rate from now on.
-    pub fn set_rate(&mut self, rate: u32, now: Duration) {
-        self.refill(now);
-        self.rate = f64::from(rate);
-    }
-
     /// How many may be posted now.
     pub fn available(&mut self, now: Duration) -> usize {
         self.refill(now);

@@ -179,8 +179,8 @@ pub fn status(attempts: &[Attempt], cancelled: bool, work: Work) -> MessageStatu
     };
     if last.failure().is_some() {
         return match work {
-            Work::Queued | Work::Claimed => by_work,
-            Work::Posted | Work::Over => MessageStatus::Failed,
+            Work::Queued => by_work,
+            Work::Claimed | Work::Posted | Work::Over => MessageStatus::Failed,
         };
     }
     match last.evidence.rank() {

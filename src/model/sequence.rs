@@ -382,14 +382,16 @@ pub fn work_of(
         _ if over => Work::Over,
         (std::cmp::Ordering::Less, _) => Work::Over,
         (std::cmp::Ordering::Greater, _) | (_, SequenceWork::Ready) => Work::Queued,
-        (_, SequenceWork::Claimed) => Work::Claimed,
-        // The claimer has not looked yet: what it will decide is known all the same.
-        (_, SequenceWork::Waiting | SequenceWork::Done) => {
-            match retry_wait(attempts, sequence.on_failure, limits) {
-                Some(_) => Work::Queued,
-                None => Work::Posted,
-            }
+        (_, SequenceWork::Claimed)
+            if attempts.last().is_none_or(|last| last.failure().is_none()) =>
+        {
+            Work::Claimed
         }
+        // The claimer has not looked yet: what it will decide is known all the same.
+        (_, _) => match retry_wait(attempts, sequence.on_failure, limits) {
+            Some(_) => Work::Queued,
+            None => Work::Posted,
+        },
     }
 }
 

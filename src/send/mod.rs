@@ -91,6 +91,7 @@ pub async fn run(sending: Sending, shutdown: CancellationToken) {
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
+            () = manager.sending.signals.unowned_sender() => {}
             () = tokio::time::sleep(period) => {}
         }
     }

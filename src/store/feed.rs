@@ -134,10 +134,11 @@ impl Store {
         Ok((facts, next))
     }
 
-    /// The facts of one message or template, the oldest first, behind the given one.
+    /// The facts of one message or template in these streams, the oldest first, behind the given
+    /// one.
     pub async fn history(
         &self,
-        stream: i32,
+        streams: &[i32],
         subject: Uuid,
         after: Option<Uuid>,
         limit: i64,
@@ -154,11 +155,11 @@ impl Store {
                 AND a.n = f.n
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
-            WHERE f.stream = $1 AND f.subject = $2 AND ($3::uuid IS NULL OR f.id > $3)
+            WHERE f.stream = ANY($1) AND f.subject = $2 AND ($3::uuid IS NULL OR f.id > $3)
             ORDER BY f.id
             LIMIT $4
             "#,
-            stream,
+            streams,
             subject,
             after,
             limit,

@@ -71,6 +71,13 @@ pub struct Closed {
     pub detail: Option<String>,
 }
 
+impl Attempt {
+    /// Whether it is to be posted (again) under its number: a limit or a pause burns none.
+    pub fn was_given_back(&self) -> bool {
+        self.posted_at.is_none() && self.outcome.is_none() && self.said.evidence.is_empty()
+    }
+}
+
 impl Message {
     /// The status that is shown.
     pub fn status(&self, limits: &RetryLimits) -> MessageStatus {

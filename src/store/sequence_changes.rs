@@ -9,10 +9,10 @@ use super::facts::OwnFact;
 use super::messages::{Message, read_messages};
 use super::sequences::NewStep;
 use super::{Store, StoreError, again};
+use crate::model::event;
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
-use crate::model::{Timestamp, event, rfc3339};
 
 /// Why something cannot be done as things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +66,6 @@ struct Locked {
     work: SequenceWork,
     head: i32,
     length: i32,
-    due_at: Option<Timestamp>,
 }
 
 impl Locked {
@@ -178,8 +177,7 @@ impl Store {
             SequenceStatus::Paused => Ok(Ok(Vec::new())),
             SequenceStatus::Running => {
                 self.set_paused(connection, row.id).await?;
-                // `set_running` reads from this fact when the head was to go.
-                let data = json!({"position": row.head, "due_at": row.due_at.map(rfc3339)});
+                let data = json!({"position": row.head});
                 Ok(Ok(vec![row.fact(event::SEQUENCE_PAUSED, data)]))
             }
             _ => Ok(Err(WrongState::NotRunning)),
@@ -255,6 +253,8 @@ impl Store {
             SequenceStatus::Held | SequenceStatus::Stopped => message.is_head(),
             // The gate of a lone message is passed before it can fail on its way.
             SequenceStatus::Completed => row.single,
+            // Failed, and its claimer has not looked yet.
+            SequenceStatus::Running => message.is_head() && row.work == SequenceWork::Waiting,
             _ => false,
         };
         let failed = matches!(status, MessageStatus::Failed | MessageStatus::Unknown);
@@ -320,7 +320,7 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
     let row = sqlx::query!(
         r#"
         -- lock_sequence
-        SELECT recipient, single, status, work, head, length, due_at
+        SELECT recipient, single, status, work, head, length
         FROM sequences WHERE sender = $1 AND id = $2
         FOR UPDATE
         "#,
@@ -339,7 +339,6 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
             work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
             head: row.head,
             length: row.length,
-            due_at: row.due_at,
         })
     })
     .transpose()

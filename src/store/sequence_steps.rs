@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::{Store, StoreError};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SequenceId};
+use crate::model::lane;
 use crate::model::sequence::SequenceStatus;
 
 impl Store {
@@ -38,7 +39,8 @@ impl Store {
         Ok(())
     }
 
-    /// What is being posted stays claimed: its answer is recorded all the same.
+    /// What is being posted stays claimed: its answer is recorded all the same. What was due
+    /// stays so, in a lane that nobody claims from.
     pub(super) async fn set_paused(
         &self,
         connection: &mut PgConnection,
@@ -47,12 +49,13 @@ impl Store {
         sqlx::query!(
             r#"
             -- set_paused
-            UPDATE sequences SET status = 'paused', paused_at = $3, due_at = NULL
+            UPDATE sequences SET status = 'paused', paused_at = $3, lane = $4
             WHERE sender = $1 AND id = $2
             "#,
             id.sender.0,
             id.uuid,
             self.clock.now(),
+            lane::PAUSED,
         )
         .execute(connection)
         .await?;
@@ -73,20 +76,12 @@ impl Store {
             SET status = 'running', paused_at = NULL,
                 deadline_at = q.deadline_at + ($3 - q.paused_at),
                 due_at = CASE q.work
-                    WHEN 'ready' THEN GREATEST($3, (
-                        SELECT (f.data ->> 'due_at')::timestamptz
-                        FROM facts f
-                        WHERE f.stream = q.sender AND f.subject = q.id AND f.n = 0
-                            AND f.type = 'sequence.paused'
-                        ORDER BY f.id DESC
-                        LIMIT 1
-                    ))
+                    WHEN 'ready' THEN coalesce(q.due_at, $3)
                     WHEN 'waiting' THEN $3
                 END,
                 lane = CASE q.work
                     WHEN 'ready' THEN lane_of(q.sender, q.id, q.head)
-                    WHEN 'waiting' THEN ''
-                    ELSE q.lane
+                    ELSE ''
                 END
             WHERE sender = $1 AND id = $2
             "#,

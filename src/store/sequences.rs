@@ -1,6 +1,7 @@
 //! Sequences: made and read. What changes them later is in `sequence_changes` (people) and in
 //! `claim` (the sending side).
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -330,9 +331,13 @@ async fn add_messages(
             uuid: row.id,
         })
         .collect();
+    let places: HashMap<SequenceId, usize> = (sequences.iter().map(|sequence| sequence.id))
+        .zip(0..)
+        .collect();
     for (_, message) in read_messages(connection, &ids).await? {
         let of = message.step.as_ref().map(|step| step.sequence);
-        if let Some(sequence) = sequences.iter_mut().find(|s| Some(s.id) == of) {
+        let place = of.and_then(|of| places.get(&of));
+        if let Some(sequence) = place.and_then(|place| sequences.get_mut(*place)) {
             sequence.messages.push(message);
         }
     }

@@ -12,8 +12,6 @@ use crate::model::ids::{ConnectionId, SenderId, TemplateId};
 pub struct Template {
     pub id: Uuid,
     pub connection: ConnectionId,
-    /// The connection's stream, where its facts are.
-    pub stream: i32,
     pub waba_id: String,
     pub name: String,
     pub language: String,
@@ -66,10 +64,10 @@ impl Store {
             Template,
             r#"
             -- read_templates
-            SELECT t.id, t.connection, c.stream, t.waba_id, t.name, t.language,
+            SELECT t.id, t.connection, t.waba_id, t.name, t.language,
                    t.provider_template_id, t.category, t.status, t.sendable, t.reason,
                    t.pause_title, t.quality, t.updated_at
-            FROM templates t JOIN connections c ON c.id = t.connection
+            FROM templates t
             WHERE ($1::uuid IS NULL OR t.id = $1)
                 AND ($2::uuid IS NULL OR t.id > $2)
                 AND ($3::integer IS NULL OR EXISTS (
@@ -94,5 +92,22 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows)
+    }
+
+    /// Where the facts of a connection's templates are: what webhooks and reads said is in its
+    /// own stream, what answers said in their sender's.
+    pub async fn template_streams(&self, connection: ConnectionId) -> Result<Vec<i32>, StoreError> {
+        let streams = sqlx::query_scalar!(
+            r#"
+            -- template_streams
+            SELECT stream AS "stream!" FROM connections WHERE id = $1
+            UNION ALL
+            SELECT id FROM senders WHERE connection = $1
+            "#,
+            connection.0,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(streams)
     }
 }

@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use twotick::model::evidence::Evidence;
 use twotick::model::fact::{NumberRef, ProviderError, Status, StatusFact};
 use twotick::model::message::{Attempt, Work, status as status_of};
 use twotick::model::rfc3339;
+use twotick::simulator::{self, Faults};
 
 use crate::support::*;
 
@@ -184,21 +184,112 @@ async fn read_without_delivered_counts_as_delivered_and_says_so_honestly() {
     assert_eq!(waited["status"], "read");
 }
 
+/// A service whose provider answers only after it was heard of the message by webhook (or 2 s).
+async fn with_late_answers() -> App {
+    let mut faults = Faults::default();
+    faults.set("answer_late", 1.0).unwrap();
+    let config = simulator::Config {
+        faults,
+        ..simulator::Config::default()
+    };
+    App::start_with(|_| {}, config).await
+}
+
 #[tokio::test]
-async fn a_status_that_comes_before_the_answer_finds_its_message() {
-    let app = App::start().await;
+async fn a_status_with_our_id_comes_before_the_answer_and_finds_its_message() {
+    let app = with_late_answers().await;
     let message = app
         .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
         .await;
     let id = message["id"].as_str().unwrap();
-    let wamid = app.accepted(id).await;
-    let mut early = status(&wamid, "delivered", 1);
-    early["biz_opaque_callback_data"] = app.posts().await[0]["callback"].clone();
-    assert_eq!(app.webhook(&statuses_body(&[early])).await, StatusCode::OK);
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    let mut early = status(wamid, "delivered", 1);
+    early["biz_opaque_callback_data"] = post["callback"].clone();
+    app.say(&[early]).await;
+    let shown = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        (&shown["status"], &shown["provider_message_id"]),
+        (&json!("delivered"), &json!(wamid))
+    );
+    app.accepted(id).await;
+    assert_eq!(
+        app.get(&format!("/v1/messages/{id}")).await["status"],
+        "delivered"
+    );
+}
+
+#[tokio::test]
+async fn statuses_without_our_id_before_the_answer_are_adopted_and_open_the_gate() {
+    let app = with_late_answers().await;
+    let (_, messages) = app
+        .sequence(json!({
+            "sender": app.sender, "to": "447700900123", "messages": [step("one"), step("two")],
+        }))
+        .await;
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    app.say(&[status(wamid, "sent", 0), status(wamid, "delivered", 1)])
+        .await;
+    // Nobody can know yet that it is ours.
+    let lookup = app
+        .create("/v1/messages/lookup", json!({"ids": [wamid]}))
+        .await;
+    let stranger = lookup["data"][wamid]["id"].as_str().unwrap().to_owned();
+    assert_eq!(lookup["data"][wamid]["origin"], "external");
+    app.posts_until(2).await;
+    let first = app.get(&format!("/v1/messages/{}", messages[0])).await;
+    assert_eq!(first["status"], "delivered");
+    let alias = app.get(&format!("/v1/messages/{stranger}")).await;
+    assert_eq!(
+        alias["id"], first["id"],
+        "the external id stays as an alias"
+    );
+    let history = app
+        .get(&format!("/v1/messages/{}/history", messages[0]))
+        .await;
+    let types: Vec<_> = history["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["type"].clone())
+        .collect();
+    for expected in [
+        "message.sent",
+        "message.delivered",
+        "message.accepted",
+        "message.adopted",
+    ] {
+        assert_eq!(
+            types.iter().filter(|word| *word == expected).count(),
+            1,
+            "{types:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_status_with_our_id_joins_those_that_came_without_it() {
+    let app = with_late_answers().await;
+    let message = app
+        .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
+        .await;
+    let id = message["id"].as_str().unwrap();
+    let post = app.posts_until(1).await.remove(0);
+    let wamid = post["wamid"].as_str().unwrap();
+    // `failed` may come without callback data.
+    app.say(&[status(wamid, "failed", 1), status(wamid, "sent", 0)])
+        .await;
+    let mut ours = status(wamid, "sent", 0);
+    ours["biz_opaque_callback_data"] = post["callback"].clone();
+    app.say(&[ours]).await;
+    let shown = app.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(
+        (&shown["status"], &shown["error"]["code"]),
+        (&json!("failed"), &json!(131_026))
+    );
     let found = app
         .get(&format!("/v1/messages?provider_message_id={wamid}"))
         .await;
     assert_eq!(found["data"].as_array().unwrap().len(), 1);
-    assert_eq!(found["data"][0]["id"], id);
-    assert_eq!(found["data"][0]["status"], "delivered");
 }

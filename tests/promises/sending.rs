@@ -142,7 +142,7 @@ async fn a_rate_limit_waits_and_burns_no_attempt() {
 #[tokio::test]
 async fn a_token_that_is_gone_stops_the_connection_and_loses_nothing() {
     let simulated = simulator::Config {
-        access_token: Some("another token".to_owned().into()),
+        access_token: Some("another token".to_owned()),
         ..simulator::Config::default()
     };
     let app = App::start_with(|_| {}, simulated).await;

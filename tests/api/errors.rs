@@ -1,0 +1,145 @@
+//! What cannot be done is answered with a problem that says why.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{App, send, text};
+
+#[tokio::test]
+async fn nothing_under_v1_is_shown_without_a_valid_key() {
+    let app = App::start().await;
+    for path in ["/v1/messages", "/v1/connections", "/v1/events"] {
+        let without = send(app.request(Method::GET, path)).await;
+        without.is(401, "unauthorized");
+        assert_eq!(without.headers["www-authenticate"], "Bearer");
+        let wrong = app.request(Method::GET, path).bearer_auth("tt_wrong");
+        send(wrong).await.is(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_bears_an_id_and_problems_repeat_it() {
+    let app = App::start().await;
+    let made = app.get("/v1/nothing").await;
+    made.is(404, "not_found");
+    assert_eq!(
+        made.body["request_id"],
+        made.headers["x-request-id"].to_str().unwrap()
+    );
+    let request = app
+        .request(Method::DELETE, "/v1/messages")
+        .header("x-request-id", "mine-1");
+    let given = send(request).await;
+    given.is(405, "method_not_allowed");
+    assert_eq!(given.body["request_id"], "mine-1");
+    assert_eq!(given.headers["x-request-id"], "mine-1");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_body_is_said_by_field() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let post = async |body| app.post("/v1/sequences", body).await;
+    let messages = json!([text("1")]);
+
+    post(json!({"to": "1", "messages": messages}))
+        .await
+        .names("sender");
+    post(json!({"sender": "con_x", "to": "1", "messages": messages}))
+        .await
+        .names("sender");
+    post(json!({"sender": sender, "to": "1", "messages": messages, "color": 1}))
+        .await
+        .names("color");
+    post(json!({"sender": sender, "to": "1", "messages": []}))
+        .await
+        .names("messages");
+    post(json!({"sender": sender, "to": "zero", "messages": messages}))
+        .await
+        .names("to");
+    let gate = |gate| json!({"sender": sender, "to": "1", "messages": messages, "gate": gate});
+    post(gate(json!({"deadline": "1 day"})))
+        .await
+        .names("gate.deadline");
+    post(gate(json!({"status": "opened"})))
+        .await
+        .names("gate.status");
+    post(gate(json!({"until": "1d"}))).await.names("gate.until");
+    let stop = json!({"sender": sender, "to": "1", "messages": messages, "stop_on_reply": true});
+    post(stop).await.names("stop_on_reply");
+    let step = |step| json!({"sender": sender, "to": "1", "messages": [text("1"), step]});
+    post(step(json!({"type": "text"})))
+        .await
+        .names("messages[1].text");
+    post(step(json!({"type": "text", "text": "hello"})))
+        .await
+        .names("messages[1].text");
+    post(step(json!({"text": {}})))
+        .await
+        .names("messages[1].type");
+    let nul = json!({"type": "text", "text": {"body": "a\u{0}"}});
+    post(step(nul)).await.names("messages[1].text.body");
+    let delay = json!({"type": "text", "text": {}, "delay": 5});
+    post(step(delay)).await.names("messages[1].delay");
+    let language = json!({"type": "template", "template": {"name": "order_ready"}});
+    post(step(language))
+        .await
+        .names("messages[1].template.language.code");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_query_is_said_by_field() {
+    let app = App::start().await;
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=many", "limit"),
+        ("cursor=!", "cursor"),
+        ("status=lost", "status"),
+        ("since=yesterday", "since"),
+        ("sender=msg_x", "sender"),
+        ("colour=red", "colour"),
+    ] {
+        app.get(&format!("/v1/messages?{query}")).await.names(field);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_malformed() {
+    let app = App::start().await;
+    let key = app.store.create_key("another").await.unwrap();
+    let key = secrecy::ExposeSecret::expose_secret(&key).to_owned();
+    let request = app
+        .request(Method::POST, "/v1/messages")
+        .bearer_auth(&key)
+        .body("{");
+    send(request).await.is(400, "invalid_request");
+    let large = app.request(Method::POST, "/v1/messages").bearer_auth(&key);
+    let large = large.body(vec![b' '; 4 * 1024 * 1024 + 1]);
+    send(large).await.is(413, "payload_too_large");
+    // What is promised to come later is refused until then, not ignored.
+    let again = app.request(Method::POST, "/v1/messages").bearer_auth(&key);
+    let again = again.header("idempotency-key", "1").body("{}");
+    send(again).await.names("Idempotency-Key");
+}
+
+#[tokio::test]
+async fn an_id_that_names_nothing_is_not_found() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    for path in [
+        "connections/con_x",
+        "senders/snd_aaaaaaa",
+        "messages/msg_x",
+        "sequences/seq_x",
+        "templates/tpl_x",
+        "webhooks/whk_x",
+        "messages/msg_x/history",
+    ] {
+        app.get(&format!("/v1/{path}")).await.is(404, "not_found");
+    }
+    // A lone message's sequence is nothing that callers can see.
+    let message = json!({"sender": sender, "to": "1", "type": "text", "text": {"body": "1"}});
+    let message = app.post("/v1/messages", message).await.ok();
+    assert_eq!(message["sequence"], serde_json::Value::Null);
+    assert_eq!(app.get("/v1/sequences").await.ok()["data"], json!([]));
+}

@@ -1,0 +1,149 @@
+//! The feed: every fact once, in an order that a follower can trust.
+
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::support::App;
+
+async fn fact(connection: &mut PgConnection, key: &str) {
+    sqlx::query(
+        "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
+         SELECT id, gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now(),
+                'inbound.text', $1, 'webhook', jsonb_build_object('key', $1)
+         FROM senders",
+    )
+    .bind(key)
+    .execute(connection)
+    .await
+    .unwrap();
+}
+
+/// The keys of all facts behind a place, page by page, and the place behind them.
+async fn follow(app: &App, limit: u16, mut after: Option<String>) -> (Vec<String>, String) {
+    let mut keys = Vec::new();
+    loop {
+        let place = after
+            .map(|after| format!("&after={after}"))
+            .unwrap_or_default();
+        let page = app
+            .get(&format!("/v1/events?limit={limit}{place}"))
+            .await
+            .ok();
+        let next = page["next_cursor"].as_str().unwrap().to_owned();
+        let data = page["data"].as_array().unwrap();
+        keys.extend(
+            data.iter()
+                .map(|e| e["data"]["key"].as_str().unwrap().to_owned()),
+        );
+        if data.len() < usize::from(limit) {
+            return (keys, next);
+        }
+        after = Some(next);
+    }
+}
+
+/// Follows until as many facts have come as are expected: transactions of other tests, in other
+/// databases of the server, may keep them back for a while.
+async fn expect(app: &App, limit: u16, after: Option<String>, expected: &[&str]) -> String {
+    let (mut keys, mut place) = follow(app, limit, after).await;
+    while keys.len() < expected.len() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let (more, next) = follow(app, limit, Some(place)).await;
+        keys.extend(more);
+        place = next;
+    }
+    assert_eq!(keys, expected);
+    place
+}
+
+#[tokio::test]
+async fn a_fact_that_commits_late_is_never_skipped() {
+    let app = App::start().await;
+    app.sender().await;
+    let mut early = app.pool.begin().await.unwrap();
+    fact(&mut early, "began first, commits last").await;
+    let mut late = app.pool.acquire().await.unwrap();
+    for n in 0..3 {
+        fact(&mut late, &n.to_string()).await;
+    }
+    let (keys, place) = follow(&app, 2, None).await;
+    assert_eq!(
+        keys, [""; 0],
+        "nothing that could still get a fact before it"
+    );
+    early.commit().await.unwrap();
+    let all = ["began first, commits last", "0", "1", "2"];
+    let place = expect(&app, 2, Some(place), &all).await;
+    fact(&mut late, "3").await;
+    expect(&app, 2, Some(place), &["3"]).await;
+    expect(&app, 1, None, &[&all[..], &["3"]].concat()).await;
+    app.get("/v1/events?after=x").await.names("after");
+}
+
+#[tokio::test]
+async fn an_event_says_what_it_is_about() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let sequence = app.sequence(&sender, 2).await;
+    let id = sequence["id"].as_str().unwrap();
+    app.act(&format!("/v1/sequences/{id}/pause")).await.ok();
+    let message = &sequence["messages"][0];
+    app.attempt(message, "provider_message_id", "'wamid.1'")
+        .await;
+    sqlx::query(
+        "INSERT INTO facts (stream, n, id, subject, received_at, type, key, source, data)
+         SELECT sender, n, gen_random_uuid(), message, now(), 'message.accepted', '', 'answer', '{}'
+         FROM attempts",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
+         SELECT stream, gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now(),
+                'webhook.other', '', 'webhook', '{\"field\": \"flows\"}'
+         FROM connections",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+
+    let all = async |query: String| {
+        let page = app.get(&format!("/v1/events?{query}")).await.ok();
+        page["data"].as_array().unwrap().clone()
+    };
+    while all(String::new()).await.len() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let one = async |query: &str| {
+        let found = all(query.to_owned()).await;
+        assert_eq!(found.len(), 1, "{query}: {found:?}");
+        found[0].clone()
+    };
+    let paused = one("type=sequence.paused").await;
+    assert_eq!(
+        (&paused["subject"], &paused["sender"]),
+        (&sequence["id"], &json!(sender))
+    );
+    assert_eq!(paused["source"], "api");
+    let accepted = one("type=message.accepted,message.none").await;
+    assert_eq!(accepted["subject"], message["id"]);
+    assert_eq!(accepted["attempt"], 1);
+    assert_eq!(
+        accepted["data"],
+        json!({"provider_message_id": "wamid.1", "status": "accepted"})
+    );
+    let other = one("type=webhook.other").await;
+    assert_eq!(
+        (&other["subject"], &other["sender"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(other["connection"], paused["connection"]);
+
+    assert_eq!(all(format!("sender={sender}")).await.len(), 2);
+    let connection = paused["connection"].as_str().unwrap();
+    assert_eq!(all(format!("connection={connection}")).await.len(), 3);
+    let id = message["id"].as_str().unwrap();
+    let history = app.get(&format!("/v1/messages/{id}/history")).await.ok();
+    assert_eq!(history["data"], json!([accepted]));
+}

@@ -1,0 +1,13 @@
+//! The promises of the HTTP API, kept through its port over a real Postgres.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod errors;
+mod feed;
+mod lists;
+mod messages;
+mod sequences;
+mod setup;
+mod support;
+mod templates;
+mod webhooks;
