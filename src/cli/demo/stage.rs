@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use data_encoding::HEXLOWER;
-use secrecy::ExposeSecret as _;
+use data_encoding::{BASE64, HEXLOWER};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,6 @@ use super::manifest::{self, LANGUAGE};
 use super::process::{Environment, Process};
 use crate::clock::{self, Clock};
 use crate::postgres::{Cluster, Options};
-use crate::seal::SealingKey;
 use crate::simulator::{self, Config, Delays, Faults, Range};
 
 const SENDERS: usize = 4;
@@ -260,12 +259,9 @@ async fn simulate(
 /// What the service's processes are told: impatient, so that the demo is short.
 fn settings(database_url: &str) -> Vec<(&'static str, String)> {
     let unknown_after = RULES.unknown_after.as_millis().to_string();
-    // A given database may hold what was sealed with a given key.
-    let sealing_key = std::env::var("TWOTICK_SEALING_KEY")
-        .unwrap_or_else(|_| SealingKey::generate().expose_secret().to_owned());
     vec![
         ("DATABASE_URL", database_url.to_owned()),
-        ("TWOTICK_SEALING_KEY", sealing_key),
+        ("TWOTICK_SEALING_KEY", sealing_key(database_url)),
         ("TWOTICK__SEND__MAX_ATTEMPTS", RULES.attempts.to_string()),
         ("TWOTICK__SEND__UNKNOWN_AFTER_MS", unknown_after),
         ("TWOTICK__SEND__POST_TIMEOUT_MS", "1500".to_owned()),
@@ -275,6 +271,15 @@ fn settings(database_url: &str) -> Vec<(&'static str, String)> {
         ("TWOTICK__SEND__RATE_LIMIT_WAIT_MS", "300".to_owned()),
         ("TWOTICK__SEND__TEMPLATE_READ_MS", "1000".to_owned()),
     ]
+}
+
+/// A given key, else one that follows from the database: what an earlier demo sealed in it opens
+/// again. A database that belongs to a real service has another key, and is refused.
+fn sealing_key(database_url: &str) -> String {
+    std::env::var("TWOTICK_SEALING_KEY").unwrap_or_else(|_| {
+        let digest = Sha256::digest(format!("twotick demo\n{database_url}"));
+        BASE64.encode(&digest)
+    })
 }
 
 fn folder() -> anyhow::Result<PathBuf> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::api::{Sequence, Stats};
 use super::check::Findings;
 use super::history::{Log, rank};
-use super::view::{by_status, in_order};
+use super::view::{by_status, list_all};
 
 /// How many violations of each kind, and how many unsettled sequences, are explained.
 const EXPLAINED: usize = 5;
@@ -16,7 +16,7 @@ const EXPLAINED: usize = 5;
 /// Everything up to the proof, and the proof.
 pub fn write(sequences: &[Sequence], log: &Log, stats: &Stats, findings: &Findings) -> String {
     let mut rows = Rows::default();
-    rows.add("messages", list(in_order(&by_status(sequences))));
+    rows.add("messages", list_all(&by_status(sequences)));
     rows.add(
         "sequences",
         list(by_outcome(sequences).iter().map(|(k, n)| (k.as_str(), *n))),

@@ -18,14 +18,10 @@ use crate::clock::Clock;
 const IN_TERMINAL: Duration = Duration::from_millis(500);
 const IN_LOG: Duration = Duration::from_secs(2);
 
-/// The order in which statuses are shown: the way of a message.
-const STATUSES: [&str; 12] = [
-    "queued",
-    "sending",
-    "unknown",
-    "accepted",
-    "held",
-    "sent",
+/// What nobody has told a user of yet, in the order of a message's way.
+const UNDER_WAY: [&str; 6] = ["queued", "sending", "unknown", "accepted", "held", "sent"];
+/// What became of the others.
+const SAID: [&str; 6] = [
     "delivered",
     "read",
     "played",
@@ -39,7 +35,7 @@ const STATUSES: [&str; 12] = [
 pub enum View {
     Terminal {
         bar: ProgressBar,
-        lines: [ProgressBar; 3],
+        lines: [ProgressBar; 4],
     },
     Plain,
 }
@@ -61,10 +57,10 @@ impl View {
         let screen = MultiProgress::new();
         let bar = screen.add(ProgressBar::new(sequences as u64));
         bar.set_style(ProgressStyle::with_template(
-            "{elapsed_precise} {bar:40.green} {pos}/{len} sequences settled  {wide_msg}",
+            "{bar:16.green} {pos}/{len} sequences settled  {wide_msg}",
         )?);
-        let line = ProgressStyle::with_template("         {wide_msg}")?;
-        let lines = [(); 3].map(|()| {
+        let line = ProgressStyle::with_template("  {wide_msg}")?;
+        let lines = [(); 4].map(|()| {
             let added = screen.add(ProgressBar::new_spinner());
             added.with_style(line.clone())
         });
@@ -98,22 +94,23 @@ impl View {
 
     #[expect(clippy::print_stdout, reason = "progress is this command's output")]
     fn show(&self, snapshot: &Snapshot, phase: &'static str) {
-        let (messages, traffic, faults) =
-            (snapshot.messages(), snapshot.traffic(), snapshot.faults());
+        let Snapshot {
+            settled, messages, ..
+        } = snapshot;
+        // A terminal may be no wider than 80 characters.
+        let (before, after) = (list(messages, &UNDER_WAY), list(messages, &SAID));
+        let (traffic, faults) = (snapshot.traffic(), snapshot.faults());
         match self {
             Self::Terminal { bar, lines } => {
-                bar.set_position(snapshot.settled as u64);
+                bar.set_position(*settled as u64);
                 bar.set_message(phase);
-                for (line, text) in lines.iter().zip([messages, traffic, faults]) {
+                for (line, text) in lines.iter().zip([before, after, traffic, faults]) {
                     line.set_message(text);
                 }
             }
-            Self::Plain => {
-                let settled = snapshot.settled;
-                println!(
-                    "{settled} sequences settled | {messages} | {traffic} | {faults} | {phase}"
-                );
-            }
+            Self::Plain => println!(
+                "{settled} sequences settled | {before} | {after} | {traffic} | {faults} | {phase}"
+            ),
         }
     }
 
@@ -138,12 +135,6 @@ impl Snapshot {
             stats,
             posts_per_second,
         }
-    }
-
-    fn messages(&self) -> String {
-        let shown = in_order(&self.messages);
-        let parts: Vec<String> = shown.map(|(status, n)| format!("{status} {n}")).collect();
-        parts.join(", ")
     }
 
     fn traffic(&self) -> String {
@@ -173,9 +164,17 @@ pub fn by_status(sequences: &[Sequence]) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Counts in the order of a message's way.
-pub fn in_order(counts: &BTreeMap<String, usize>) -> impl Iterator<Item = (&str, usize)> {
-    STATUSES
-        .into_iter()
-        .filter_map(|status| Some((status, *counts.get(status)?)))
+/// All counts, in the order of a message's way.
+pub fn list_all(counts: &BTreeMap<String, usize>) -> String {
+    let parts = [list(counts, &UNDER_WAY), list(counts, &SAID)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
+}
+
+fn list(counts: &BTreeMap<String, usize>, statuses: &[&str]) -> String {
+    let counted = statuses.iter().filter_map(|status| {
+        let n = counts.get(*status)?;
+        Some(format!("{n} {status}"))
+    });
+    counted.collect::<Vec<_>>().join(", ")
 }

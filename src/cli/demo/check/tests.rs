@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::history::{Post, Status};
+use super::super::manifest::{Planned, Step};
 use super::*;
 use crate::model::sequence::{GateStatus, OnDeadline, OnFailure, OnUnknown};
 
