@@ -16,6 +16,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prove order on this machine: Postgres, a simulated provider and the service, with faults
+    Demo(cli::demo::DemoArgs),
     /// Run the service
     Serve(cli::serve::ServeArgs),
     /// Make API keys
@@ -46,6 +48,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let shutdown = cli::shutdown_signal()?;
     match command {
+        Command::Demo(args) => return cli::demo::run(args, shutdown).await,
         Command::Serve(args) => cli::serve::run(args, shutdown).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
         Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,

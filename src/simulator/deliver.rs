@@ -120,9 +120,9 @@ fn compose(
         if !status.repeated {
             let errors = status.errors.as_ref();
             let code = errors.and_then(|errors| errors[0]["code"].as_i64());
-            simulator
-                .log
-                .status(&status.message.wamid, &status.status, code);
+            let wamid = &status.message.wamid;
+            let log = &simulator.log;
+            log.status(wamid, &status.status, code, status.callback);
         }
     }
     simulator.state().stats.duplicates += repeated;

@@ -63,6 +63,9 @@ pub struct Status {
     pub wamid: String,
     pub status: String,
     pub code: Option<i64>,
+    /// Whether it carries the caller's `biz_opaque_callback_data`: without it and without an
+    /// answer, nobody can tell whose it is.
+    pub callback: bool,
 }
 
 /// A part of the log, in order.
@@ -93,7 +96,7 @@ impl Log {
     }
 
     /// A status is about to be posted.
-    pub fn status(&self, wamid: &str, status: &str, code: Option<i64>) {
+    pub fn status(&self, wamid: &str, status: &str, code: Option<i64>, callback: bool) {
         let mut inner = self.lock();
         let moment = self.moment(&mut inner);
         let entry = Status {
@@ -101,6 +104,7 @@ impl Log {
             wamid: wamid.to_owned(),
             status: status.to_owned(),
             code,
+            callback,
         };
         insert(&mut inner.statuses, moment, entry);
     }
@@ -187,7 +191,7 @@ mod tests {
     fn a_page_ends_before_a_request_whose_outcome_is_open() {
         let log = Log::new(Clock::system());
         let first = log.arrive();
-        log.status("wamid.a", "sent", None);
+        log.status("wamid.a", "sent", None, true);
         assert_eq!(log.page(0).next_tick, 0);
         assert!(log.page(0).statuses.is_empty());
 

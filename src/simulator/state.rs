@@ -62,6 +62,10 @@ pub struct Stats {
     /// By code.
     pub refused: BTreeMap<i64, u64>,
     pub lost_answers: u64,
+    /// Answers that waited for the first webhook.
+    pub late_answers: u64,
+    /// Answered `held_for_quality_assessment`.
+    pub held_answers: u64,
     /// POSTs above `messages_per_second`.
     pub violations: u64,
     /// Bodies.
@@ -131,7 +135,11 @@ impl Simulator {
         match &decided {
             Ok(accepted) => {
                 state.stats.accepted += 1;
-                state.stats.lost_answers += u64::from(accepted.fate.lost_answer);
+                let fate = &accepted.fate;
+                let late = fate.answer_late && !fate.lost_answer && !accepted.held;
+                state.stats.lost_answers += u64::from(fate.lost_answer);
+                state.stats.late_answers += u64::from(late);
+                state.stats.held_answers += u64::from(accepted.held && !fate.lost_answer);
             }
             Err(error) => *state.stats.refused.entry(error.code).or_default() += 1,
         }

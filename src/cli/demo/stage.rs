@@ -1,0 +1,291 @@
+//! Everything that runs during a demo: a private Postgres unless one was given, the simulator,
+//! two processes of the service and a load balancer before them. Taken down in the reverse
+//! order; whatever drops it on the way ends its processes too.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use data_encoding::{BASE64, HEXLOWER};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Control, Service, http_client};
+use super::balancer;
+use super::history::Rules;
+use super::manifest::{self, LANGUAGE};
+use super::process::{Environment, Process};
+use crate::clock::{self, Clock};
+use crate::postgres::{Cluster, Options};
+use crate::simulator::{self, Config, Delays, Faults, Range};
+
+const SENDERS: usize = 4;
+/// What a new number may do with Meta.
+const MESSAGES_PER_SECOND: u32 = 80;
+/// The provider is a little more patient, as bursts get denser on the way.
+const PATIENCE: u32 = 100;
+const WABA_ID: &str = "204411887755301";
+
+/// What the service is told about trying again, and the checker with it.
+pub const RULES: Rules = Rules {
+    attempts: 5,
+    unknown_after: Duration::from_secs(8),
+};
+
+/// A sender: its id with the provider and ours.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    pub phone_number_id: String,
+    pub id: String,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Stage {
+    pub service: Arc<Service>,
+    pub control: Control,
+    pub connection: String,
+    pub senders: Vec<Sender>,
+    pub key: String,
+    pub simulator_url: String,
+    pub database_url: String,
+    pub processes: Vec<Process>,
+    pub logs: Option<PathBuf>,
+    cluster: Option<Cluster>,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+/// All of the faults that the real provider has, often enough that a few hundred sequences meet
+/// each of them.
+fn faults() -> Faults {
+    Faults {
+        read_without_delivered: 0.10,
+        duplicate: 0.15,
+        disorder: 0.15,
+        refuse_transient: 0.05,
+        rate_limited: 0.01,
+        fail_permanent: 0.03,
+        lost_answer: 0.03,
+        answer_late: 0.10,
+        held: 0.03,
+        held_dropped: 0.35,
+        no_read: 0.20,
+        drop_callback_on_failed: 0.30,
+    }
+}
+
+/// Slow enough to watch.
+fn delays() -> Delays {
+    Delays {
+        answer_ms: Range { min: 5, max: 60 },
+        sent_ms: Range { min: 40, max: 300 },
+        delivered_ms: Range { min: 100, max: 900 },
+        read_ms: Range {
+            min: 200,
+            max: 1_500,
+        },
+        ..Delays::default()
+    }
+}
+
+impl Stage {
+    /// Starts everything and makes a connection with its senders.
+    pub async fn set(seed: u64, verbose: bool) -> anyhow::Result<Self> {
+        let logs = match verbose {
+            true => None,
+            false => Some(folder()?),
+        };
+        let set = Self::set_with(seed, logs.clone()).await;
+        set.with_context(|| match logs {
+            Some(logs) => format!("the demo cannot start (logs: {})", logs.display()),
+            None => "the demo cannot start".to_owned(),
+        })
+    }
+
+    async fn set_with(seed: u64, logs: Option<PathBuf>) -> anyhow::Result<Self> {
+        let cluster = match std::env::var("DATABASE_URL") {
+            Ok(_) => None,
+            Err(_) => Some(Cluster::start(Options::default()).await?),
+        };
+        let database_url = match &cluster {
+            Some(cluster) => cluster.url("postgres"),
+            None => std::env::var("DATABASE_URL")?,
+        };
+        let environment = Environment {
+            variables: settings(&database_url),
+            logs: logs.clone(),
+        };
+        // The first one migrates.
+        let first = environment.serve("service-1").await?;
+        let second = environment.serve("service-2").await?;
+        let key = environment.create_key().await?;
+        let processes = vec![first, second];
+        let urls: Vec<String> = processes.iter().map(|p| p.url.clone()).collect();
+
+        let http = http_client()?;
+        let shutdown = CancellationToken::new();
+        let secrets = Secrets::make();
+        let (simulator_url, simulating) = simulate(seed, &secrets, &shutdown).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let balancer_url = format!("http://{}", listener.local_addr()?);
+        let balancing = balancer::run(listener, http.clone(), urls.clone(), shutdown.clone());
+
+        let mut stage = Self {
+            service: Arc::new(Service::new(http.clone(), urls, key.clone())),
+            control: Control::new(http, simulator_url.clone()),
+            connection: String::new(),
+            senders: Vec::new(),
+            key,
+            simulator_url,
+            database_url,
+            processes,
+            logs,
+            cluster,
+            shutdown,
+            tasks: vec![simulating, tokio::spawn(balancing)],
+        };
+        stage.connect(&secrets, &balancer_url).await?;
+        Ok(stage)
+    }
+
+    async fn connect(&mut self, secrets: &Secrets, balancer_url: &str) -> anyhow::Result<()> {
+        let name = format!("demo-{}", HEXLOWER.encode(&clock::random::<4>()));
+        let connection = self
+            .service
+            .create_connection(&json!({
+                "name": name,
+                "provider": "meta",
+                "base_url": self.simulator_url,
+                "api_version": "v25.0",
+                "access_token": secrets.access_token,
+                "app_secrets": [secrets.app_secret],
+                "verify_token": secrets.verify_token,
+            }))
+            .await?;
+        for n in 0..SENDERS {
+            let phone_number_id = format!("3100224466{n:05}");
+            let sender = json!({
+                "connection": connection.id,
+                "phone_number_id": phone_number_id,
+                "display_phone_number": format!("1555014{n:04}"),
+                "waba_id": WABA_ID,
+                "messages_per_second": MESSAGES_PER_SECOND,
+            });
+            let id = self.service.create_sender(&sender).await?;
+            self.senders.push(Sender {
+                phone_number_id,
+                id,
+            });
+        }
+        for template in manifest::templates() {
+            self.control.register(template, LANGUAGE).await?;
+        }
+        let url = format!("{balancer_url}{}", connection.webhook_path);
+        self.control.post_webhooks_to(&url).await?;
+        self.connection = connection.id;
+        Ok(())
+    }
+
+    /// No process ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        self.processes.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Stops everything. Logs are removed unless somebody will want them.
+    pub async fn strike(self, keep_logs: bool) -> anyhow::Result<()> {
+        let stopping = self.processes.into_iter().map(Process::stop);
+        let stopping: Vec<_> = stopping.map(tokio::spawn).collect();
+        for stopped in stopping {
+            stopped.await??;
+        }
+        self.shutdown.cancel();
+        for task in self.tasks {
+            task.await??;
+        }
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        if let Some(logs) = self.logs.filter(|_| !keep_logs) {
+            std::fs::remove_dir_all(logs)?;
+        }
+        Ok(())
+    }
+}
+
+struct Secrets {
+    access_token: String,
+    app_secret: String,
+    verify_token: String,
+}
+
+impl Secrets {
+    fn make() -> Self {
+        let secret = || HEXLOWER.encode(&clock::random::<16>());
+        Self {
+            access_token: secret(),
+            app_secret: secret(),
+            verify_token: secret(),
+        }
+    }
+}
+
+/// Starts the simulator in this process; its address.
+async fn simulate(
+    seed: u64,
+    secrets: &Secrets,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(String, JoinHandle<std::io::Result<()>>)> {
+    let config = Config {
+        seed,
+        app_secret: secrets.app_secret.clone(),
+        access_token: Some(secrets.access_token.clone()),
+        waba_id: WABA_ID.to_owned(),
+        faults: faults(),
+        delays: delays(),
+        messages_per_second: Some(PATIENCE),
+        ..Config::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let simulator = simulator::run(listener, config, Clock::system(), shutdown.clone());
+    Ok((url, tokio::spawn(simulator)))
+}
+
+/// What the service's processes are told: impatient, so that the demo is short.
+fn settings(database_url: &str) -> Vec<(&'static str, String)> {
+    let unknown_after = RULES.unknown_after.as_millis().to_string();
+    vec![
+        ("DATABASE_URL", database_url.to_owned()),
+        ("TWOTICK_SEALING_KEY", sealing_key(database_url)),
+        ("TWOTICK__SEND__MAX_ATTEMPTS", RULES.attempts.to_string()),
+        ("TWOTICK__SEND__UNKNOWN_AFTER_MS", unknown_after),
+        ("TWOTICK__SEND__POST_TIMEOUT_MS", "1500".to_owned()),
+        ("TWOTICK__SEND__ANSWER_TIMEOUT_MS", "5000".to_owned()),
+        ("TWOTICK__SEND__LEASE_MS", "3000".to_owned()),
+        ("TWOTICK__SEND__BACKOFF_MS", "200".to_owned()),
+        ("TWOTICK__SEND__RATE_LIMIT_WAIT_MS", "300".to_owned()),
+        ("TWOTICK__SEND__TEMPLATE_READ_MS", "1000".to_owned()),
+    ]
+}
+
+/// A given key, else one that follows from the database: what an earlier demo sealed in it opens
+/// again. A database that belongs to a real service has another key, and is refused.
+fn sealing_key(database_url: &str) -> String {
+    std::env::var("TWOTICK_SEALING_KEY").unwrap_or_else(|_| {
+        let digest = Sha256::digest(format!("twotick demo\n{database_url}"));
+        BASE64.encode(&digest)
+    })
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    let name = format!("twotick-demo-{}", HEXLOWER.encode(&clock::random::<4>()));
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder)
+        .with_context(|| format!("cannot make {}; set TMPDIR", folder.display()))?;
+    Ok(folder)
+}
