@@ -12,13 +12,16 @@ use super::{Sending, Standing, post};
 use crate::model::Timestamp;
 use crate::model::limits::TokenBucket;
 use crate::store::StoreError;
-use crate::store::claim::{ClaimRequest, Claimed};
+use crate::store::claim::{Claim, ClaimRequest, Claimed};
 use crate::store::leases::Lease;
 
 /// Messages in one claim: they are written in one transaction and posted side by side.
 const MAX_POSTS: usize = 64;
 /// The shortest wait for tokens: a claim for each single token would cost more than it gains.
 const TOKEN_WAIT: Duration = Duration::from_millis(10);
+
+/// How often claims of owners that are gone are looked for.
+const ORPHANS_EVERY: Duration = Duration::from_secs(1);
 
 /// A sender's rate, shared with its posts, which learn when it is too high.
 #[derive(Debug, Clone)]
@@ -57,6 +60,14 @@ impl Rate {
     }
 }
 
+/// What to wait for, beside a signal.
+enum Pause {
+    /// A time.
+    For(Duration),
+    /// All slots of the connection are taken.
+    ForSlot,
+}
+
 pub(super) struct Claimer {
     sending: Sending,
     lease: Lease,
@@ -66,6 +77,8 @@ pub(super) struct Claimer {
     wake: Arc<Notify>,
     rate: Rate,
     posts: TaskTracker,
+    /// When to look for orphaned claims next.
+    orphans_due: Instant,
 }
 
 impl Claimer {
@@ -80,6 +93,7 @@ impl Claimer {
             wake: sending.signals.own(lease.sender),
             rate: Rate::new(sending.clone(), lease.messages_per_second),
             posts: TaskTracker::new(),
+            orphans_due: sending.clock().monotonic(),
             sending,
             lease,
             standing,
@@ -89,16 +103,21 @@ impl Claimer {
     }
 
     /// Runs until stopped; then waits for its posts and gives the lease back.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         tracing::info!(sender = %self.lease.sender, epoch = self.lease.epoch, "owns a sender");
         while !self.stop.is_cancelled() {
-            let wait = self.work().await.unwrap_or_else(|error| {
+            let pause = self.work().await.unwrap_or_else(|error| {
                 tracing::warn!(sender = %self.lease.sender, %error, "claiming failed");
-                self.sending.settings.poll
+                Pause::For(self.sending.settings.poll)
             });
+            let (wait, no_slot) = match pause {
+                Pause::For(wait) => (wait, false),
+                Pause::ForSlot => (self.sending.settings.poll, true),
+            };
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = self.wake.notified() => {}
+                _ = self.slots.acquire(), if no_slot => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -114,58 +133,81 @@ impl Claimer {
         }
     }
 
-    /// Claims until nothing is left to do now; returns how long to wait if nothing wakes us.
-    async fn work(&self) -> Result<Duration, StoreError> {
-        let Sending {
-            store, settings, ..
-        } = &self.sending;
-        store
-            .give_up_claims(&self.lease, settings.answer_timeout)
-            .await?;
+    /// Claims until nothing is left to do now.
+    async fn work(&mut self) -> Result<Pause, StoreError> {
+        self.settle_orphans().await?;
         loop {
             let tokens = self.tokens().min(MAX_POSTS);
             let slots = self.take_slots(tokens);
-            let request = ClaimRequest {
-                lease: self.lease,
-                instance: self.sending.instance,
-                posts: slots.len(),
-                limits: settings.retry_limits(),
-                post_timeout: settings.post_timeout,
-            };
-            let asked_at = self.sending.clock().monotonic();
-            let Some(claimed) = store.claim(&request).await? else {
+            let (posts, asked_at) = (slots.len(), self.sending.clock().monotonic());
+            let Some(claimed) = self.sending.store.claim(&self.request(posts)).await? else {
                 // Too short to post under, or lost: the manager renews it, or stops us.
-                return Ok(settings.lease / 8);
+                return Ok(Pause::For(self.sending.settings.lease / 8));
             };
             let Claimed {
                 claims,
                 progress,
                 next_due,
             } = claimed;
-            metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
-            let took_all = claims.len() == request.posts;
-            self.rate.with(|bucket, _| bucket.spend(claims.len()));
-            for (claim, slot) in claims.into_iter().zip(slots) {
-                let post = post::Post {
-                    sending: self.sending.clone(),
-                    claim,
-                    lease: self.lease,
-                    standing: self.standing.clone(),
-                    rate: self.rate.clone(),
-                    asked_at,
-                };
-                self.posts.spawn(post.run(slot));
-            }
+            let took_all = claims.len() == posts;
+            self.post(claims, slots, asked_at);
             if progress {
                 self.sending.signals.changed();
             }
-            if !progress || self.stop.is_cancelled() {
-                return Ok(self.wait(next_due));
+            if self.stop.is_cancelled() {
+                return Ok(Pause::For(Duration::ZERO));
             }
-            if took_all && request.posts == 0 {
-                return Ok(self.wait_for_tokens());
+            if took_all && tokens == 0 {
+                return Ok(Pause::For(self.wait_for_tokens()));
+            }
+            if took_all && posts < tokens {
+                return Ok(Pause::ForSlot);
+            }
+            if !progress {
+                return Ok(Pause::For(self.wait(next_due)));
             }
         }
+    }
+
+    fn request(&self, posts: usize) -> ClaimRequest {
+        ClaimRequest {
+            lease: self.lease,
+            instance: self.sending.instance,
+            posts,
+            limits: self.sending.settings.retry_limits(),
+            post_timeout: self.sending.settings.post_timeout,
+        }
+    }
+
+    fn post(&self, claims: Vec<Claim>, slots: Vec<OwnedSemaphorePermit>, asked_at: Instant) {
+        metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
+        self.rate.with(|bucket, _| bucket.spend(claims.len()));
+        for (claim, slot) in claims.into_iter().zip(slots) {
+            let post = post::Post {
+                sending: self.sending.clone(),
+                claim,
+                lease: self.lease,
+                standing: self.standing.clone(),
+                rate: self.rate.clone(),
+                asked_at,
+            };
+            self.posts.spawn(post.run(slot));
+        }
+    }
+
+    /// Claims that nobody will answer for any more; looked for now and then, not at every wake.
+    async fn settle_orphans(&mut self) -> Result<(), StoreError> {
+        let Sending {
+            store, settings, ..
+        } = &self.sending;
+        let now = self.sending.clock().monotonic();
+        if self.orphans_due <= now {
+            self.orphans_due = now + ORPHANS_EVERY;
+            store
+                .give_up_claims(&self.lease, settings.answer_timeout)
+                .await?;
+        }
+        Ok(())
     }
 
     /// How many the rate allows now, at the rate that the last renewal brought.

@@ -72,8 +72,6 @@ impl Post {
             .saturating_duration_since(started);
         metrics::histogram!("twotick_post_seconds").record(took.as_secs_f64());
         drop(slot);
-        // What this answer made due, or what waited for the slot.
-        self.sending.signals.due_here(self.lease.sender);
         self.sending.signals.changed();
     }
 
@@ -169,22 +167,34 @@ impl Post {
     /// Records until the database has it. The slot stays taken meanwhile, so that a database
     /// that is away stops the posts by itself.
     async fn record(&self, outcome: Outcome) {
-        while let Err(error) = self.record_once(&outcome).await {
-            tracing::warn!(attempt = %self.claim.attempt.to_callback(), %error,
-                "the outcome of a post could not be recorded yet");
-            tokio::time::sleep(RECORD_AGAIN).await;
+        let due = loop {
+            match self.record_once(&outcome).await {
+                Ok(due) => break due,
+                Err(error) => {
+                    tracing::warn!(attempt = %self.claim.attempt.to_callback(), %error,
+                        "the outcome of a post could not be recorded yet");
+                    tokio::time::sleep(RECORD_AGAIN).await;
+                }
+            }
+        };
+        if due {
+            self.sending.signals.due_here(self.lease.sender);
         }
         metrics::counter!("twotick_posts_total", "outcome" => outcome.as_str()).increment(1);
     }
 
-    async fn record_once(&self, outcome: &Outcome) -> Result<(), StoreError> {
+    /// Returns whether the sequence may be due because of it.
+    async fn record_once(&self, outcome: &Outcome) -> Result<bool, StoreError> {
         let store = &self.sending.store;
         match outcome {
-            Outcome::Accepted(answer) => store.record_accepted(&self.claim, answer).await,
-            Outcome::Refused(refused) => store.record_refused(&self.claim, refused).await,
-            Outcome::Unknown(reason) => store.record_unknown(&self.claim, reason).await,
-            Outcome::Returned(reason, at) => store.return_claim(&self.claim, *at, reason).await,
+            Outcome::Accepted(answer) => return store.record_accepted(&self.claim, answer).await,
+            Outcome::Refused(refused) => store.record_refused(&self.claim, refused).await?,
+            Outcome::Unknown(reason) => store.record_unknown(&self.claim, reason).await?,
+            Outcome::Returned(reason, at) => {
+                store.return_claim(&self.claim, *at, reason).await?;
+            }
         }
+        Ok(true)
     }
 
     /// What a refusal closes, and when the same attempt may go again: neither a rate limit nor a

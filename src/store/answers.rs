@@ -53,12 +53,12 @@ pub enum Closes {
 }
 
 impl Store {
-    /// The provider answered with a message id.
+    /// The provider answered with a message id. Returns whether the sequence is due because of it.
     pub async fn record_accepted(
         &self,
         claim: &Claim,
         answer: &Accepted,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let adopt = match self.accept(claim, answer, false).await {
             Err(error) if error.is_on(TAKEN) => true,
             result => return result,
@@ -72,14 +72,15 @@ impl Store {
         claim: &Claim,
         answer: &Accepted,
         adopt: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         again!("record_accepted", {
             let mut transaction = self.pool.begin().await?;
             if adopt {
                 self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
                     .await?;
             }
-            self.write_acceptance(&mut transaction, claim, answer)
+            let due = self
+                .write_acceptance(&mut transaction, claim, answer)
                 .await?;
             let r#type = match answer.outcome {
                 "held" => event::MESSAGE_HELD,
@@ -90,7 +91,8 @@ impl Store {
                 "recipient": answer.wa_id,
             }));
             self.write_facts(&mut transaction, &[fact]).await?;
-            Ok(transaction.commit().await?)
+            transaction.commit().await?;
+            Ok(due)
         })
     }
 
@@ -99,7 +101,7 @@ impl Store {
         connection: &mut sqlx::PgConnection,
         claim: &Claim,
         answer: &Accepted,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let held = answer.outcome == "held";
         // While held, the sequence must hear of anything that ends it.
@@ -108,7 +110,7 @@ impl Store {
         } else {
             claim.gate.status.rank()
         };
-        sqlx::query!(
+        let due = sqlx::query_scalar!(
             r#"
             -- record_accepted
             WITH a AS (
@@ -137,6 +139,7 @@ impl Store {
             FROM a
             WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
                 AND ((q.work = 'claimed' AND q.claim_epoch = $11) OR q.work = 'waiting')
+            RETURNING q.due_at <= $5 AS due
             "#,
             claim.attempt.message.sender.0,
             claim.attempt.message.uuid,
@@ -150,9 +153,9 @@ impl Store {
             claim.gate.status == GateStatus::Accepted,
             claim.epoch,
         )
-        .execute(connection)
+        .fetch_optional(connection)
         .await?;
-        Ok(())
+        Ok(due.flatten().unwrap_or(false))
     }
 
     /// The provider answered with an error.
