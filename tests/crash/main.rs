@@ -1,0 +1,8 @@
+//! What must hold when processes die: the real binary, killed with -9 in the middle of its work,
+//! over a real Postgres.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod ingest;
+mod send;
+mod support;
