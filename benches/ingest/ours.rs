@@ -59,10 +59,14 @@ pub async fn create_database(cluster: &Cluster, name: &str) -> Vec<Known> {
     for settle in ["VACUUM ANALYZE sequences, messages, attempts", "CHECKPOINT"] {
         sqlx::query(settle).execute(&mut database).await.unwrap();
     }
-    let rows = sqlx::query("SELECT message, provider_message_id FROM attempts ORDER BY random()")
-        .fetch_all(&mut database)
-        .await
-        .unwrap();
+    // Statuses come about in the order of the posts, a few seconds apart.
+    let rows = sqlx::query(
+        "SELECT message, provider_message_id FROM attempts
+         ORDER BY (row_number() OVER (ORDER BY message) + random() * 5000)",
+    )
+    .fetch_all(&mut database)
+    .await
+    .unwrap();
     database.close().await.unwrap();
     rows.into_iter()
         .map(|row| {
@@ -82,8 +86,17 @@ fn preload() -> String {
     format!(
         r#"
         CREATE TEMPORARY TABLE made AS
-        SELECT n, gen_random_uuid() AS sequence, gen_random_uuid() AS message
-        FROM generate_series(1, {MESSAGES}) AS n;
+        -- Ids in the order of creation, as the service makes them (UUID version 7).
+        SELECT n, overlay(gen_random_uuid()::text PLACING id FROM 1 FOR 18)::uuid AS sequence,
+               overlay(gen_random_uuid()::text PLACING id FROM 1 FOR 18)::uuid AS message
+        FROM generate_series(1, {MESSAGES}) AS n
+        CROSS JOIN LATERAL (
+            SELECT to_hex(n / 4096 + x'1990000'::bigint) AS hex
+        ) h
+        CROSS JOIN LATERAL (
+            SELECT '0' || h.hex || '-' || lpad(to_hex(n % 4096), 4, '0') || '-7'
+                || lpad(to_hex(n % 4096), 3, '0') AS id
+        ) i;
         INSERT INTO sequences (sender, id, head, length, created_at, single, status, work, lane,
                                recipient, gate, on_failure, deadline_at, due_at)
         SELECT 1, sequence, 1, 1 + n % 2, now(), false, 'running', 'waiting', '', '447700900123',
