@@ -252,6 +252,16 @@ CREATE TABLE sealing_check (
     sealed bytea   NOT NULL
 );
 
+-- For a statement that sees that its snapshot is out of date: it fails as a conflict does, and
+-- is run again.
+CREATE FUNCTION run_again() RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'a row that was found is gone' USING ERRCODE = 'serialization_failure';
+END
+$$;
+
 -- Whether a message may have a status: false only when it certainly has another. Which it has is
 -- decided by model::message::status on what is left.
 CREATE FUNCTION may_show(m messages, status text) RETURNS boolean

@@ -330,9 +330,14 @@ impl Store {
                           webhook, item, data)
                 LEFT JOIN said x ON x.entry = y.entry
                 LEFT JOIN found f ON f.entry = y.entry
-                -- Always true: it makes the locks come first. Who has written a fact and then
+                -- Fewer are locked than were found: a stranger was adopted while its lock was
+                -- waited for, and what was said of it belongs to the attempt it went into. The
+                -- question also makes the locks come first. Who has written a fact and then
                 -- waits for the lock would otherwise be waited for by the lock's owner.
-                WHERE (SELECT count(*) FROM locked) >= 0
+                WHERE CASE
+                    WHEN (SELECT count(*) FROM locked) = (SELECT count(*) FROM joined) THEN true
+                    ELSE run_again()
+                END
                 ORDER BY y.stream, y.type, y.key
                 ON CONFLICT (stream, subject, n, type, key) DO NOTHING
             )
