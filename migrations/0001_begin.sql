@@ -97,10 +97,15 @@ CREATE TABLE sequences (
     claim_until     timestamptz,
     -- When somebody has to look at this row next; NULL: only evidence or a person moves it.
     due_at          timestamptz,
+    -- ready: the head may not be posted before. Evidence makes a row due earlier, and must not
+    -- make the POST earlier.
+    ready_at        timestamptz,
     deadline_at     timestamptz,
     paused_at       timestamptz,
     created_at      timestamptz NOT NULL,
     id              uuid        NOT NULL,
+    -- The head's last attempt; 0: none yet. Whose answer ends a claim.
+    attempt         smallint    NOT NULL DEFAULT 0,
     single          boolean     NOT NULL,
     status          text        NOT NULL CHECK (status IN ('running', 'paused', 'held', 'completed', 'stopped', 'cancelled')),
     reason          text,
@@ -120,7 +125,10 @@ CREATE TABLE sequences (
     CHECK ((claim_epoch IS NULL) = (claim_until IS NULL)),
     CHECK ((status = 'paused') = (paused_at IS NOT NULL)),
     CHECK ((status IN ('completed', 'stopped', 'cancelled')) = (work = 'done')),
-    CHECK (work <> 'done' OR due_at IS NULL)
+    CHECK ((work = 'ready') = (ready_at IS NOT NULL)),
+    CHECK (work <> 'ready' OR due_at IS NOT NULL),
+    CHECK (work <> 'done' OR due_at IS NULL),
+    CHECK ((status = 'paused') = (lane = '='))
 ) WITH (fillfactor = 70);
 CREATE INDEX sequences_due ON sequences (sender, lane, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX sequences_claimed ON sequences (sender) WHERE work = 'claimed';

@@ -160,8 +160,7 @@ fn failed_at(attempt: &Attempt) -> Option<Timestamp> {
 
 fn next_attempt_at(message: &Message) -> Option<Timestamp> {
     let step = message.step.as_ref().filter(|_| message.is_head())?;
-    step.due_at
-        .filter(|_| step.state.work == SequenceWork::Ready)
+    step.ready_at
 }
 
 /// Why a queued message has not gone; `None` when it is about to.
@@ -178,12 +177,12 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
     if !message.is_head() {
         return Some(because("gate", None, Some(gate_detail(step))));
     }
-    let not_due = step.due_at.is_none_or(|due_at| due_at > now);
+    let not_yet = step.ready_at.is_some_and(|ready_at| ready_at > now);
     if let Some(last) = message.attempts.last() {
-        if not_due || step.state.work != SequenceWork::Ready {
+        if not_yet || step.state.work != SequenceWork::Ready {
             return Some(because("retry", failed_at(last), None));
         }
-    } else if not_due {
+    } else if not_yet {
         return Some(because("schedule", None, None));
     }
     let closed = message.closed.first()?;

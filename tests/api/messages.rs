@@ -132,7 +132,7 @@ async fn a_failure_shows_its_error_and_can_be_retried() {
     set(
         &app,
         &made,
-        "status = 'completed', work = 'done', head = 2, due_at = NULL",
+        "status = 'completed', work = 'done', head = 2, due_at = NULL, ready_at = NULL",
     )
     .await;
     sqlx::query(
@@ -196,7 +196,8 @@ async fn only_what_was_not_posted_can_be_cancelled() {
     assert_eq!(work, ["cancelled done"]);
 
     let posted = message(&app, &sender, json!({})).await;
-    let claimed = "work = 'claimed', claim_epoch = 1, claim_until = now(), due_at = NULL";
+    let claimed =
+        "work = 'claimed', claim_epoch = 1, claim_until = now(), due_at = NULL, ready_at = NULL";
     set(&app, &posted, claimed).await;
     app.attempt(&posted, "posted_at", "now()").await;
     app.act(&format!("{}/cancel", path(&posted)))

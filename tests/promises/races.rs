@@ -4,9 +4,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
+use twotick::model::error_class::{ErrorClass, Scope};
+use twotick::model::fact::ProviderError;
+use twotick::model::ids::SequenceId;
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
-use twotick::store::answers::Accepted;
+use twotick::store::answers::{Accepted, Refused};
 use twotick::store::claim::Claim;
 
 use crate::support::*;
@@ -30,16 +33,25 @@ fn two_steps(app: &App) -> Value {
     json!({"sender": app.sender, "to": "447700900123", "messages": [step("one"), step("two")]})
 }
 
-/// The claim under which the first attempt of a sequence's message was posted.
-fn first_claim(sequence: &str, message: &str, position: i32) -> Claim {
+/// The claim under which the first attempt of a sequence's first message was posted.
+async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
+    let posted_at = sqlx::query_scalar(
+        "SELECT posted_at FROM attempts a JOIN messages m ON m.id = a.message
+         WHERE m.sequence = $1 AND m.position = 1 AND a.n = 1",
+    )
+    .bind(uuid_of(sequence))
+    .fetch_one(&mut app.session().await)
+    .await
+    .unwrap();
     Claim {
         attempt: twotick::model::ids::AttemptId {
             message: message.parse().unwrap(),
             n: 1,
         },
         sequence: sequence.parse().unwrap(),
-        position,
+        position: 1,
         epoch: 1,
+        posted_at,
         gate: Gate {
             status: GateStatus::Delivered,
             deadline: std::time::Duration::from_secs(3600),
@@ -53,6 +65,30 @@ fn first_claim(sequence: &str, message: &str, position: i32) -> Claim {
         kind: "text".to_owned(),
         content: json!({}),
     }
+}
+
+fn uuid_of(sequence: &str) -> uuid::Uuid {
+    sequence.parse::<SequenceId>().unwrap().uuid
+}
+
+async fn work_of(app: &App, sequence: &str) -> String {
+    sqlx::query_scalar("SELECT work FROM sequences WHERE id = $1")
+        .bind(uuid_of(sequence))
+        .fetch_one(&mut app.session().await)
+        .await
+        .unwrap()
+}
+
+/// A sequence of two whose first message was posted, and whose answer was lost.
+async fn lost(app: &App) -> (String, Vec<String>, String) {
+    let (sequence, messages) = app.sequence(two_steps(app)).await;
+    app.get_until(&format!("/v1/messages/{}", messages[0]), |message| {
+        message["status"] == "unknown"
+    })
+    .await;
+    end_faults(app).await;
+    let wamid = app.posts().await[0]["wamid"].as_str().unwrap().to_owned();
+    (sequence, messages, wamid)
 }
 
 fn accepted(wamid: &str) -> Accepted {
@@ -72,13 +108,7 @@ async fn hold_attempt(session: &mut PgConnection, wamid: &str) {
 #[tokio::test]
 async fn a_status_that_meets_the_adoption_of_its_attempt_opens_the_gate() {
     let app = without_answers().await;
-    let (sequence, messages) = app.sequence(two_steps(&app)).await;
-    app.get_until(&format!("/v1/messages/{}", messages[0]), |message| {
-        message["status"] == "unknown"
-    })
-    .await;
-    end_faults(&app).await;
-    let wamid = app.posts().await[0]["wamid"].as_str().unwrap().to_owned();
+    let (sequence, messages, wamid) = lost(&app).await;
     app.say(&[status(&wamid, "sent", 0)]).await;
 
     let mut session = app.session().await;
@@ -86,7 +116,8 @@ async fn a_status_that_meets_the_adoption_of_its_attempt_opens_the_gate() {
     hold_attempt(&mut holder, &wamid).await;
     // First the answer waits, to adopt the stranger; then a webhook that has found the stranger.
     let store = app.store.clone();
-    let (claim, answer) = (first_claim(&sequence, &messages[0], 1), accepted(&wamid));
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    let answer = accepted(&wamid);
     let answered = tokio::spawn(async move { store.record_accepted(&claim, &answer).await });
     app.waiting_for_locks(1).await;
     let delivered = [status(&wamid, "delivered", 1)];
@@ -99,5 +130,95 @@ async fn a_status_that_meets_the_adoption_of_its_attempt_opens_the_gate() {
 
     let first = app.get(&format!("/v1/messages/{}", messages[0])).await;
     assert_eq!(first["status"], "delivered");
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
+async fn a_status_that_meets_a_resume_opens_the_gate() {
+    let app = App::start().await;
+    let (sequence, messages) = app.sequence(two_steps(&app)).await;
+    let wamid = app.accepted(&messages[0]).await;
+    let path = format!("/v1/sequences/{sequence}");
+    app.create(&format!("{path}/pause"), json!({})).await;
+
+    let mut session = app.session().await;
+    let mut holder = session.begin().await.unwrap();
+    hold_attempt(&mut holder, &wamid).await;
+    let delivered = [status(&wamid, "delivered", 1)];
+    let resume = async {
+        // The webhook's statement has begun: to it, the sequence is paused.
+        app.waiting_for_locks(1).await;
+        app.create(&format!("{path}/resume"), json!({})).await;
+        // And its claimer has looked, and seen nothing yet.
+        app.fence().await;
+        holder.rollback().await.unwrap();
+    };
+    tokio::join!(app.say(&delivered), resume);
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
+async fn evidence_does_not_bring_a_retry_forward() {
+    let app = App::start().await;
+    let mut body = two_steps(&app);
+    body["gate"] = json!({"status": "sent"});
+    body["on_failure"] = "retry".into();
+    let (_, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    // Not again before 24 hours have passed. Its `sent` comes late.
+    let mut failed = status(&wamid, "failed", 1);
+    failed["errors"][0]["code"] = 131_049.into();
+    app.say(&[failed]).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let wanted = |message: &Value| message["next_attempt_at"].is_string();
+    let before = app.get_until(&path, wanted).await;
+    app.say(&[status(&wamid, "sent", 0)]).await;
+    app.fence().await;
+    let after = app.get(&path).await;
+    assert_eq!(after["next_attempt_at"], before["next_attempt_at"]);
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+}
+
+#[tokio::test]
+async fn a_late_refusal_of_an_old_attempt_posts_nothing_again() {
+    let app = without_answers().await;
+    let (sequence, messages, _) = lost(&app).await;
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    app.create(&format!("{path}/retry"), json!({})).await;
+    app.accepted(&messages[0]).await;
+    let too_fast = Refused {
+        error: ProviderError {
+            code: 130_429,
+            title: None,
+            details: None,
+        },
+        class: ErrorClass::RateLimit(Scope::Sender),
+        again_at: Some(app.clock.now()),
+        closes: None,
+    };
+    app.store.record_refused(&claim, &too_fast).await.unwrap();
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await), ["one", "one"]);
+    assert_eq!(work_of(&app, &sequence).await, "waiting");
+}
+
+#[tokio::test]
+async fn a_late_answer_does_not_end_the_claim_of_a_later_attempt() {
+    let app = without_answers().await;
+    let (sequence, messages, wamid) = lost(&app).await;
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    // The second attempt is under way until a webhook says so.
+    app.control_send(Method::PUT, "faults", json!({"answer_late": 1.0}))
+        .await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    app.create(&format!("{path}/retry"), json!({})).await;
+    app.posts_until(2).await;
+    app.store
+        .record_accepted(&claim, &accepted(&wamid))
+        .await
+        .unwrap();
+    assert_eq!(work_of(&app, &sequence).await, "claimed");
+    app.say(&[status(&wamid, "delivered", 1)]).await;
     app.accepted(&messages[1]).await;
 }
