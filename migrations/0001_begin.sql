@@ -108,6 +108,7 @@ CREATE TABLE sequences (
     attempt         smallint    NOT NULL DEFAULT 0,
     single          boolean     NOT NULL,
     status          text        NOT NULL CHECK (status IN ('running', 'paused', 'held', 'completed', 'stopped', 'cancelled')),
+    -- Why it is held or was stopped; while it runs, why its head is posted again.
     reason          text,
     -- ready: the head may be posted at due_at. claimed: it is being posted. waiting: it has been
     -- posted and its gate is undecided. done: nothing is left to do.

@@ -9,22 +9,23 @@ use super::{Store, StoreError};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::lane;
-use crate::model::sequence::SequenceStatus;
+use crate::model::sequence::{Reason, SequenceStatus};
 
 impl Store {
-    /// The message at `head` is to be posted at `due_at`.
+    /// The message at `head` is to be posted at `due_at`; again, if it is for a reason.
     pub(super) async fn make_ready(
         &self,
         connection: &mut PgConnection,
         id: SequenceId,
         head: i32,
         due_at: Timestamp,
+        again: Option<Reason>,
     ) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
             -- make_ready
             UPDATE sequences
-            SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4, status = 'running', reason = NULL,
+            SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4, status = 'running', reason = $5,
                 work = 'ready', lane = lane_of(sender, id, $3), claim_epoch = NULL, claim_until = NULL,
                 deadline_at = NULL, paused_at = NULL
             WHERE sender = $1 AND id = $2
@@ -33,6 +34,7 @@ impl Store {
             id.uuid,
             head,
             due_at,
+            again.map(Reason::as_str),
         )
         .execute(connection)
         .await?;

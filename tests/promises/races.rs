@@ -222,3 +222,61 @@ async fn a_late_answer_does_not_end_the_claim_of_a_later_attempt() {
     app.say(&[status(&wamid, "delivered", 1)]).await;
     app.accepted(&messages[1]).await;
 }
+
+#[tokio::test]
+async fn a_late_answer_keeps_a_resend_from_being_posted() {
+    let app = without_answers().await;
+    let mut body = two_steps(&app);
+    body["messages"][0] = template_step("offer", "one");
+    body["messages"][0]["on_unknown"] = "resend".into();
+    let (sequence, messages) = app.sequence(body).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    app.get_until(&path, |message| message["status"] == "unknown")
+        .await;
+    end_faults(&app).await;
+    let wamid = app.posts().await[0]["wamid"].as_str().unwrap().to_owned();
+    // The lane is closed, so that the resend has to wait.
+    let paused = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", paused)
+        .await;
+    let closed = management_body(
+        "message_template_status_update",
+        app.clock.now().unix_timestamp(),
+        json!({"event": "PAUSED", "message_template_id": 1, "message_template_name": "offer",
+               "message_template_language": "en_US"}),
+    );
+    assert_eq!(app.webhook(&closed).await, reqwest::StatusCode::OK);
+    app.clock.advance(std::time::Duration::from_secs(121));
+    app.get_until(&path, |message| message["next_attempt_at"].is_string())
+        .await;
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    let answer = accepted(&wamid);
+    app.store.record_accepted(&claim, &answer).await.unwrap();
+    app.fence().await;
+    assert_eq!(work_of(&app, &sequence).await, "waiting");
+    assert_eq!(app.get(&path).await["status"], "accepted");
+    app.say(&[status(&wamid, "delivered", 1)]).await;
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
+async fn a_person_can_post_again_what_is_late_although_its_answer_was_lost() {
+    let app = without_answers().await;
+    let mut body = two_steps(&app);
+    body["gate"] = json!({"status": "delivered", "deadline": "1s", "on_deadline": "hold"});
+    let (sequence, messages) = app.sequence(body).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    app.get_until(&path, |message| message["status"] == "unknown")
+        .await;
+    end_faults(&app).await;
+    let post = app.posts().await.remove(0);
+    let mut sent = status(post["wamid"].as_str().unwrap(), "sent", 0);
+    sent["biz_opaque_callback_data"] = post["callback"].clone();
+    app.say(&[sent]).await;
+    let path = format!("/v1/sequences/{sequence}");
+    app.get_until(&path, |sequence| sequence["status"] == "held")
+        .await;
+    app.create(&format!("{path}/retry"), json!({})).await;
+    let posts = app.posts_until(2).await;
+    assert_eq!(posted_texts(&posts), ["one", "one"]);
+}

@@ -93,7 +93,7 @@ impl Step {
     pub(super) fn next_n(&self) -> i16 {
         let n = i16::try_from(self.attempts.len()).unwrap_or(i16::MAX);
         match self.attempts.last() {
-            Some(last) if last.outcome.is_none() && last.evidence.is_empty() => n,
+            Some(last) if last.was_given_back() => n,
             _ => n.saturating_add(1),
         }
     }
@@ -228,6 +228,7 @@ impl Planning<'_> {
             event::MESSAGE_RELEASED,
             "sweep",
         ));
+        self.run(&mut row);
         row.work = SequenceWork::Claimed;
         row.attempt = step.next_n();
         row.due_at = None;
@@ -248,7 +249,7 @@ impl Planning<'_> {
                 },
                 _,
             ) => {
-                if row.status == SequenceStatus::Held && due_at.is_some() {
+                if row.status == SequenceStatus::Running || due_at.is_some() {
                     self.run(&mut row);
                 }
                 row.due_at = due_at;
@@ -258,7 +259,7 @@ impl Planning<'_> {
                     row.ready_at = None;
                 }
             }
-            (Action::Retry { at }, Some(step)) => {
+            (Action::Retry { at, because }, Some(step)) => {
                 let last = AttemptId {
                     message: self.message(step),
                     n: step.next_n() - 1,
@@ -267,6 +268,7 @@ impl Planning<'_> {
                 let fact = OwnFact::of_attempt(last, event::MESSAGE_RETRYING, "sweep");
                 self.facts.push(fact.with(data));
                 self.run(&mut row);
+                row.reason = Some(because);
                 row.deadline_at = None;
                 return self.ready(row, step.lane(), at);
             }
