@@ -4,17 +4,19 @@
 
 #![allow(clippy::disallowed_methods)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
 
 /// Wall-clock and monotonic time. Clones share one offset, so that a test moves all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    /// Counts the ids of one millisecond.
+    ids: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
@@ -44,12 +46,13 @@ impl Clock {
         self.offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// A fresh UUID version 7: its order is the order of creation, to the millisecond.
+    /// A fresh UUID version 7: among all that clones of this clock make, its order is the order of
+    /// creation; else to the millisecond.
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         Uuid::new_v7(uuid::Timestamp::from_unix(
-            uuid::NoContext,
+            &*self.ids,
             seconds,
             now.nanosecond(),
         ))
@@ -59,4 +62,17 @@ impl Clock {
 /// `N` bytes from the operating system's generator, for keys and nonces.
 pub fn random<const N: usize>() -> [u8; N] {
     rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_in_which_they_were_made() {
+        let clock = Clock::system();
+        let ids: Vec<_> = (0..10_000).map(|_| clock.clone().new_id()).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+    }
 }
