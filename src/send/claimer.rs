@@ -105,11 +105,10 @@ impl Claimer {
         self.sending.signals.disown(self.lease.sender, &self.wake);
         self.posts.close();
         self.posts.wait().await;
-        let sender = [self.lease.sender];
         let Sending {
             store, instance, ..
         } = &self.sending;
-        if let Err(error) = store.release_leases(*instance, &sender).await {
+        if let Err(error) = store.release_lease(*instance, &self.lease).await {
             tracing::debug!(%error, "the lease runs out by itself");
         }
     }
@@ -146,7 +145,6 @@ impl Claimer {
                 next_due,
             } = claimed;
             metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
-            let took_all = claims.len() == request.posts;
             self.rate.with(|bucket, _| bucket.spend(claims.len()));
             for (claim, slot) in claims.into_iter().zip(slots) {
                 let post = post::Post {
@@ -162,11 +160,14 @@ impl Claimer {
             if progress {
                 self.sending.signals.changed();
             }
-            if !progress || self.stop.is_cancelled() {
-                return Ok(self.wait(next_due));
+            if self.stop.is_cancelled() {
+                return Ok(Duration::ZERO);
             }
-            if took_all && request.posts == 0 {
-                return Ok(self.wait_for_tokens());
+            if !progress {
+                return Ok(match tokens {
+                    0 => self.wait(next_due).min(self.wait_for_tokens()),
+                    _ => self.wait(next_due),
+                });
             }
         }
     }

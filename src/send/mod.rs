@@ -69,6 +69,7 @@ impl Slots {
 /// A sender that is ours, and its claimer.
 struct Owned {
     epoch: i64,
+    messages_per_second: u32,
     /// Until when the lease surely holds, by the monotonic clock: counted from before the
     /// request that renewed it.
     valid_until: watch::Sender<Instant>,
@@ -148,13 +149,15 @@ impl Manager {
         for lease in renewed {
             if let Some(owned) = self.owned.get(&lease.sender)
                 && owned.epoch == lease.epoch
+                // With another rate it is given back, and taken with that.
+                && owned.messages_per_second == lease.messages_per_second
             {
                 owned.valid_until.send_replace(valid_until);
                 lost.retain(|sender| *sender != lease.sender);
             }
         }
         for sender in lost {
-            tracing::warn!(%sender, "the lease was lost");
+            tracing::warn!(%sender, "the lease was lost, or its rate has changed");
             self.drop_sender(sender);
         }
         Ok(())
@@ -174,6 +177,7 @@ impl Manager {
         self.claimers.spawn(claimer.run());
         let owned = Owned {
             epoch: lease.epoch,
+            messages_per_second: lease.messages_per_second,
             valid_until,
             stop,
         };

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use twotick::model::error_class::{ErrorClass, Scope};
 use twotick::model::fact::ProviderError;
-use twotick::model::ids::SequenceId;
+use twotick::model::ids::{SenderId, SequenceId};
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
 use twotick::store::answers::{Accepted, Refused};
 use twotick::store::claim::Claim;
+use twotick::store::leases::Lease;
 
 use crate::support::*;
 
@@ -247,8 +248,8 @@ async fn a_late_answer_keeps_a_resend_from_being_posted() {
     );
     assert_eq!(app.webhook(&closed).await, reqwest::StatusCode::OK);
     app.clock.advance(std::time::Duration::from_secs(121));
-    app.get_until(&path, |message| message["next_attempt_at"].is_string())
-        .await;
+    app.fence().await;
+    assert_eq!(work_of(&app, &sequence).await, "ready");
     let claim = first_claim(&app, &sequence, &messages[0]).await;
     let answer = accepted(&wamid);
     app.store.record_accepted(&claim, &answer).await.unwrap();
@@ -279,4 +280,62 @@ async fn a_person_can_post_again_what_is_late_although_its_answer_was_lost() {
     app.create(&format!("{path}/retry"), json!({})).await;
     let posts = app.posts_until(2).await;
     assert_eq!(posted_texts(&posts), ["one", "one"]);
+}
+
+#[tokio::test]
+async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
+    let app = App::start().await;
+    let me = app.clock.new_id();
+    let mut session = app.session().await;
+    let sender: SenderId = app.sender.parse().unwrap();
+    let taken = sqlx::query(
+        "UPDATE senders SET lease_owner = $1, lease_epoch = 10, lease_until = now() + '1 hour'
+         WHERE id = $2",
+    );
+    let taken = taken.bind(me).bind(sender.0);
+    taken.execute(&mut session).await.unwrap();
+    let lease = |epoch| Lease {
+        sender,
+        connection: app.connection.parse().unwrap(),
+        epoch,
+        messages_per_second: 1,
+    };
+    let owned = async |session: &mut PgConnection| -> bool {
+        sqlx::query_scalar("SELECT (lease_owner = $1) IS TRUE FROM senders WHERE id = $2")
+            .bind(me)
+            .bind(sender.0)
+            .fetch_one(session)
+            .await
+            .unwrap()
+    };
+    app.store.release_lease(me, &lease(9)).await.unwrap();
+    assert!(owned(&mut session).await);
+    app.store.release_lease(me, &lease(10)).await.unwrap();
+    assert!(!owned(&mut session).await);
+}
+
+#[tokio::test]
+async fn a_rate_that_is_given_to_a_sender_holds_soon() {
+    let app = App::start().await;
+    let mut known = change(json!({"statuses": [status("wamid.n", "sent", 0)]}));
+    known["value"]["metadata"]["phone_number_id"] = "999".into();
+    assert_eq!(app.webhook(&body(&[known])).await, reqwest::StatusCode::OK);
+    let mut session = app.session().await;
+    let mut epoch_above = async |floor: i64| -> i64 {
+        loop {
+            let epoch: i64 =
+                sqlx::query_scalar("SELECT lease_epoch FROM senders WHERE phone_number_id = '999'")
+                    .fetch_one(&mut session)
+                    .await
+                    .unwrap();
+            if epoch > floor {
+                return epoch;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let before = epoch_above(0).await;
+    app.register("999").await;
+    // Its claimer gives it back, and the next one has the rate.
+    epoch_above(before).await;
 }
