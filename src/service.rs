@@ -43,7 +43,7 @@ impl Service {
             store,
             metrics,
         } = self;
-        store.make_journal_partitions().await?;
+        store.make_journal_partitions().await;
         let (signals, outbox) = Signals::new();
         let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
         let connections = ConnectionCache::new(store.clone());
@@ -93,9 +93,7 @@ async fn upkeep(store: Store, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
-        if let Err(error) = store.make_journal_partitions().await {
-            tracing::error!(%error, "the journal's next partitions could not be made");
-        }
+        store.make_journal_partitions().await;
     }
 }
 
