@@ -54,6 +54,9 @@ impl Service {
             settings: Arc::new(config.send.clone()),
             client: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                // Who cannot be reached is known not to have the message: sooner than an answer
+                // that does not come, which leaves its fate unknown.
+                .connect_timeout(config.send.post_timeout / 2)
                 .build()?,
             instance: store.clock().new_id(),
         };

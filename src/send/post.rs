@@ -25,6 +25,9 @@ use crate::store::leases::Lease;
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
 
+/// A longer wait that a provider asks for is not believed: it is asked again by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 pub(super) struct Post {
     pub(super) sending: Sending,
     pub(super) claim: Claim,
@@ -127,8 +130,8 @@ impl Post {
                     .await;
                 match came.await {
                     // Still unknown: nothing to add.
-                    Came::Lost(_) | Came::NotSent(_) => return,
-                    answered => answered,
+                    Came::Lost(_) => return,
+                    known => known,
                 }
             }
         };
@@ -170,8 +173,13 @@ impl Post {
     /// that is away stops the posts by itself.
     async fn record(&self, outcome: Outcome) {
         while let Err(error) = self.record_once(&outcome).await {
-            tracing::warn!(attempt = %self.claim.attempt.to_callback(), %error,
-                "the outcome of a post could not be recorded yet");
+            let attempt = self.claim.attempt.to_callback();
+            if error.is_refusal() {
+                // It never will be: the claim is given up, and evidence or a person settles it.
+                tracing::error!(attempt, %error, "the outcome of a post cannot be recorded");
+                return;
+            }
+            tracing::warn!(attempt, %error, "the outcome of a post could not be recorded yet");
             tokio::time::sleep(RECORD_AGAIN).await;
         }
         metrics::counter!("twotick_posts_total", "outcome" => outcome.as_str()).increment(1);
@@ -274,7 +282,7 @@ async fn exchange(call: reqwest::RequestBuilder) -> Came {
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
+        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
     match response.bytes().await {
         Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
         Err(error) => Came::Lost(describe(&error)),

@@ -197,10 +197,8 @@ impl Store {
             let mut transaction = self.pool.begin().await?;
             let mut facts = vec![fact.clone()];
             if let Some(closes) = &refused.closes {
-                facts.push(
-                    self.write_closing(&mut transaction, claim, closes, &refused.error)
-                        .await?,
-                );
+                let closed = self.write_closing(&mut transaction, claim, closes, &refused.error);
+                facts.extend(closed.await?);
             }
             match refused.again_at {
                 Some(at) => give_back(&mut transaction, claim, at).await?,
@@ -250,13 +248,14 @@ impl Store {
         Ok(())
     }
 
+    /// The fact that tells of it; `None` where it was closed before.
     async fn write_closing(
         &self,
         connection: &mut sqlx::PgConnection,
         claim: &Claim,
         closes: &Closes,
         error: &ProviderError,
-    ) -> Result<OwnFact, StoreError> {
+    ) -> Result<Option<OwnFact>, StoreError> {
         let now = self.clock.now();
         let sender = claim.attempt.message.sender.0;
         let reason = format!(
@@ -273,13 +272,14 @@ impl Store {
                     .status
                     .as_ref()
                     .map(|status| status.health.status.clone());
-                OwnFact::of(sender, said.id.0, event::TEMPLATE_STATUS, "answer").with(json!({
+                let data = json!({
                     "name": said.name, "language": said.language, "event": status,
                     "reason": reason,
-                }))
+                });
+                Some(OwnFact::of(sender, said.id.0, event::TEMPLATE_STATUS, "answer").with(data))
             }
             Closes::Sender => {
-                sqlx::query!(
+                let closed = sqlx::query!(
                     r#"
                     -- close: sender
                     UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
@@ -291,10 +291,13 @@ impl Store {
                 )
                 .execute(connection)
                 .await?;
-                OwnFact::of(sender, uuid::Uuid::nil(), event::SENDER_BLOCKED, "answer").with(data)
+                (closed.rows_affected() > 0).then(|| {
+                    OwnFact::of(sender, uuid::Uuid::nil(), event::SENDER_BLOCKED, "answer")
+                        .with(data)
+                })
             }
             Closes::Connection(id) => {
-                sqlx::query!(
+                let closed = sqlx::query!(
                     r#"
                     -- close: connection
                     UPDATE connections SET stopped_at = $2, stopped_reason = $3
@@ -306,13 +309,15 @@ impl Store {
                 )
                 .execute(connection)
                 .await?;
-                OwnFact::of(
-                    sender,
-                    uuid::Uuid::nil(),
-                    event::CONNECTION_STOPPED,
-                    "answer",
-                )
-                .with(data)
+                (closed.rows_affected() > 0).then(|| {
+                    OwnFact::of(
+                        sender,
+                        uuid::Uuid::nil(),
+                        event::CONNECTION_STOPPED,
+                        "answer",
+                    )
+                    .with(data)
+                })
             }
         })
     }
