@@ -97,12 +97,18 @@ CREATE TABLE sequences (
     claim_until     timestamptz,
     -- When somebody has to look at this row next; NULL: only evidence or a person moves it.
     due_at          timestamptz,
+    -- ready: the head may not be posted before. Evidence makes a row due earlier, and must not
+    -- make the POST earlier.
+    ready_at        timestamptz,
     deadline_at     timestamptz,
     paused_at       timestamptz,
     created_at      timestamptz NOT NULL,
     id              uuid        NOT NULL,
+    -- The head's last attempt; 0: none yet. Whose answer ends a claim.
+    attempt         smallint    NOT NULL DEFAULT 0,
     single          boolean     NOT NULL,
     status          text        NOT NULL CHECK (status IN ('running', 'paused', 'held', 'completed', 'stopped', 'cancelled')),
+    -- Why it is held or was stopped; while it runs, why its head is posted again.
     reason          text,
     -- ready: the head may be posted at due_at. claimed: it is being posted. waiting: it has been
     -- posted and its gate is undecided. done: nothing is left to do.
@@ -120,7 +126,10 @@ CREATE TABLE sequences (
     CHECK ((claim_epoch IS NULL) = (claim_until IS NULL)),
     CHECK ((status = 'paused') = (paused_at IS NOT NULL)),
     CHECK ((status IN ('completed', 'stopped', 'cancelled')) = (work = 'done')),
-    CHECK (work <> 'done' OR due_at IS NULL)
+    CHECK ((work = 'ready') = (ready_at IS NOT NULL)),
+    CHECK (work <> 'ready' OR due_at IS NOT NULL),
+    CHECK (work <> 'done' OR due_at IS NULL),
+    CHECK ((status = 'paused') = (lane = '='))
 ) WITH (fillfactor = 70);
 CREATE INDEX sequences_due ON sequences (sender, lane, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX sequences_claimed ON sequences (sender) WHERE work = 'claimed';
@@ -251,6 +260,16 @@ CREATE TABLE sealing_check (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     sealed bytea   NOT NULL
 );
+
+-- For a statement that sees that its snapshot is out of date: it fails as a conflict does, and
+-- is run again.
+CREATE FUNCTION run_again() RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'a row that was found is gone' USING ERRCODE = 'serialization_failure';
+END
+$$;
 
 -- Whether a message may have a status: false only when it certainly has another. Which it has is
 -- decided by model::message::status on what is left.

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -15,7 +15,7 @@ use uuid::{ContextV7, Uuid};
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
-    /// Counts within a millisecond, so that ids keep their order there too.
+    /// Counts the ids of one millisecond.
     ids: Arc<Mutex<ContextV7>>,
 }
 
@@ -46,17 +46,33 @@ impl Clock {
         self.offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
-    /// A fresh UUID version 7: within a process its order is the order of creation, between
-    /// processes to the millisecond.
+    /// A fresh UUID version 7: among all that clones of this clock make, its order is the order of
+    /// creation; else to the millisecond.
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        Uuid::new_v7(uuid::Timestamp::from_unix(&*ids, seconds, now.nanosecond()))
+        Uuid::new_v7(uuid::Timestamp::from_unix(
+            &*self.ids,
+            seconds,
+            now.nanosecond(),
+        ))
     }
 }
 
 /// `N` bytes from the operating system's generator, for keys and nonces.
 pub fn random<const N: usize>() -> [u8; N] {
     rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_in_which_they_were_made() {
+        let clock = Clock::system();
+        let ids: Vec<_> = (0..10_000).map(|_| clock.clone().new_id()).collect();
+        assert!(ids.is_sorted());
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+    }
 }

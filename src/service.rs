@@ -43,7 +43,7 @@ impl Service {
             store,
             metrics,
         } = self;
-        store.make_journal_partitions().await?;
+        store.make_journal_partitions().await;
         let (signals, outbox) = Signals::new();
         let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
         let connections = ConnectionCache::new(store.clone());
@@ -54,6 +54,9 @@ impl Service {
             settings: Arc::new(config.send.clone()),
             client: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                // Who cannot be reached is known not to have the message: sooner than an answer
+                // that does not come, which leaves its fate unknown.
+                .connect_timeout(config.send.post_timeout / 2)
                 .build()?,
             instance: store.clock().new_id(),
         };
@@ -100,9 +103,7 @@ async fn upkeep(store: Store, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
-        if let Err(error) = store.make_journal_partitions().await {
-            tracing::error!(%error, "the journal's next partitions could not be made");
-        }
+        store.make_journal_partitions().await;
     }
 }
 

@@ -165,8 +165,7 @@ fn failed_at(attempt: &Attempt) -> Option<Timestamp> {
 
 fn next_attempt_at(message: &Message) -> Option<Timestamp> {
     let step = message.step.as_ref().filter(|_| message.is_head())?;
-    step.due_at
-        .filter(|_| step.state.work == SequenceWork::Ready)
+    step.ready_at
 }
 
 /// Why a queued message has not gone; `None` when it is about to.
@@ -183,18 +182,18 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
     if !message.is_head() {
         return Some(because("gate", None, Some(gate_detail(step))));
     }
-    let not_due = step.due_at.is_none_or(|due_at| due_at > now);
+    let not_yet = step.ready_at.is_some_and(|ready_at| ready_at > now);
     let closed = message.closed.first();
     let closed =
         closed.map(|closed| because(closed.reason, Some(closed.since), closed.detail.clone()));
     match message.attempts.last() {
-        None if not_due => Some(because("schedule", None, None)),
+        None if not_yet => Some(because("schedule", None, None)),
         None => closed,
         // The provider took nothing and wants it later; a pause says so by itself.
         Some(last) if last.was_given_back() => {
-            closed.or_else(|| not_due.then(|| because("rate_limit", None, None)))
+            closed.or_else(|| not_yet.then(|| because("rate_limit", None, None)))
         }
-        Some(last) if not_due || step.state.work != SequenceWork::Ready => {
+        Some(last) if not_yet || step.state.work != SequenceWork::Ready => {
             Some(because("retry", failed_at(last), None))
         }
         Some(_) => closed,

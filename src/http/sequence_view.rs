@@ -56,7 +56,10 @@ impl SequenceView {
             to: row.recipient,
             reference: row.reference,
             status: row.status,
-            reason: row.reason,
+            // Else it is why a message is posted again, which its attempts show.
+            reason: row
+                .reason
+                .filter(|_| matches!(row.status, SequenceStatus::Held | SequenceStatus::Stopped)),
             position: row.head.min(row.length),
             gate: row.gate.into(),
             on_failure: row.on_failure,

@@ -44,6 +44,12 @@ impl Attempt {
         }
     }
 
+    /// Whether nothing came of it so far: it is being posted, or was given back and is posted
+    /// under the same number.
+    pub fn was_given_back(&self) -> bool {
+        self.outcome.is_none() && self.evidence.is_empty()
+    }
+
     /// Whether the answer was lost and nothing has been heard since.
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Unknown { .. })) && self.evidence.is_empty()

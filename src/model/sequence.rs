@@ -122,7 +122,7 @@ words!(
     }
 );
 words!(
-    /// Why a sequence is held or was stopped.
+    /// Why a sequence is held or was stopped, or why its head is posted again.
     Reason {
         /// A gate's deadline passed.
         Deadline = "deadline",
@@ -163,7 +163,7 @@ impl GateStatus {
 pub struct Sequence {
     /// How it stands.
     pub status: SequenceStatus,
-    /// Why, where it is held or stopped.
+    /// Why, where it is held or stopped; while it runs, why its head is posted again.
     pub reason: Option<Reason>,
     /// What is being done with its head.
     pub work: SequenceWork,
@@ -215,6 +215,8 @@ pub enum Action {
     Retry {
         /// When.
         at: Timestamp,
+        /// What is wrong with the last one. Nothing is posted if it no longer is.
+        because: Reason,
     },
     /// Wait for a person, or for evidence.
     Hold(Reason),
@@ -256,26 +258,33 @@ pub fn next(
             None => Action::Complete,
             Some(head) if has_reached(head) => Action::Advance(Passed::Opened),
             Some(head) if head.cancelled => Action::Advance(Passed::Cancelled),
-            Some(head) if work == SequenceWork::Ready && !is_settled(head) => Action::Post,
+            Some(head) if work == SequenceWork::Ready && !is_settled(sequence, head) => {
+                Action::Post
+            }
             Some(head) => wait(sequence, head, now, limits),
         },
     }
 }
 
 /// Whether an attempt that did not fail has come as far as the gate asks. An old attempt counts:
-/// what was delivered once must not be sent again.
+/// what was delivered once must not be sent again. What is held for its quality was accepted,
+/// but is not on its way yet.
 fn has_reached(head: &Head<'_>) -> bool {
     head.attempts.iter().any(|attempt| {
-        attempt.failure().is_none() && attempt.evidence.rank() >= Some(head.gate.status.rank())
+        attempt.failure().is_none()
+            && !attempt.evidence.is_held()
+            && attempt.evidence.rank() >= Some(head.gate.status.rank())
     })
 }
 
-/// Whether evidence has settled a lost answer while the message waited to be posted again.
-fn is_settled(head: &Head<'_>) -> bool {
-    head.attempts.last().is_some_and(|last| {
-        matches!(last.outcome, Some(Outcome::Unknown { .. }))
-            && !last.evidence.is_empty()
-            && last.failure().is_none()
+/// Whether the reason to post the message again has gone while it waited to be: evidence or a
+/// late answer came. A person who posts again what is only late needs no such reason.
+fn is_settled(sequence: &Sequence, head: &Head<'_>) -> bool {
+    let last = head.attempts.last().filter(|last| !last.was_given_back());
+    last.is_some_and(|last| match sequence.reason {
+        Some(Reason::Unknown) => !last.is_unknown(),
+        Some(Reason::Failure) => last.failure().is_none(),
+        Some(Reason::Deadline) | None => false,
     })
 }
 
@@ -302,7 +311,10 @@ fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimi
                 due_at: Some(policy_at),
                 deadline_at: None,
             },
-            OnUnknown::Resend if head.attempts.len() < limits.attempts => Action::Retry { at: now },
+            OnUnknown::Resend if head.attempts.len() < limits.attempts => Action::Retry {
+                at: now,
+                because: Reason::Unknown,
+            },
             OnUnknown::Resend | OnUnknown::Hold => Action::Hold(Reason::Unknown),
         };
     }
@@ -330,7 +342,10 @@ fn failed(
     limits: &RetryLimits,
 ) -> Action {
     match (retry_wait(attempts, on_failure, limits), on_failure) {
-        (Some(wait), _) => Action::Retry { at: now + wait },
+        (Some(wait), _) => Action::Retry {
+            at: now + wait,
+            because: Reason::Failure,
+        },
         (None, OnFailure::Skip) => Action::Advance(Passed::FailureSkipped),
         (None, OnFailure::Stop | OnFailure::Retry) => Action::Stop(Reason::Failure),
     }

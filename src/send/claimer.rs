@@ -124,11 +124,10 @@ impl Claimer {
         self.sending.signals.disown(self.lease.sender, &self.wake);
         self.posts.close();
         self.posts.wait().await;
-        let sender = [self.lease.sender];
         let Sending {
             store, instance, ..
         } = &self.sending;
-        if let Err(error) = store.release_leases(*instance, &sender).await {
+        if let Err(error) = store.release_lease(*instance, &self.lease).await {
             tracing::debug!(%error, "the lease runs out by itself");
         }
     }

@@ -166,7 +166,7 @@ impl Manager {
             }
         }
         for sender in lost {
-            tracing::warn!(%sender, "the lease was lost");
+            tracing::warn!(%sender, "the lease was lost, or its rate has changed");
             self.drop_sender(sender);
         }
         Ok(())

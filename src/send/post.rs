@@ -25,6 +25,9 @@ use crate::store::leases::Lease;
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
 
+/// A longer wait that a provider asks for is not believed: it is asked again by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 pub(super) struct Post {
     pub(super) sending: Sending,
     pub(super) claim: Claim,
@@ -125,8 +128,8 @@ impl Post {
                     .await;
                 match came.await {
                     // Still unknown: nothing to add.
-                    Came::Lost(_) | Came::NotSent(_) => return,
-                    answered => answered,
+                    Came::Lost(_) => return,
+                    known => known,
                 }
             }
         };
@@ -170,8 +173,16 @@ impl Post {
         let due = loop {
             match self.record_once(&outcome).await {
                 Ok(due) => break due,
+                Err(error) if error.is_refusal() => {
+                    // It never will be: the claim is given up, and evidence or a person settles
+                    // it.
+                    let attempt = self.claim.attempt.to_callback();
+                    tracing::error!(attempt, %error, "the outcome of a post cannot be recorded");
+                    return;
+                }
                 Err(error) => {
-                    tracing::warn!(attempt = %self.claim.attempt.to_callback(), %error,
+                    let attempt = self.claim.attempt.to_callback();
+                    tracing::warn!(attempt, %error,
                         "the outcome of a post could not be recorded yet");
                     tokio::time::sleep(RECORD_AGAIN).await;
                 }
@@ -284,7 +295,7 @@ async fn exchange(call: reqwest::RequestBuilder) -> Came {
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
+        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
     match response.bytes().await {
         Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
         Err(error) => Came::Lost(describe(&error)),

@@ -12,19 +12,23 @@ use crate::provider::meta::manage;
 use crate::store::TemplateToRead;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 
-/// Reads what is due, until `shutdown`.
+/// Reads what is due, until `shutdown`, which waits for no provider: a reading that is cut off is
+/// done again.
 pub async fn read_templates(sending: Sending, shutdown: CancellationToken) {
-    let period = sending.settings.poll;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = read_all(&sending) => {}
+    }
+}
+
+async fn read_all(sending: &Sending) {
     loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(period) => {}
-        }
+        tokio::time::sleep(sending.settings.poll).await;
         let next_at = sending.clock().now() + sending.settings.template_read;
         match sending.store.take_template_reads(next_at).await {
             Ok(due) => {
                 for template in due {
-                    if let Err(error) = read(&sending, &template).await {
+                    if let Err(error) = read(sending, &template).await {
                         tracing::warn!(template = %template.id, %error, "a template was not read");
                     }
                 }

@@ -102,10 +102,11 @@ impl Store {
                 RETURNING a.sequence, a.position
             )
             UPDATE sequences q
-            SET due_at = LEAST(q.due_at, $6), lane = ''
+            SET due_at = LEAST(q.due_at, $6),
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
             FROM joined j
             WHERE q.sender = $1 AND q.id = j.sequence AND q.head = j.position
-                AND q.status IN ('running', 'held')
+                AND q.work <> 'done'
             "#,
             ours.message.sender.0,
             ours.message.uuid,

@@ -125,20 +125,19 @@ impl Store {
                         AS heard_of
             )
             UPDATE sequences q
-            SET work = CASE WHEN q.work = 'claimed' THEN 'waiting' ELSE q.work END,
-                claim_epoch = NULL, claim_until = NULL, lane = '',
+            SET work = 'waiting', claim_epoch = NULL, claim_until = NULL,
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END,
                 deadline_at = CASE WHEN $6 THEN NULL ELSE $9::timestamptz END,
                 due_at = CASE
-                    WHEN q.status NOT IN ('running', 'held') THEN NULL
-                    -- Evidence came first, or acceptance is all the gate asks, or this answer
-                    -- is late and others have gone on: the claimer has to look.
-                    WHEN q.due_at IS NOT NULL OR a.heard_of OR $10 OR q.work <> 'claimed' THEN $5
+                    -- Evidence came first, or acceptance is all the gate asks: the claimer has
+                    -- to look.
+                    WHEN q.due_at IS NOT NULL OR a.heard_of OR $10 THEN $5
                     WHEN $6 THEN NULL
                     ELSE $9::timestamptz
                 END
             FROM a
             WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
-                AND ((q.work = 'claimed' AND q.claim_epoch = $11) OR q.work = 'waiting')
+                AND q.work = 'claimed' AND q.claim_epoch = $11 AND q.attempt = $3
             RETURNING q.due_at <= $5 AS due
             "#,
             claim.attempt.message.sender.0,
@@ -153,9 +152,38 @@ impl Store {
             claim.gate.status == GateStatus::Accepted,
             claim.epoch,
         )
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
-        Ok(due.flatten().unwrap_or(false))
+        let Some(due) = due else {
+            self.came_late(connection, claim).await?;
+            return Ok(true);
+        };
+        Ok(due.unwrap_or(false))
+    }
+
+    /// An answer to an attempt that nobody waits for any longer: its sequence has gone on, or a
+    /// later attempt is being posted. It is evidence like any other: the claimer has to look.
+    async fn came_late(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        claim: &Claim,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            -- came_late
+            UPDATE sequences q
+            SET due_at = LEAST(q.due_at, $4),
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
+            WHERE q.sender = $1 AND q.id = $2 AND q.head = $3 AND q.work <> 'done'
+            "#,
+            claim.sequence.sender.0,
+            claim.sequence.uuid,
+            claim.position,
+            self.clock.now(),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     /// The provider answered with an error.
@@ -194,7 +222,7 @@ impl Store {
         claim: &Claim,
         refusal: &serde_json::Value,
     ) -> Result<(), StoreError> {
-        sqlx::query!(
+        let ended = sqlx::query!(
             r#"
             -- record_refused
             WITH a AS (
@@ -203,12 +231,11 @@ impl Store {
                 RETURNING sequence, position
             )
             UPDATE sequences q
-            SET work = CASE WHEN q.work = 'claimed' THEN 'waiting' ELSE q.work END,
-                claim_epoch = NULL, claim_until = NULL, lane = '',
-                due_at = CASE WHEN q.status IN ('running', 'held') THEN $5::timestamptz END
+            SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, due_at = $5,
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
             FROM a
             WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
-                AND ((q.work = 'claimed' AND q.claim_epoch = $6) OR q.work = 'waiting')
+                AND q.work = 'claimed' AND q.claim_epoch = $6 AND q.attempt = $3
             "#,
             claim.attempt.message.sender.0,
             claim.attempt.message.uuid,
@@ -217,8 +244,11 @@ impl Store {
             self.clock.now(),
             claim.epoch,
         )
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+        if ended.rows_affected() == 0 {
+            self.came_late(connection, claim).await?;
+        }
         Ok(())
     }
 
@@ -292,11 +322,11 @@ impl Store {
                     RETURNING sequence, position
                 )
                 UPDATE sequences q
-                SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, lane = '',
-                    due_at = CASE WHEN q.status IN ('running', 'held') THEN $4::timestamptz END
+                SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, due_at = $4,
+                    lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
                 FROM a
                 WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
-                    AND q.work = 'claimed' AND q.claim_epoch = $6
+                    AND q.work = 'claimed' AND q.claim_epoch = $6 AND q.attempt = $3
                 "#,
                 claim.attempt.message.sender.0,
                 claim.attempt.message.uuid,
@@ -347,7 +377,7 @@ impl Store {
                 r#"
                 -- give_up_claims
                 WITH orphans AS (
-                    SELECT id, head FROM sequences
+                    SELECT id, head, attempt FROM sequences
                     WHERE sender = $1 AND work = 'claimed'
                         AND claim_until < clock_timestamp()
                             - CASE WHEN claim_epoch = $2 THEN $5::interval ELSE '0' END
@@ -357,14 +387,14 @@ impl Store {
                     UPDATE attempts a SET outcome = 'unknown', unknown_at = $3, watch = $4
                     FROM orphans o
                     JOIN messages m ON m.sender = $1 AND m.sequence = o.id AND m.position = o.head
-                    WHERE a.sender = $1 AND a.message = m.id AND a.outcome IS NULL
+                    WHERE a.sender = $1 AND a.message = m.id AND a.n = o.attempt
+                        AND a.outcome IS NULL
                     RETURNING a.message, a.n
                 ),
                 q AS (
                     UPDATE sequences q
-                    SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, lane = '',
-                        due_at = CASE WHEN q.status IN ('running', 'held')
-                            THEN $3::timestamptz END
+                    SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, due_at = $3,
+                        lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
                     FROM orphans o
                     WHERE q.sender = $1 AND q.id = o.id
                 )
@@ -398,7 +428,7 @@ impl Store {
 }
 
 /// The attempt has not been taken by the provider and is not counted: it may be posted again
-/// from `at` on. An answer that comes late changes nothing if others have gone on.
+/// from `at` on. Nothing happens if it has been: claimed again since, or followed by another.
 async fn give_back(
     connection: &mut sqlx::PgConnection,
     claim: &Claim,
@@ -410,17 +440,21 @@ async fn give_back(
         WITH a AS (
             UPDATE attempts
             SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = NULL
-            WHERE sender = $1 AND message = $2 AND n = $3
+            WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $7
                 AND (outcome IS NULL OR outcome = 'unknown')
             RETURNING sequence, position
         )
         UPDATE sequences q
-        SET work = CASE WHEN q.status IN ('running', 'held', 'paused') THEN 'ready' ELSE q.work END,
-            claim_epoch = NULL, claim_until = NULL, lane = $4,
-            due_at = CASE WHEN q.status IN ('running', 'held')
-                THEN LEAST(q.due_at, $5::timestamptz) END
+        SET work = 'ready', claim_epoch = NULL, claim_until = NULL, ready_at = $5,
+            due_at = LEAST(q.due_at, $5),
+            -- What made it due meanwhile is to be looked at, whether or not the lane is open.
+            lane = CASE
+                WHEN q.status = 'paused' THEN q.lane
+                WHEN q.due_at IS NULL THEN $4
+                ELSE ''
+            END
         FROM a
-        WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
+        WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position AND q.attempt = $3
             AND ((q.work = 'claimed' AND q.claim_epoch = $6) OR q.work = 'waiting')
         "#,
         claim.attempt.message.sender.0,
@@ -429,6 +463,7 @@ async fn give_back(
         claim.lane,
         at,
         claim.epoch,
+        claim.posted_at,
     )
     .execute(connection)
     .await?;

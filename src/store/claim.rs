@@ -54,6 +54,8 @@ pub struct Claim {
     pub position: i32,
     /// Under which ownership.
     pub epoch: i64,
+    /// When it was claimed: an attempt that went back may be claimed again.
+    pub posted_at: Timestamp,
     /// What the next message waits for.
     pub gate: Gate,
     /// The lane it came from, should it have to go back.
@@ -137,6 +139,7 @@ impl Store {
                 },
                 position: step.position,
                 epoch: request.lease.epoch,
+                posted_at: now,
                 gate: step.gate,
                 lane: step.lane(),
                 template: step.template.clone(),
@@ -248,11 +251,13 @@ async fn lock_due(
             UNION ALL
             (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
         )
-        SELECT q.id, q.status, q.reason, q.work, q.head, q.length, q.deadline_at, q.on_failure,
+        SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
+               q.on_failure,
                q.gate AS "gate: sqlx::types::Json<Gate>"
         FROM sequences q
         WHERE q.sender = $1 AND q.id IN (SELECT id FROM picked)
-            AND q.due_at <= $3 AND q.work <> 'claimed'
+            -- Once more, of what it is under the lock: it may have been paused meanwhile.
+            AND q.due_at <= $3 AND q.work <> 'claimed' AND q.lane = ANY ($2)
         FOR NO KEY UPDATE SKIP LOCKED
         "#,
         request.lease.sender.0,
@@ -272,7 +277,9 @@ async fn lock_due(
                 reason: row.reason.as_deref().and_then(Reason::parse),
                 work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
                 head: row.head,
+                attempt: row.attempt,
                 length: row.length,
+                ready_at: row.ready_at,
                 deadline_at: row.deadline_at,
                 on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
                 gate: row.gate.0,
@@ -387,14 +394,14 @@ async fn update_sequences(
         r#"
         -- claim: sequences
         UPDATE sequences q
-        SET status = x.status, reason = x.reason, work = x.work, head = x.head, lane = x.lane,
-            due_at = x.due_at, deadline_at = x.deadline_at,
+        SET status = x.status, reason = x.reason, work = x.work, head = x.head, attempt = x.attempt, lane = x.lane,
+            due_at = x.due_at, ready_at = x.ready_at, deadline_at = x.deadline_at,
             claim_epoch = CASE WHEN x.work = 'claimed' THEN $10::bigint END,
             claim_until = CASE WHEN x.work = 'claimed'
                 THEN clock_timestamp() + $11::interval END
         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[],
-                    $8::timestamptz[], $9::timestamptz[])
-            AS x (id, status, reason, work, head, lane, due_at, deadline_at)
+                    $8::timestamptz[], $9::timestamptz[], $12::timestamptz[], $13::smallint[])
+            AS x (id, status, reason, work, head, lane, due_at, deadline_at, ready_at, attempt)
         WHERE q.sender = $1 AND q.id = x.id
         "#,
         request.lease.sender.0,
@@ -417,6 +424,8 @@ async fn update_sequences(
         &rows.iter().map(|row| row.deadline_at).collect::<Vec<_>>() as &[Option<Timestamp>],
         request.lease.epoch,
         interval(request.post_timeout),
+        &rows.iter().map(|row| row.ready_at).collect::<Vec<_>>() as &[Option<Timestamp>],
+        &rows.iter().map(|row| row.attempt).collect::<Vec<_>>(),
     )
     .execute(connection)
     .await?;

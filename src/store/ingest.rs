@@ -330,18 +330,25 @@ impl Store {
                           webhook, item, data)
                 LEFT JOIN said x ON x.entry = y.entry
                 LEFT JOIN found f ON f.entry = y.entry
-                -- Always true: it makes the locks come first. Who has written a fact and then
+                -- Fewer are locked than were found: a stranger was adopted while its lock was
+                -- waited for, and what was said of it belongs to the attempt it went into. The
+                -- question also makes the locks come first. Who has written a fact and then
                 -- waits for the lock would otherwise be waited for by the lock's owner.
-                WHERE (SELECT count(*) FROM locked) >= 0
+                WHERE CASE
+                    WHEN (SELECT count(*) FROM locked) = (SELECT count(*) FROM joined) THEN true
+                    ELSE run_again()
+                END
                 ORDER BY y.stream, y.type, y.key
                 ON CONFLICT (stream, subject, n, type, key) DO NOTHING
             )
             -- Not the successor, the sequence: an append that commits meanwhile is not missed.
+            -- A paused one too: this waits for whoever is resuming it, and then marks it.
             UPDATE sequences q
-            SET due_at = LEAST(q.due_at, $21), lane = ''
+            SET due_at = LEAST(q.due_at, $21),
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
             FROM locked k
             WHERE q.sender = k.sender AND q.id = k.sequence AND q.head = k.position
-                AND q.status IN ('running', 'held')
+                AND q.work <> 'done'
                 AND ((k.watch <= 1 AND k.newly_sent) OR (k.watch <= 2 AND k.newly_delivered)
                     OR (k.watch <= 3 AND k.newly_read) OR (k.watch <= 4 AND k.newly_played)
                     OR (k.watch IS NOT NULL AND k.newly_failed))

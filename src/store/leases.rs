@@ -143,21 +143,19 @@ impl Store {
             .collect())
     }
 
-    /// Gives senders back, so that another instance takes them at once. Only of one's own epoch:
-    /// what another has taken meanwhile stays with it.
-    pub async fn release_leases(
-        &self,
-        instance: Uuid,
-        senders: &[SenderId],
-    ) -> Result<(), StoreError> {
+    /// Gives a sender back, so that another instance takes it at once. Only this ownership ends:
+    /// what another has taken meanwhile stays with it, and so does what this instance has taken
+    /// again while posts of the old lease were under way.
+    pub async fn release_lease(&self, instance: Uuid, lease: &Lease) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            -- release_leases
+            -- release_lease
             UPDATE senders SET lease_owner = NULL, lease_until = NULL
-            WHERE id = ANY ($2) AND lease_owner = $1
+            WHERE id = $2 AND lease_owner = $1 AND lease_epoch = $3
             "#,
             instance,
-            &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
+            lease.sender.0,
+            lease.epoch,
         )
         .execute(&self.pool)
         .await?;

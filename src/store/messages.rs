@@ -42,7 +42,7 @@ pub struct Step {
     pub position: i32,
     pub single: bool,
     pub head: i32,
-    pub due_at: Option<Timestamp>,
+    pub ready_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
     pub state: Sequence,
 }
@@ -155,7 +155,7 @@ struct Row {
     position: Option<i32>,
     single: Option<bool>,
     head: Option<i32>,
-    due_at: Option<Timestamp>,
+    ready_at: Option<Timestamp>,
     paused_at: Option<Timestamp>,
     deadline_at: Option<Timestamp>,
     sequence_status: Option<String>,
@@ -198,7 +198,7 @@ pub(super) async fn read_messages(
         -- read_messages
         SELECT x.id AS "asked!", m.sender, m.id, m.origin, m.recipient, m.type AS kind,
                m.reference, m.cancelled_at, m.created_at, m.sequence, m.position,
-               q.single AS "single?", q.head AS "head?", q.due_at, q.paused_at, q.deadline_at,
+               q.single AS "single?", q.head AS "head?", q.ready_at, q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
                q.on_failure AS "on_failure?",
                s.status AS sender_status, s.status_reason AS sender_status_reason,
@@ -281,7 +281,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             position: row.position?,
             single: row.single?,
             head: row.head?,
-            due_at: row.due_at,
+            ready_at: row.ready_at,
             paused_at: row.paused_at,
             state: Sequence {
                 status: SequenceStatus::parse(row.sequence_status.as_deref()?)?,

@@ -66,10 +66,12 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the database refused what the statement brought, and would again: bad data
-    /// (SQLSTATE class 22), or a constraint that a race cannot explain (class 23).
+    /// (SQLSTATE class 22), a constraint that a race cannot explain (23), or more than it can
+    /// hold (54).
     pub fn is_refusal(&self) -> bool {
+        const CLASSES: [&str; 3] = ["22", "23", "54"];
         self.sqlstate()
-            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            .is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)))
     }
 
     fn sqlstate(&self) -> Option<String> {

@@ -12,7 +12,7 @@ use super::{Store, StoreError, again};
 use crate::model::event;
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::message::MessageStatus;
-use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
+use crate::model::sequence::{Reason, RetryLimits, SequenceStatus, SequenceWork};
 
 /// Why something cannot be done as things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,7 @@ struct Locked {
     recipient: String,
     single: bool,
     status: SequenceStatus,
+    reason: Option<Reason>,
     work: SequenceWork,
     head: i32,
     length: i32,
@@ -213,7 +214,9 @@ impl Store {
     async fn retry(&self, connection: &mut PgConnection, row: &Locked) -> Told {
         match row.status {
             SequenceStatus::Held | SequenceStatus::Stopped => {
-                self.post_again(connection, row, row.head).await
+                // What is only late is posted again all the same: a person says so.
+                let again = row.reason.filter(|reason| *reason != Reason::Deadline);
+                self.post_again(connection, row, row.head, again).await
             }
             _ => Ok(Err(WrongState::NotHeld)),
         }
@@ -257,9 +260,15 @@ impl Store {
             SequenceStatus::Running => message.is_head() && row.work == SequenceWork::Waiting,
             _ => false,
         };
-        let failed = matches!(status, MessageStatus::Failed | MessageStatus::Unknown);
+        let again = match status {
+            MessageStatus::Failed => Some(Reason::Failure),
+            MessageStatus::Unknown => Some(Reason::Unknown),
+            _ => None,
+        };
         match &message.step {
-            Some(step) if waits && failed => self.post_again(connection, row, step.position).await,
+            Some(step) if waits && again.is_some() => {
+                self.post_again(connection, row, step.position, again).await
+            }
             _ => Ok(Err(WrongState::NotFailed)),
         }
     }
@@ -281,7 +290,8 @@ impl Store {
                 .first()
                 .map_or(std::time::Duration::ZERO, |step| step.delay);
             let due_at = self.clock.now() + delay;
-            self.make_ready(connection, row.id, first, due_at).await?;
+            self.make_ready(connection, row.id, first, due_at, None)
+                .await?;
         }
         let data = json!({"position": first, "messages": added});
         Ok(Ok(vec![row.fact(event::SEQUENCE_APPENDED, data)]))
@@ -298,14 +308,22 @@ impl Store {
         } else {
             let (_, delay) = self.message_at(connection, row.id, next).await?;
             let due_at = self.clock.now() + delay;
-            self.make_ready(connection, row.id, next, due_at).await?;
+            self.make_ready(connection, row.id, next, due_at, None)
+                .await?;
         }
         Ok(Ok(facts))
     }
 
-    async fn post_again(&self, connection: &mut PgConnection, row: &Locked, position: i32) -> Told {
+    async fn post_again(
+        &self,
+        connection: &mut PgConnection,
+        row: &Locked,
+        position: i32,
+        again: Option<Reason>,
+    ) -> Told {
         let now = self.clock.now();
-        self.make_ready(connection, row.id, position, now).await?;
+        self.make_ready(connection, row.id, position, now, again)
+            .await?;
         let (message, _) = self.message_at(connection, row.id, position).await?;
         let mut facts = vec![OwnFact::of_message(message, event::MESSAGE_RETRYING, "api")];
         if !row.single {
@@ -320,7 +338,7 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
     let row = sqlx::query!(
         r#"
         -- lock_sequence
-        SELECT recipient, single, status, work, head, length
+        SELECT recipient, single, status, reason, work, head, length
         FROM sequences WHERE sender = $1 AND id = $2
         FOR UPDATE
         "#,
@@ -336,6 +354,7 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
             recipient: row.recipient,
             single: row.single,
             status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
+            reason: row.reason.as_deref().and_then(Reason::parse),
             work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
             head: row.head,
             length: row.length,

@@ -9,23 +9,24 @@ use super::{Store, StoreError};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::lane;
-use crate::model::sequence::SequenceStatus;
+use crate::model::sequence::{Reason, SequenceStatus};
 
 impl Store {
-    /// The message at `head` is to be posted at `due_at`.
+    /// The message at `head` is to be posted at `due_at`; again, if it is for a reason.
     pub(super) async fn make_ready(
         &self,
         connection: &mut PgConnection,
         id: SequenceId,
         head: i32,
         due_at: Timestamp,
+        again: Option<Reason>,
     ) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
             -- make_ready
             UPDATE sequences
-            SET head = $3, due_at = $4, status = 'running', reason = NULL, work = 'ready',
-                lane = lane_of(sender, id, $3), claim_epoch = NULL, claim_until = NULL,
+            SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4, status = 'running', reason = $5,
+                work = 'ready', lane = lane_of(sender, id, $3), claim_epoch = NULL, claim_until = NULL,
                 deadline_at = NULL, paused_at = NULL
             WHERE sender = $1 AND id = $2
             "#,
@@ -33,6 +34,7 @@ impl Store {
             id.uuid,
             head,
             due_at,
+            again.map(Reason::as_str),
         )
         .execute(connection)
         .await?;
@@ -62,8 +64,8 @@ impl Store {
         Ok(())
     }
 
-    /// A paused sequence runs again. What was to go later still goes later, and the deadline
-    /// moves by the time it stood still.
+    /// A paused sequence runs again: its claimer looks at what came meanwhile. What was to go
+    /// later still goes later, and the deadline moves by the time it stood still.
     pub(super) async fn set_running(
         &self,
         connection: &mut PgConnection,
@@ -74,15 +76,7 @@ impl Store {
             -- set_running
             UPDATE sequences q
             SET status = 'running', paused_at = NULL,
-                deadline_at = q.deadline_at + ($3 - q.paused_at),
-                due_at = CASE q.work
-                    WHEN 'ready' THEN coalesce(q.due_at, $3)
-                    WHEN 'waiting' THEN $3
-                END,
-                lane = CASE q.work
-                    WHEN 'ready' THEN lane_of(q.sender, q.id, q.head)
-                    ELSE ''
-                END
+                deadline_at = q.deadline_at + ($3 - q.paused_at), due_at = $3, lane = ''
             WHERE sender = $1 AND id = $2
             "#,
             id.sender.0,
@@ -107,7 +101,7 @@ impl Store {
             -- end_sequence
             UPDATE sequences
             SET status = $3, head = $4, reason = NULL, work = 'done', lane = '', due_at = NULL,
-                paused_at = NULL, claim_epoch = NULL, claim_until = NULL
+                ready_at = NULL, paused_at = NULL, claim_epoch = NULL, claim_until = NULL
             WHERE sender = $1 AND id = $2
             "#,
             id.sender.0,

@@ -73,7 +73,6 @@ pub struct SequenceRow {
     pub work: SequenceWork,
     pub head: i32,
     pub length: i32,
-    pub due_at: Option<Timestamp>,
     pub deadline_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
     pub created_at: Timestamp,
@@ -115,9 +114,9 @@ impl Store {
             let made = sqlx::query!(
                 r#"
                 -- create_sequence
-                INSERT INTO sequences (sender, id, length, due_at, created_at, single, status, work,
-                                       lane, recipient, reference, gate, on_failure)
-                SELECT s.id, $2, $3, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11
+                INSERT INTO sequences (sender, id, length, due_at, ready_at, created_at, single,
+                                       status, work, lane, recipient, reference, gate, on_failure)
+                SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11
                 FROM senders s WHERE s.id = $1
                 "#,
                 new.sender.0,
@@ -255,7 +254,7 @@ impl Store {
             r#"
             -- read_sequences
             SELECT sender, id, recipient, reference, gate AS "gate: Json<Gate>", on_failure,
-                   status, reason, work, head, length, due_at, deadline_at, paused_at, created_at
+                   status, reason, work, head, length, deadline_at, paused_at, created_at
             FROM sequences
             WHERE NOT single
                 AND ($1::uuid IS NULL OR id = $1)
@@ -295,7 +294,6 @@ impl Store {
                 reference: row.reference,
                 head: row.head,
                 length: row.length,
-                due_at: row.due_at,
                 deadline_at: row.deadline_at,
                 paused_at: row.paused_at,
                 created_at: row.created_at,

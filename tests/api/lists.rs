@@ -152,10 +152,13 @@ async fn make_every_state(app: &App) {
     for sql in [
         sql.as_str(),
         "INSERT INTO sequences (sender, id, head, length, created_at, single, status, work, lane,
-                                recipient, gate, on_failure, claim_epoch, claim_until, paused_at)
-         SELECT s.id, e.sequence, 2, 3, now(), false, e.status, e.work, '', '1',
+                                recipient, gate, on_failure, claim_epoch, claim_until, paused_at,
+                                due_at, ready_at)
+         SELECT s.id, e.sequence, 2, 3, now(), false, e.status, e.work,
+                CASE e.status WHEN 'paused' THEN '=' ELSE '' END, '1',
                 '{\"status\": \"delivered\", \"deadline_ms\": 1, \"on_deadline\": \"stop\"}',
-                e.on_failure, e.epoch, e.until, CASE e.status WHEN 'paused' THEN now() END
+                e.on_failure, e.epoch, e.until, CASE e.status WHEN 'paused' THEN now() END,
+                CASE e.work WHEN 'ready' THEN now() END, CASE e.work WHEN 'ready' THEN now() END
          FROM every e CROSS JOIN senders s",
         "INSERT INTO messages (sender, id, sequence, position, created_at, cancelled_at, origin,
                                recipient, type, content)

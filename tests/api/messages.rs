@@ -101,7 +101,8 @@ async fn a_message_says_what_it_waits_for() {
     // The provider took nothing and named a time: its number is not burnt.
     let limited = message(&app, &sender, json!({})).await;
     app.attempt(&limited, "watch", "2").await;
-    set(&app, &limited, "due_at = now() + interval '1 minute'").await;
+    let later = "due_at = now() + interval '1 minute', ready_at = now() + interval '1 minute'";
+    set(&app, &limited, later).await;
     let shown = app.get(&path(&limited)).await.ok();
     assert_eq!(shown["waiting"]["reason"], "rate_limit");
     assert_eq!(shown["attempts"], json!([]));
@@ -140,7 +141,7 @@ async fn a_failure_shows_its_error_and_can_be_retried() {
     set(
         &app,
         &made,
-        "status = 'completed', work = 'done', head = 2, due_at = NULL",
+        "status = 'completed', work = 'done', head = 2, due_at = NULL, ready_at = NULL",
     )
     .await;
     sqlx::query(
@@ -204,7 +205,8 @@ async fn only_what_was_not_posted_can_be_cancelled() {
     assert_eq!(work, ["cancelled done"]);
 
     let posted = message(&app, &sender, json!({})).await;
-    let claimed = "work = 'claimed', claim_epoch = 1, claim_until = now(), due_at = NULL";
+    let claimed =
+        "work = 'claimed', claim_epoch = 1, claim_until = now(), due_at = NULL, ready_at = NULL";
     set(&app, &posted, claimed).await;
     app.attempt(&posted, "posted_at", "now()").await;
     app.act(&format!("{}/cancel", path(&posted)))

@@ -7,9 +7,8 @@ use time::OffsetDateTime;
 
 use crate::support::{App, text, uuid};
 
-const HELD: &str =
-    "status = 'held', reason = 'unknown', work = 'waiting', lane = '', due_at = NULL";
-const WAITING: &str = "work = 'waiting', due_at = NULL, lane = ''";
+const HELD: &str = "status = 'held', reason = 'unknown', work = 'waiting', lane = '', due_at = NULL, ready_at = NULL";
+const WAITING: &str = "work = 'waiting', due_at = NULL, ready_at = NULL, lane = ''";
 
 fn path(sequence: &Value, rest: &str) -> String {
     format!("/v1/sequences/{}{rest}", sequence["id"].as_str().unwrap())
@@ -24,11 +23,13 @@ fn statuses(sequence: &Value) -> Vec<&str> {
 }
 
 async fn row(app: &App, sequence: &Value) -> (String, i32, String, Option<OffsetDateTime>) {
-    sqlx::query_as("SELECT work, head, lane, due_at FROM sequences WHERE id = $1")
-        .bind(uuid(&sequence["id"]))
-        .fetch_one(&app.pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "SELECT work, head, lane, coalesce(ready_at, due_at) FROM sequences WHERE id = $1",
+    )
+    .bind(uuid(&sequence["id"]))
+    .fetch_one(&app.pool)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn an_append_to_a_completed_sequence_makes_it_run_again() {
 
     app.set(
         &made,
-        "status = 'completed', work = 'done', head = 4, due_at = NULL, lane = ''",
+        "status = 'completed', work = 'done', head = 4, due_at = NULL, ready_at = NULL, lane = ''",
     )
     .await;
     let again = app.post(&path(&made, "/messages"), more.clone()).await.ok();
@@ -162,7 +163,8 @@ async fn a_paused_sequence_goes_on_when_it_would_have_gone() {
     let resumed = app.act(&path(&made, "/resume")).await.ok();
     assert_eq!(resumed["status"], "running");
     let (_, _, lane, again) = row(&app, &made).await;
-    assert_eq!(lane, "-");
+    assert_eq!(lane, "", "its claimer looks at what came meanwhile");
+    assert_eq!(resumed["messages"][0]["waiting"]["reason"], "schedule");
     assert!(
         (again.unwrap() - due_at).abs() < Duration::from_millis(2),
         "{again:?} {due_at}"
@@ -202,7 +204,8 @@ async fn a_post_under_way_survives_pause_and_resume() {
     let app = App::start().await;
     let sender = app.sender().await;
     let made = app.sequence(&sender, 2).await;
-    let claimed = "work = 'claimed', claim_epoch = 7, claim_until = now(), due_at = NULL";
+    let claimed =
+        "work = 'claimed', claim_epoch = 7, claim_until = now(), due_at = NULL, ready_at = NULL";
     app.set(&made, claimed).await;
     app.act(&path(&made, "/pause")).await.ok();
     app.act(&path(&made, "/resume")).await.ok();
@@ -268,7 +271,7 @@ async fn what_failed_in_a_stopped_sequence_can_be_retried() {
         .await;
     app.set(
         &made,
-        "status = 'stopped', reason = 'failure', work = 'done', due_at = NULL, lane = ''",
+        "status = 'stopped', reason = 'failure', work = 'done', due_at = NULL, ready_at = NULL, lane = ''",
     )
     .await;
     let stopped = app.get(&path(&made, "")).await.ok();

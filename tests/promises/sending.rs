@@ -239,6 +239,26 @@ async fn a_message_held_for_quality_keeps_its_sequence_waiting() {
 }
 
 #[tokio::test]
+async fn what_is_held_for_quality_opens_no_gate_not_even_that_of_accepted() {
+    let app = with_fault("held").await;
+    let steps = [template_step("new", "one"), template_step("new", "two")];
+    let (_, messages) = app
+        .sequence(json!({
+            "sender": app.sender, "to": "447700900123", "gate": {"status": "accepted"},
+            "messages": steps,
+        }))
+        .await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let held = app.get_until(&path, status_is("held")).await;
+    end_faults(&app).await;
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    let wamid = held["provider_message_id"].as_str().unwrap();
+    app.say(&[status(wamid, "sent", 1)]).await;
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
 async fn only_heads_are_claimed_whatever_the_number_of_sequences() {
     let app = App::start().await;
     for n in 0..20 {

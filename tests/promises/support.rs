@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use sqlx::{Connection as _, PgConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use twotick::clock::Clock;
@@ -37,7 +38,9 @@ pub struct App {
     client: reqwest::Client,
     key: String,
     _stop: DropGuard,
-    _database: TestDatabase,
+    /// What the service uses too: for what no request can bring about at will.
+    pub store: Store,
+    database: TestDatabase,
 }
 
 impl App {
@@ -69,7 +72,7 @@ impl App {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = Service {
             config,
-            store,
+            store: store.clone(),
             metrics: None,
         };
         tokio::spawn(service.run(listener, stop.clone()));
@@ -83,7 +86,8 @@ impl App {
             client: reqwest::Client::new(),
             key: key.expose_secret().to_owned(),
             _stop: stop.drop_guard(),
-            _database: database,
+            store,
+            database,
         };
         app.connection = app.connect().await;
         app.sender = app.register(NUMBER).await;
@@ -174,6 +178,33 @@ impl App {
         let wanted = |answer: &Value| answer["data"].as_array().unwrap().len() >= n;
         let answer = self.get_until("/v1/events?limit=500", wanted).await;
         answer["data"].as_array().unwrap().clone()
+    }
+
+    /// A session of the test's own, to hold locks and to look.
+    pub async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.database.url).await.unwrap()
+    }
+
+    /// Waits until this many sessions of this database wait for a lock.
+    pub async fn waiting_for_locks(&self, n: i64) {
+        let mut session = self.session().await;
+        let waiting = async {
+            loop {
+                let count: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'",
+                )
+                .fetch_one(&mut session)
+                .await
+                .unwrap();
+                if count >= n {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(in_time.is_ok(), "{n} sessions never waited for a lock");
     }
 
     /// Posts a webhook, signed.

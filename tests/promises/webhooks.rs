@@ -357,3 +357,24 @@ async fn a_body_beyond_the_limit_is_refused() {
         StatusCode::PAYLOAD_TOO_LARGE
     );
 }
+
+#[tokio::test]
+async fn the_journal_gets_its_partitions_again_after_days_without_any() {
+    let app = App::start().await;
+    app.clock
+        .advance(std::time::Duration::from_secs(10 * 86_400));
+    app.say(&[status("wamid.rest", "sent", 0)]).await;
+    let count = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal'::regclass")
+            .fetch_one(&mut app.session().await)
+            .await
+            .unwrap()
+    };
+    let before = count().await;
+    app.store.make_journal_partitions().await;
+    // Not today: what came today stays where it is.
+    assert_eq!(count().await, before + 3);
+    app.say(&[status("wamid.rest", "delivered", 1)]).await;
+    let listed = app.get("/v1/webhooks").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+}

@@ -42,6 +42,14 @@ fn waiting() -> Sequence {
     running(SequenceWork::Waiting)
 }
 
+/// The head is to be posted again, for this reason.
+fn again(reason: Reason) -> Sequence {
+    Sequence {
+        reason: Some(reason),
+        ..running(SequenceWork::Ready)
+    }
+}
+
 fn held(reason: Reason) -> Sequence {
     Sequence {
         status: SequenceStatus::Held,
@@ -199,7 +207,7 @@ fn the_deadline_runs_from_acceptance_and_its_policy_decides() {
 }
 
 #[test]
-fn while_held_for_quality_no_deadline_runs() {
+fn while_held_for_quality_no_deadline_runs_and_no_gate_opens() {
     let evidence = Evidence {
         held_at: Some(NOW),
         ..Evidence::default()
@@ -208,7 +216,10 @@ fn while_held_for_quality_no_deadline_runs() {
         due_at: None,
         deadline_at: None,
     };
-    assert_eq!(ask(&waiting(), &[accepted(evidence)], delivered()), idle);
+    for status in [GateStatus::Accepted, GateStatus::Delivered] {
+        let gate = gate(status, OnDeadline::Stop);
+        assert_eq!(ask(&waiting(), &[accepted(evidence)], gate), idle);
+    }
 }
 
 #[test]
@@ -237,6 +248,7 @@ fn retry_follows_the_class_of_the_error() {
     };
     let after = |seconds| Action::Retry {
         at: NOW + Duration::from_secs(seconds),
+        because: Reason::Failure,
     };
     let expected = [(TRANSIENT, 2), (PAUSED, 2), (MARKETING_LIMIT, 24 * 3600)];
     for (code, seconds) in expected {
@@ -259,7 +271,10 @@ fn a_refusal_that_may_pass_is_tried_again_whatever_the_policy() {
     let at = NOW + Duration::from_secs(2);
     assert_eq!(
         ask(&waiting(), &[refused(TRANSIENT)], delivered()),
-        Action::Retry { at }
+        Action::Retry {
+            at,
+            because: Reason::Failure
+        }
     );
     let stopped = ask(&waiting(), &[refused(UNDELIVERABLE)], delivered());
     assert_eq!(stopped, Action::Stop(Reason::Failure));
@@ -287,7 +302,11 @@ fn a_lost_answer_waits_for_evidence_and_is_never_resent_blindly() {
     }
     let late = |on_unknown| ask_at(&waiting(), &[unknown()], delivered(), on_unknown, policy_at);
     assert_eq!(late(OnUnknown::Hold), Action::Hold(Reason::Unknown));
-    assert_eq!(late(OnUnknown::Resend), Action::Retry { at: policy_at });
+    let resend = Action::Retry {
+        at: policy_at,
+        because: Reason::Unknown,
+    };
+    assert_eq!(late(OnUnknown::Resend), resend);
 }
 
 #[test]
@@ -301,13 +320,45 @@ fn evidence_settles_a_lost_answer_even_while_it_waits_to_be_posted_again() {
         due_at: deadline,
         deadline_at: deadline,
     };
-    for sequence in [
-        waiting(),
-        running(SequenceWork::Ready),
-        held(Reason::Unknown),
-    ] {
+    for sequence in [waiting(), again(Reason::Unknown), held(Reason::Unknown)] {
         assert_eq!(ask(&sequence, &[settled], delivered()), wait);
     }
+    // So does an answer that comes late; a lost one that stays lost does not.
+    let answered = Attempt {
+        outcome: Some(Outcome::Accepted),
+        ..accepted(Evidence::default())
+    };
+    assert_eq!(ask(&again(Reason::Unknown), &[answered], delivered()), wait);
+    let lost = ask(&again(Reason::Unknown), &[unknown()], delivered());
+    assert_eq!(lost, Action::Post);
+    let refused = ask(
+        &again(Reason::Unknown),
+        &[refused(UNDELIVERABLE)],
+        delivered(),
+    );
+    assert_eq!(refused, Action::Stop(Reason::Failure));
+    let given_back = ask(&again(Reason::Unknown), &[Attempt::default()], delivered());
+    assert_eq!(given_back, Action::Post);
+}
+
+#[test]
+fn what_a_person_posts_again_is_posted_although_it_is_on_its_way() {
+    let on_its_way = Attempt {
+        evidence: with(GateStatus::Sent),
+        ..unknown()
+    };
+    let action = ask(&running(SequenceWork::Ready), &[on_its_way], delivered());
+    assert_eq!(action, Action::Post);
+}
+
+#[test]
+fn a_failure_that_turns_out_a_delivery_is_not_posted_again() {
+    let read = gate(GateStatus::Read, OnDeadline::Stop);
+    let attempt = accepted(failed(TRANSIENT).join(with(GateStatus::Delivered)));
+    let action = ask(&again(Reason::Failure), &[attempt], read);
+    assert!(matches!(action, Action::Wait { .. }), "{action:?}");
+    let failed = accepted(failed(TRANSIENT));
+    assert_eq!(ask(&again(Reason::Failure), &[failed], read), Action::Post);
 }
 
 #[test]

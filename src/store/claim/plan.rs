@@ -52,7 +52,11 @@ pub(super) struct Row {
     pub(super) reason: Option<Reason>,
     pub(super) work: SequenceWork,
     pub(super) head: i32,
+    /// The head's last attempt.
+    pub(super) attempt: i16,
     pub(super) length: i32,
+    /// When the head may be posted, while it is ready.
+    pub(super) ready_at: Option<Timestamp>,
     pub(super) deadline_at: Option<Timestamp>,
     pub(super) on_failure: OnFailure,
     pub(super) gate: Gate,
@@ -89,7 +93,7 @@ impl Step {
     pub(super) fn next_n(&self) -> i16 {
         let n = i16::try_from(self.attempts.len()).unwrap_or(i16::MAX);
         match self.attempts.last() {
-            Some(last) if last.outcome.is_none() && last.evidence.is_empty() => n,
+            Some(last) if last.was_given_back() => n,
             _ => n.saturating_add(1),
         }
     }
@@ -202,14 +206,17 @@ impl Planning<'_> {
             .push(self.of_sequence(&row, event::SEQUENCE_ADVANCED).with(data));
         self.run(&mut row);
         row.head += 1;
+        row.attempt = 0;
         row.work = SequenceWork::Ready;
+        row.ready_at = Some(self.now);
         row.deadline_at = None;
         row
     }
 
     fn post(&mut self, mut row: Row, step: &Step) -> Row {
-        if self.posts == 0 || !self.lanes.is_open(&step.lane()) {
-            return self.ready(row, step.lane(), self.now);
+        let at = row.ready_at.unwrap_or(self.now);
+        if at > self.now || self.posts == 0 || !self.lanes.is_open(&step.lane()) {
+            return self.ready(row, step.lane(), at);
         }
         self.posts -= 1;
         let attempt = AttemptId {
@@ -221,8 +228,11 @@ impl Planning<'_> {
             event::MESSAGE_RELEASED,
             "sweep",
         ));
+        self.run(&mut row);
         row.work = SequenceWork::Claimed;
+        row.attempt = step.next_n();
         row.due_at = None;
+        row.ready_at = None;
         row.deadline_at = None;
         row.lane = lane::DECISION.to_owned();
         row.claim = Some(step.clone());
@@ -239,16 +249,17 @@ impl Planning<'_> {
                 },
                 _,
             ) => {
-                if row.status == SequenceStatus::Held && due_at.is_some() {
+                if row.status == SequenceStatus::Running || due_at.is_some() {
                     self.run(&mut row);
                 }
                 row.due_at = due_at;
                 row.deadline_at = deadline_at.or(row.deadline_at);
                 if row.work == SequenceWork::Ready {
                     row.work = SequenceWork::Waiting;
+                    row.ready_at = None;
                 }
             }
-            (Action::Retry { at }, Some(step)) => {
+            (Action::Retry { at, because }, Some(step)) => {
                 let last = AttemptId {
                     message: self.message(step),
                     n: step.next_n() - 1,
@@ -257,6 +268,7 @@ impl Planning<'_> {
                 let fact = OwnFact::of_attempt(last, event::MESSAGE_RETRYING, "sweep");
                 self.facts.push(fact.with(data));
                 self.run(&mut row);
+                row.reason = Some(because);
                 row.deadline_at = None;
                 return self.ready(row, step.lane(), at);
             }
@@ -266,7 +278,9 @@ impl Planning<'_> {
                     .push(self.of_sequence(&row, event::SEQUENCE_HELD).with(data));
                 row.status = SequenceStatus::Held;
                 row.reason = Some(reason);
+                row.work = SequenceWork::Waiting;
                 row.due_at = None;
+                row.ready_at = None;
             }
             (Action::Stop(reason), _) => {
                 let data = json!({"reason": reason.as_str(), "position": row.head});
@@ -301,6 +315,7 @@ impl Planning<'_> {
         row.work = SequenceWork::Ready;
         row.lane = lane;
         row.due_at = Some(due_at);
+        row.ready_at = Some(due_at);
         row
     }
 
@@ -324,5 +339,6 @@ fn end(row: &mut Row, status: SequenceStatus) {
     row.status = status;
     row.work = SequenceWork::Done;
     row.due_at = None;
+    row.ready_at = None;
     row.deadline_at = None;
 }
