@@ -302,16 +302,3 @@ RETURN CASE
             END
     )
 END;
-
--- The lane of a message: what it would use; '' where there is a decision to take instead.
-CREATE FUNCTION lane_of(sender integer, sequence uuid, "position" integer) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce((
-    SELECT CASE
-        WHEN m.cancelled_at IS NOT NULL THEN ''
-        ELSE coalesce(m.template_name || '/' || m.template_language, '-')
-    END
-    FROM messages m
-    WHERE m.sender = lane_of.sender AND m.sequence = lane_of.sequence
-        AND m.position = lane_of."position"
-), '');

@@ -30,6 +30,8 @@ pub struct Config {
 pub struct Http {
     pub listen: SocketAddr,
     pub max_body_bytes: usize,
+    #[serde(rename = "body_timeout_ms", deserialize_with = "millis")]
+    pub body_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

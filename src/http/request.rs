@@ -48,10 +48,12 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
     }
 }
 
-/// The bytes of a body, at most `http.max_body_bytes`.
+/// The bytes of a body, at most `http.max_body_bytes`, within `http.body_timeout_ms`.
 pub async fn whole_body(request: Request, api: &Api) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, api)
+    let body = Bytes::from_request(request, api);
+    tokio::time::timeout(api.config.http.body_timeout, body)
         .await
+        .map_err(|_| ApiError::Malformed("the body did not come in time".to_owned()))?
         .map_err(|error| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(api.config.http.max_body_bytes),
             _ => ApiError::Malformed("the body ended early".to_owned()),

@@ -440,27 +440,21 @@ async fn give_back(
         WITH a AS (
             UPDATE attempts
             SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = NULL
-            WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $7
+            WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $6
                 AND (outcome IS NULL OR outcome = 'unknown')
             RETURNING sequence, position
         )
         UPDATE sequences q
-        SET work = 'ready', claim_epoch = NULL, claim_until = NULL, ready_at = $5,
-            due_at = LEAST(q.due_at, $5),
-            -- What made it due meanwhile is to be looked at, whether or not the lane is open.
-            lane = CASE
-                WHEN q.status = 'paused' THEN q.lane
-                WHEN q.due_at IS NULL THEN $4
-                ELSE ''
-            END
+        SET work = 'ready', claim_epoch = NULL, claim_until = NULL, ready_at = $4,
+            due_at = LEAST(q.due_at, $4),
+            lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
         FROM a
         WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position AND q.attempt = $3
-            AND ((q.work = 'claimed' AND q.claim_epoch = $6) OR q.work = 'waiting')
+            AND ((q.work = 'claimed' AND q.claim_epoch = $5) OR q.work = 'waiting')
         "#,
         claim.attempt.message.sender.0,
         claim.attempt.message.uuid,
         claim.attempt.n,
-        claim.lane,
         at,
         claim.epoch,
         claim.posted_at,

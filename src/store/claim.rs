@@ -58,8 +58,6 @@ pub struct Claim {
     pub posted_at: Timestamp,
     /// What the next message waits for.
     pub gate: Gate,
-    /// The lane it came from, should it have to go back.
-    pub lane: String,
     /// The template's name and language, if it uses one.
     pub template: Option<(String, String)>,
     /// The sender's number, as the provider knows it.
@@ -141,7 +139,6 @@ impl Store {
                 epoch: request.lease.epoch,
                 posted_at: now,
                 gate: step.gate,
-                lane: step.lane(),
                 template: step.template.clone(),
                 phone_number_id: poster.phone_number_id.clone(),
                 waba_id: poster.waba_id.clone(),

@@ -12,7 +12,8 @@ use crate::model::lane;
 use crate::model::sequence::{Reason, SequenceStatus};
 
 impl Store {
-    /// The message at `head` is to be posted at `due_at`; again, if it is for a reason.
+    /// The message at `head` is to be posted at `due_at`; again, if it is for a reason. Its
+    /// claimer finds its lane.
     pub(super) async fn make_ready(
         &self,
         connection: &mut PgConnection,
@@ -26,7 +27,7 @@ impl Store {
             -- make_ready
             UPDATE sequences
             SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4, status = 'running', reason = $5,
-                work = 'ready', lane = lane_of(sender, id, $3), claim_epoch = NULL, claim_until = NULL,
+                work = 'ready', lane = '', claim_epoch = NULL, claim_until = NULL,
                 deadline_at = NULL, paused_at = NULL
             WHERE sender = $1 AND id = $2
             "#,

@@ -131,7 +131,7 @@ async fn an_append_to_a_completed_sequence_makes_it_run_again() {
         (&json!("running"), &json!(4))
     );
     let (work, head, lane, due_at) = row(&app, &made).await;
-    assert_eq!((work.as_str(), head, lane.as_str()), ("ready", 4, "-"));
+    assert_eq!((work.as_str(), head, lane.as_str()), ("ready", 4, ""));
     assert!(due_at.unwrap() <= app.clock.now());
     let facts = app.facts_of(&made).await;
     assert_eq!(facts, ["sequence.appended", "sequence.appended"]);

@@ -58,7 +58,6 @@ async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
             deadline: std::time::Duration::from_secs(3600),
             on_deadline: OnDeadline::Stop,
         },
-        lane: "-".to_owned(),
         template: None,
         phone_number_id: NUMBER.to_owned(),
         waba_id: None,

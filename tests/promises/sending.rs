@@ -258,6 +258,48 @@ async fn what_is_held_for_quality_opens_no_gate_not_even_that_of_accepted() {
     app.accepted(&messages[1]).await;
 }
 
+/// An address that neither takes nor refuses connections: its queue of them is full.
+async fn unreachable() -> (String, Vec<tokio::net::TcpStream>, tokio::net::TcpListener) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut taken = Vec::new();
+    let a_while = Duration::from_millis(200);
+    while let Ok(stream) =
+        tokio::time::timeout(a_while, tokio::net::TcpStream::connect(address)).await
+    {
+        taken.push(stream.unwrap());
+    }
+    (format!("http://{address}"), taken, listener)
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_leaves_nothing_unknown() {
+    let app = App::start_with(
+        |settings| settings.send.post_timeout = Duration::from_millis(800),
+        simulator::Config::default(),
+    )
+    .await;
+    let (base_url, _taken, _listener) = unreachable().await;
+    let connection = json!({
+        "name": "away", "provider": "meta", "base_url": base_url, "api_version": "v25.0",
+        "access_token": "token", "app_secrets": ["s"], "verify_token": "v",
+    });
+    let connection = app.create("/v1/connections", connection).await["id"].clone();
+    let sender = json!({"connection": connection, "phone_number_id": "998"});
+    let sender = app.create("/v1/senders", sender).await["id"].clone();
+    let message = text(sender.as_str().unwrap(), "447700900123", "hi");
+    let id = app.create("/v1/messages", message).await["id"].clone();
+    let path = format!("/v1/messages/{}/history", id.as_str().unwrap());
+    let history = app
+        .get_until(&path, |history| {
+            history["data"].as_array().unwrap().len() > 1
+        })
+        .await;
+    assert_eq!(history["data"][1]["type"], "message.returned");
+}
+
 #[tokio::test]
 async fn only_heads_are_claimed_whatever_the_number_of_sequences() {
     let app = App::start().await;

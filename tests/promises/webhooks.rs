@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::*;
 
@@ -377,4 +378,23 @@ async fn the_journal_gets_its_partitions_again_after_days_without_any() {
     app.say(&[status("wamid.rest", "delivered", 1)]).await;
     let listed = app.get("/v1/webhooks").await;
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let app = App::start_with(
+        |settings| settings.http.body_timeout = std::time::Duration::from_millis(50),
+        twotick::simulator::Config::default(),
+    )
+    .await;
+    let address = app.url.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/{} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+        app.connection
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
 }
