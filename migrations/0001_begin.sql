@@ -246,6 +246,22 @@ CREATE TABLE api_keys (
     revoked_at timestamptz
 );
 
+-- Requests that callers named, and what they were answered: written in the transaction that did
+-- what was asked for, deleted after a day.
+CREATE TABLE idempotency_keys (
+    api_key    uuid        NOT NULL,
+    created_at timestamptz NOT NULL,
+    -- Method and path.
+    endpoint   text        NOT NULL COLLATE "C",
+    key        text        NOT NULL COLLATE "C",
+    -- SHA-256 of endpoint and body.
+    digest     bytea       NOT NULL CHECK (length(digest) = 32),
+    -- The body of the answer. NULL is never committed.
+    answer     bytea,
+    PRIMARY KEY (api_key, endpoint, key)
+);
+CREATE INDEX idempotency_keys_oldest ON idempotency_keys (created_at);
+
 -- A known text sealed with the service's key: a wrong key is found at start, not at 3 a.m.
 CREATE TABLE sealing_check (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
