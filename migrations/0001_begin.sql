@@ -191,11 +191,12 @@ CREATE TABLE attempts (
     unknown_at          timestamptz,
     outcome             text CHECK (outcome IN ('accepted', 'held', 'paused', 'refused', 'unknown')),
     provider_message_id text COLLATE "C",
-    -- What the answer to the POST refused it with.
+    -- What the answer to the POST refused it with, or why the POST was given back.
     refusal             jsonb,
     PRIMARY KEY (sender, message, n),
     CHECK (failed_code IS NULL OR failed_at IS NOT NULL),
-    CHECK ((outcome IS NOT DISTINCT FROM 'refused') = (refusal IS NOT NULL)),
+    CHECK (outcome IS DISTINCT FROM 'refused' OR refusal IS NOT NULL),
+    CHECK (refusal IS NULL OR outcome IS NOT DISTINCT FROM 'refused' OR posted_at IS NULL),
     CHECK ((sequence IS NULL) = (position IS NULL))
 ) WITH (fillfactor = 50);
 -- The provider's id leads, so that a look-up by it alone needs no sender.
@@ -254,6 +255,22 @@ CREATE TABLE api_keys (
     created_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
+
+-- Requests that callers named, and what they were answered: written in the transaction that did
+-- what was asked for, deleted after a day.
+CREATE TABLE idempotency_keys (
+    api_key    uuid        NOT NULL,
+    created_at timestamptz NOT NULL,
+    -- Method and path.
+    endpoint   text        NOT NULL COLLATE "C",
+    key        text        NOT NULL COLLATE "C",
+    -- SHA-256 of endpoint and body.
+    digest     bytea       NOT NULL CHECK (length(digest) = 32),
+    -- The body of the answer. NULL is never committed.
+    answer     bytea,
+    PRIMARY KEY (api_key, endpoint, key)
+);
+CREATE INDEX idempotency_keys_oldest ON idempotency_keys (created_at);
 
 -- A known text sealed with the service's key: a wrong key is found at start, not at 3 a.m.
 CREATE TABLE sealing_check (

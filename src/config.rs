@@ -85,7 +85,7 @@ fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file is missing or malformed, or a value has the wrong type.
-    #[error("the settings cannot be read: {0}")]
+    #[error("the settings cannot be read")]
     Unreadable(#[from] config::ConfigError),
     /// Two settings contradict each other.
     #[error("{0}")]

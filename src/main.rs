@@ -1,5 +1,6 @@
 //! The command line, thin: parses, sets up logging, and hands over to `twotick::cli`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -58,9 +59,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Logs go to stderr, as text or, with `TWOTICK_LOG_FORMAT=json`, one object a line.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Postgres remarks at every start that the schema is there already.
+    let quiet = "info,sqlx::postgres::notice=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match std::env::var("TWOTICK_LOG_FORMAT").as_deref() {
         Ok("json") => log.json().init(),

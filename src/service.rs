@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::store::{ConnectionCache, Store};
 use crate::{ingest, store};
 
-/// How often partitions are made ahead.
+/// How often partitions are made ahead, and idempotency keys deleted whose time is over.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
 /// What the service runs on.
@@ -104,6 +104,15 @@ async fn upkeep(store: Store, shutdown: CancellationToken) {
             () = tokio::time::sleep(UPKEEP) => {}
         }
         store.make_journal_partitions().await;
+        // There may be many: it stops between two batches, or gives one up.
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            forgotten = store.forget_idempotency_keys() => {
+                if let Err(error) = forgotten {
+                    tracing::error!(%error, "old idempotency keys could not be deleted");
+                }
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use twotick::model::ids::{AttemptId, MessageId, SenderId};
 use twotick::postgres::Cluster;
 use twotick::seal::SealingKey;
 use twotick::service::Service;
-use twotick::store::{Credentials, NewConnection, Store};
+use twotick::store::{Credentials, NewConnection, Once, Store};
 
 use crate::load::{Known, Target};
 use crate::{NUMBER, SECRET};
@@ -126,20 +126,22 @@ pub async fn start(cluster: &Cluster, database: &str) -> Ours {
     let store = Store::open(&url, &config.database, key, Clock::system())
         .await
         .unwrap();
-    let connection = store
-        .create_connection(NewConnection {
-            name: "bench".to_owned(),
-            provider: "meta".to_owned(),
-            base_url: "http://127.0.0.1:9".to_owned(),
-            api_version: "v25.0".to_owned(),
-            credentials: Credentials {
-                access_token: "token".to_owned().into(),
-                app_secrets: vec![SECRET.to_owned().into()],
-                verify_token: "verify".to_owned().into(),
-            },
-        })
+    let new = NewConnection {
+        name: "bench".to_owned(),
+        provider: "meta".to_owned(),
+        base_url: "http://127.0.0.1:9".to_owned(),
+        api_version: "v25.0".to_owned(),
+        credentials: Credentials {
+            access_token: "token".to_owned().into(),
+            app_secrets: vec![SECRET.to_owned().into()],
+            verify_token: "verify".to_owned().into(),
+        },
+    };
+    store
+        .create_connection(new, &Once::default(), |made| made.id)
         .await
         .unwrap();
+    let connection = store.list_connections(None, 1).await.unwrap().remove(0);
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     // What is released is left due: this measures what happens before the 200.
     sqlx::query(

@@ -1,4 +1,5 @@
-//! Who may use the API: whoever has a key. Laid over everything under `/v1`.
+//! Who may use the API: whoever has a key. Laid over everything under `/v1`; it leaves the key's
+//! id with the request.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -11,13 +12,12 @@ use super::problem::ApiError;
 /// Lets a request with a valid key through.
 pub async fn require_key(
     State(api): State<Api>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let key = bearer(request.headers()).ok_or(ApiError::Unauthorized)?;
-    if !api.keys.is_valid(key).await? {
-        return Err(ApiError::Unauthorized);
-    }
+    let key = api.keys.find(key).await?.ok_or(ApiError::Unauthorized)?;
+    request.extensions_mut().insert(key);
     Ok(next.run(request).await)
 }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use secrecy::{ExposeSecret, SecretString};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::moment::Moment;
+use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
@@ -107,8 +109,8 @@ impl From<Connection> for View {
 
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<View>), ApiError> {
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
     match new.provider.as_str() {
         "meta" => {}
         "dialog360" | "dialog360_onprem" | "infobip" => {
@@ -124,21 +126,19 @@ async fn create(
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let connection = api
-        .store
-        .create_connection(NewConnection {
-            name: new.name,
-            provider: new.provider,
-            base_url: new.base_url.trim_end_matches('/').to_owned(),
-            api_version: new.api_version,
-            credentials: Credentials {
-                access_token: new.access_token.0,
-                app_secrets: new.app_secrets.into_iter().map(|secret| secret.0).collect(),
-                verify_token: new.verify_token.0,
-            },
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(connection.into())))
+    let new = NewConnection {
+        name: new.name,
+        provider: new.provider,
+        base_url: new.base_url.trim_end_matches('/').to_owned(),
+        api_version: new.api_version,
+        credentials: Credentials {
+            access_token: new.access_token.0,
+            app_secrets: new.app_secrets.into_iter().map(|secret| secret.0).collect(),
+            verify_token: new.verify_token.0,
+        },
+    };
+    let reply = api.store.create_connection(new, &once, View::from).await?;
+    answer(StatusCode::CREATED, reply)
 }
 
 async fn update(

@@ -189,9 +189,14 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
     match message.attempts.last() {
         None if not_yet => Some(because("schedule", None, None)),
         None => closed,
-        // The provider took nothing and wants it later; a pause says so by itself.
+        // The provider took nothing; a pause says so by itself.
         Some(last) if last.was_given_back() => {
-            closed.or_else(|| not_yet.then(|| because("rate_limit", None, None)))
+            let (reason, detail) = match &last.returned {
+                Some((Some(code), words)) => ("rate_limit", Some(format!("{code}: {words}"))),
+                Some((None, words)) => ("retry", Some(words.clone())),
+                None => ("retry", None),
+            };
+            closed.or_else(|| not_yet.then(|| because(reason, None, detail)))
         }
         Some(last) if not_yet || step.state.work != SequenceWork::Ready => {
             Some(because("retry", failed_at(last), None))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -14,17 +15,19 @@ use super::content::{SINGLE_GATE, Span, check_reference, read_content};
 use super::events::{EventView, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
+use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
-use super::request::{Body, Query, id};
+use super::request::{Query, id};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::recipient;
 use crate::model::sequence::{OnFailure, OnUnknown};
+use crate::store::Once;
 use crate::store::message_list::MessageFilter;
 use crate::store::messages::Message;
 use crate::store::sequence_changes::MessageChange;
-use crate::store::sequences::{NewSequence, NewStep};
+use crate::store::sequence_create::{NewSequence, NewStep};
 
 pub fn router() -> Router<Api> {
     Router::new()
@@ -70,15 +73,14 @@ struct Create {
 
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<MessageView>), ApiError> {
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
     let new = read(new)?;
-    let created = api.store.create_sequence(&new).await?;
-    let created = created.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
+    let show = |message| api.show_message(&message);
+    let reply = api.store.create_message(&new, &once, show).await?;
+    let reply = reply.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
     api.signals.due(new.sender);
-    let message = created.messages.first().ok_or(ApiError::Internal)?;
-    let message = api.find_message(*message).await?;
-    Ok((StatusCode::ACCEPTED, Json(api.show_message(&message))))
+    answer(StatusCode::ACCEPTED, reply)
 }
 
 /// A lone message is a sequence of one.
@@ -243,28 +245,35 @@ async fn list(
 async fn cancel(
     State(api): State<Api>,
     Path(message): Path<String>,
-) -> Result<Json<MessageView>, ApiError> {
-    change(&api, &message, MessageChange::Cancel).await
+    once: Once,
+) -> Result<Response, ApiError> {
+    change(&api, &message, MessageChange::Cancel, &once).await
 }
 
 async fn retry(
     State(api): State<Api>,
     Path(message): Path<String>,
-) -> Result<Json<MessageView>, ApiError> {
-    change(&api, &message, MessageChange::Retry).await
+    once: Once,
+) -> Result<Response, ApiError> {
+    change(&api, &message, MessageChange::Retry, &once).await
 }
 
 async fn change(
     api: &Api,
     message: &str,
     change: MessageChange,
-) -> Result<Json<MessageView>, ApiError> {
+    once: &Once,
+) -> Result<Response, ApiError> {
     let message: MessageId = id(message, "message")?;
     let limits = api.config.send.retry_limits();
-    let changed = api.store.change_message(message, change, &limits).await?;
-    changed.ok_or(ApiError::NotFound("message"))??;
+    let show = |message| api.show_message(&message);
+    let changed = api
+        .store
+        .change_message(message, change, &limits, once, show)
+        .await?;
+    let reply = changed.ok_or(ApiError::NotFound("message"))??;
     api.changed(message.sender);
-    Ok(Json(api.show_message(&api.find_message(message).await?)))
+    answer(StatusCode::OK, reply)
 }
 
 impl Api {

@@ -15,6 +15,7 @@ mod message_view;
 mod messages;
 mod moment;
 mod observe;
+mod once;
 mod page;
 mod problem;
 mod request;

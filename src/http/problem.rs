@@ -57,6 +57,9 @@ pub enum ApiError {
     /// What is to be made is there already.
     #[error("{0}")]
     AlreadyExists(String),
+    /// The request's `Idempotency-Key` belongs to another request.
+    #[error("this Idempotency-Key was used in the last 24 hours for a request with another body")]
+    KeyReused,
     /// We cannot do this with this provider.
     #[error("{0}")]
     NotSupportedByProvider(String),
@@ -99,6 +102,11 @@ impl ApiError {
             ),
             Self::WrongState(state) => (S::CONFLICT, state.code(), "Not possible in this state"),
             Self::AlreadyExists(_) => (S::CONFLICT, "already_exists", "Already exists"),
+            Self::KeyReused => (
+                S::CONFLICT,
+                "idempotency_conflict",
+                "Idempotency-Key used before",
+            ),
             Self::NotSupportedByProvider(_) => (
                 S::NOT_IMPLEMENTED,
                 "not_supported_by_provider",

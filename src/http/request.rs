@@ -19,15 +19,15 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        // Accepting the header and not what it promises would be worse than saying so.
-        if request.headers().contains_key("idempotency-key") {
-            return Err(ApiError::field("Idempotency-Key", "not supported yet"));
-        }
-        let bytes = whole_body(request, api).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::Malformed(format!("the body is not JSON: {error}")))?;
-        read(value).map(Body)
+        json(&whole_body(request, api).await?).map(Body)
     }
+}
+
+/// Reads a JSON body.
+pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let value = serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::Malformed(format!("the body is not JSON: {error}")))?;
+    read(value)
 }
 
 /// The parameters behind the `?`. Each is given as text, so the types of `T` read texts.

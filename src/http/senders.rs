@@ -3,12 +3,14 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::moment::Moment;
+use super::once::{OnceBody, answer};
 use super::page::{Cursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
@@ -82,8 +84,8 @@ const MESSAGES_PER_SECOND: i32 = 80;
 
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<View>), ApiError> {
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
     let new = NewSender {
         connection: new.connection,
         phone_number_id: new.phone_number_id,
@@ -95,14 +97,14 @@ async fn create(
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let created = api.store.create_sender(&new).await;
-    let sender = created.map_err(|error| match error {
+    let created = api.store.create_sender(&new, &once, View::from).await;
+    let reply = created.map_err(|error| match error {
         CreateSenderError::UnknownConnection => ApiError::field("connection", error),
         CreateSenderError::Taken => ApiError::AlreadyExists(error.to_string()),
         CreateSenderError::Store(error) => error.into(),
     })?;
     api.signals.made_sender();
-    Ok((StatusCode::CREATED, Json(read(&api, sender).await?)))
+    answer(StatusCode::CREATED, reply)
 }
 
 fn check(new: &NewSender) -> Vec<FieldError> {

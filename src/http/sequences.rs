@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -14,15 +15,18 @@ use super::content::{
     DEFAULT_GATE, GateRequest, Span, check_group_gate, check_reference, read_content,
 };
 use super::messages::RecipientType;
+use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
-use super::request::{Body, Query, id};
+use super::request::{Query, id};
 use super::sequence_view::SequenceView;
 use crate::model::ids::{SenderId, SequenceId};
 use crate::model::recipient;
 use crate::model::sequence::{Gate, OnFailure, OnUnknown, SequenceStatus};
 use crate::store::sequence_changes::SequenceChange;
-use crate::store::sequences::{NewSequence, NewStep, SequenceFilter, SequenceRow};
+use crate::store::sequence_create::{NewSequence, NewStep};
+use crate::store::sequences::{SequenceFilter, SequenceRow};
+use crate::store::{Once, Reply};
 
 pub fn router() -> Router<Api> {
     Router::new()
@@ -65,14 +69,14 @@ struct Step {
 
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<SequenceView>), ApiError> {
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
     let new = read(new)?;
-    let created = api.store.create_sequence(&new).await?;
-    let created = created.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
+    let show = |sequence| SequenceView::of(&api, sequence);
+    let reply = api.store.create_sequence(&new, &once, show).await?;
+    let reply = reply.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
     api.signals.due(new.sender);
-    let sequence = find(&api, created.sequence).await?;
-    Ok((StatusCode::ACCEPTED, Json(SequenceView::of(&api, sequence))))
+    answer(StatusCode::ACCEPTED, reply)
 }
 
 fn read(new: Create) -> Result<NewSequence, ApiError> {
@@ -216,8 +220,8 @@ struct Append {
 async fn append(
     State(api): State<Api>,
     Path(sequence): Path<String>,
-    Body(new): Body<Append>,
-) -> Result<(StatusCode, Json<SequenceView>), ApiError> {
+    OnceBody(once, new): OnceBody<Append>,
+) -> Result<Response, ApiError> {
     let id = id(&sequence, "sequence")?;
     // What is read here of the sequence never changes.
     let sequence = find(&api, id).await?;
@@ -231,50 +235,60 @@ async fn append(
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let shown = change(&api, id, SequenceChange::Append(&steps)).await?;
-    Ok((StatusCode::ACCEPTED, shown))
+    let reply = change(&api, id, SequenceChange::Append(&steps), &once).await?;
+    answer(StatusCode::ACCEPTED, reply)
 }
 
 async fn pause(
     State(api): State<Api>,
     Path(sequence): Path<String>,
-) -> Result<Json<SequenceView>, ApiError> {
+    once: Once,
+) -> Result<Response, ApiError> {
     let id = id(&sequence, "sequence")?;
-    change(&api, id, SequenceChange::Pause).await
+    let reply = change(&api, id, SequenceChange::Pause, &once).await?;
+    answer(StatusCode::OK, reply)
 }
 
 async fn resume(
     State(api): State<Api>,
     Path(sequence): Path<String>,
-) -> Result<Json<SequenceView>, ApiError> {
+    once: Once,
+) -> Result<Response, ApiError> {
     let id = id(&sequence, "sequence")?;
-    change(&api, id, SequenceChange::Resume).await
+    let reply = change(&api, id, SequenceChange::Resume, &once).await?;
+    answer(StatusCode::OK, reply)
 }
 
 async fn cancel(
     State(api): State<Api>,
     Path(sequence): Path<String>,
-) -> Result<Json<SequenceView>, ApiError> {
+    once: Once,
+) -> Result<Response, ApiError> {
     let id = id(&sequence, "sequence")?;
-    change(&api, id, SequenceChange::Cancel).await
+    let reply = change(&api, id, SequenceChange::Cancel, &once).await?;
+    answer(StatusCode::OK, reply)
 }
 
 async fn retry(
     State(api): State<Api>,
     Path(sequence): Path<String>,
-) -> Result<Json<SequenceView>, ApiError> {
+    once: Once,
+) -> Result<Response, ApiError> {
     let id = id(&sequence, "sequence")?;
-    change(&api, id, SequenceChange::Retry).await
+    let reply = change(&api, id, SequenceChange::Retry, &once).await?;
+    answer(StatusCode::OK, reply)
 }
 
-/// Makes a change, tells those who wait for one, and shows the sequence as it is now.
+/// Makes a change, tells those who wait for one, and shows the sequence as it is then.
 async fn change(
     api: &Api,
     id: SequenceId,
     change: SequenceChange<'_>,
-) -> Result<Json<SequenceView>, ApiError> {
-    let changed = api.store.change_sequence(id, change).await?;
-    changed.ok_or(ApiError::NotFound("sequence"))??;
+    once: &Once,
+) -> Result<Reply, ApiError> {
+    let show = |sequence| SequenceView::of(api, sequence);
+    let changed = api.store.change_sequence(id, change, once, show).await?;
+    let reply = changed.ok_or(ApiError::NotFound("sequence"))??;
     api.changed(id.sender);
-    Ok(Json(SequenceView::of(api, find(api, id).await?)))
+    Ok(reply)
 }

@@ -29,6 +29,7 @@ mod databases;
 
 mod files;
 mod folder;
+mod scratch;
 mod watcher;
 
 use std::io;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 pub use binaries::{Binaries, Places};
 pub use cluster::{Cluster, Options};
 pub use databases::{TestDatabase, TestServer};
+pub use scratch::Scratch;
 
 /// Why there is no private Postgres. Every message says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -157,6 +157,7 @@ impl Post {
                 retry_after,
             }) => Outcome::Refused(self.refused(connection, error, class, retry_after, posted_at)),
             Came::NotSent(reason) => {
+                tracing::warn!(sender = %self.lease.sender, reason, "the provider was not reached");
                 let at = self.sending.clock().now() + self.sending.settings.backoff;
                 Outcome::Returned(reason, at)
             }

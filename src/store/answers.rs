@@ -205,7 +205,7 @@ impl Store {
                 facts.extend(closing.await?);
             }
             match refused.again_at {
-                Some(at) => give_back(&mut transaction, claim, at).await?,
+                Some(at) => give_back(&mut transaction, claim, at, &refusal).await?,
                 None => {
                     self.write_refusal(&mut transaction, claim, &refusal)
                         .await?
@@ -356,7 +356,7 @@ impl Store {
             .with(json!({"reason": reason}));
         again!("return_claim", {
             let mut transaction = self.pool.begin().await?;
-            give_back(&mut transaction, claim, at).await?;
+            give_back(&mut transaction, claim, at, &json!({"title": reason})).await?;
             self.write_facts(&mut transaction, std::slice::from_ref(&fact))
                 .await?;
             Ok(transaction.commit().await?)
@@ -433,13 +433,14 @@ async fn give_back(
     connection: &mut sqlx::PgConnection,
     claim: &Claim,
     at: Timestamp,
+    refusal: &serde_json::Value,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         -- give_back
         WITH a AS (
             UPDATE attempts
-            SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = NULL
+            SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = $7
             WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $6
                 AND (outcome IS NULL OR outcome = 'unknown')
             RETURNING sequence, position
@@ -458,6 +459,7 @@ async fn give_back(
         at,
         claim.epoch,
         claim.posted_at,
+        refusal,
     )
     .execute(connection)
     .await?;

@@ -452,7 +452,7 @@ async fn insert_attempts(
             INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at)
             SELECT $1, x.*, $7::timestamptz FROM x
             ON CONFLICT (sender, message, n) DO UPDATE
-            SET posted_at = excluded.posted_at, watch = excluded.watch
+            SET posted_at = excluded.posted_at, watch = excluded.watch, refusal = NULL
         )
         SELECT m.id, m.recipient AS "recipient!", m.type AS "type!", m.content AS "content!"
         FROM x JOIN messages m ON m.sender = $1 AND m.id = x.message

@@ -4,10 +4,12 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::facts::OwnFact;
-use super::{Store, StoreError, again};
+use super::once::shown;
+use super::{Once, Reply, Store, StoreError, again};
 use crate::model::ids::ConnectionId;
 use crate::model::{Timestamp, event};
 
@@ -100,8 +102,27 @@ pub struct NewConnection {
 }
 
 impl Store {
-    /// Makes a connection.
-    pub async fn create_connection(&self, new: NewConnection) -> Result<Connection, StoreError> {
+    /// Makes a connection, once.
+    pub async fn create_connection<V: Serialize>(
+        &self,
+        new: NewConnection,
+        once: &Once,
+        show: impl Fn(Connection) -> V + Sync,
+    ) -> Result<Reply, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+            return Ok(reply);
+        }
+        let connection = self.insert_connection(&mut transaction, new).await?;
+        let answer = shown(&show(connection))?;
+        self.commit_reply(transaction, once, answer).await
+    }
+
+    async fn insert_connection(
+        &self,
+        connection: &mut PgConnection,
+        new: NewConnection,
+    ) -> Result<Connection, StoreError> {
         let id = ConnectionId(self.clock.new_id());
         let created_at = self.clock.now();
         let sealed = self.seal_credentials(id, &new.credentials)?;
@@ -121,7 +142,7 @@ impl Store {
             sealed,
             created_at,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(connection)
         .await?;
         Ok(Connection {
             id,

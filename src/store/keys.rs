@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE32_DNSSEC as BASE32;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Store, StoreError};
 use crate::clock;
@@ -16,6 +17,10 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// More keys than anybody has in use at once; beyond it the cache begins anew.
 const KNOWN: usize = 1024;
+
+/// Which key a caller has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiKeyId(pub Uuid);
 
 impl Store {
     /// Makes a key. Its text is shown once and cannot be had again.
@@ -37,19 +42,17 @@ impl Store {
         Ok(key.into())
     }
 
-    async fn has_key(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyId>, StoreError> {
         let found = sqlx::query_scalar!(
             r#"
-            -- has_key
-            SELECT EXISTS (
-                SELECT FROM api_keys WHERE hash = $1 AND revoked_at IS NULL
-            ) AS "found!"
+            -- find_key
+            SELECT id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL
             "#,
             hash.as_slice(),
         )
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(found)
+        Ok(found.map(ApiKeyId))
     }
 }
 
@@ -57,11 +60,18 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
+/// A key that was valid then.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    id: ApiKeyId,
+    at: Instant,
+}
+
 /// Remembers for a moment which keys are valid, so that a request costs no query for it.
 #[derive(Debug, Clone)]
 pub struct KeyCache {
     store: Store,
-    valid: Arc<Mutex<HashMap<[u8; 32], Instant>>>,
+    valid: Arc<Mutex<HashMap<[u8; 32], Seen>>>,
 }
 
 impl KeyCache {
@@ -73,30 +83,29 @@ impl KeyCache {
         }
     }
 
-    /// Whether a key is valid. Only valid ones are remembered: guesses cost no memory.
-    pub async fn is_valid(&self, key: &str) -> Result<bool, StoreError> {
+    /// The id of a key, if it is valid. Only valid ones are remembered: guesses cost no memory.
+    pub async fn find(&self, key: &str) -> Result<Option<ApiKeyId>, StoreError> {
         let hash = digest(key);
         let now = self.store.clock.monotonic();
-        if self.is_known(&hash, now) {
-            return Ok(true);
+        let known = self.known(&hash, now);
+        if known.is_some() {
+            return Ok(known);
         }
-        let valid = self.store.has_key(&hash).await?;
+        let found = self.store.find_key(&hash).await?;
         let mut known = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN {
             known.clear();
         }
-        if valid {
-            known.insert(hash, now);
-        } else {
-            known.remove(&hash);
-        }
-        Ok(valid)
+        match found {
+            Some(id) => known.insert(hash, Seen { id, at: now }),
+            None => known.remove(&hash),
+        };
+        Ok(found)
     }
 
-    fn is_known(&self, hash: &[u8; 32], now: Instant) -> bool {
+    fn known(&self, hash: &[u8; 32], now: Instant) -> Option<ApiKeyId> {
         let known = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(hash)
-            .is_some_and(|seen| now.duration_since(*seen) < FRESH)
+        let seen = known.get(hash)?;
+        (now.duration_since(seen.at) < FRESH).then_some(seen.id)
     }
 }

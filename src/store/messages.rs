@@ -57,6 +57,8 @@ pub struct Attempt {
     pub outcome: Option<String>,
     /// The error it was refused with, or failed with later.
     pub error: Option<ProviderError>,
+    /// Why it went back unposted: the provider's code, where it answered at all, and words.
+    pub returned: Option<(Option<i64>, String)>,
     pub said: message::Attempt,
 }
 
@@ -324,7 +326,8 @@ fn closed(row: &Row) -> Vec<Closed> {
     closed
 }
 
-fn attempt(n: i16, row: Row) -> Attempt {
+fn attempt(n: i16, mut row: Row) -> Attempt {
+    let returned = row.refusal.take_if(|_| row.outcome.is_none());
     let error = row.refusal.or(row.failed_error);
     let error = error.and_then(|error| serde_json::from_value::<ProviderError>(error).ok());
     let error = error.or_else(|| {
@@ -351,6 +354,11 @@ fn attempt(n: i16, row: Row) -> Attempt {
         posted_at: row.posted_at,
         outcome: row.outcome,
         error,
+        returned: returned.map(|refusal| {
+            let text = |name: &str| refusal[name].as_str().map(str::to_owned);
+            let words = text("details").or_else(|| text("title"));
+            (refusal["code"].as_i64(), words.unwrap_or_default())
+        }),
         said: message::Attempt {
             outcome,
             evidence: Evidence {

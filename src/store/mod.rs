@@ -18,9 +18,11 @@ mod keys;
 pub mod leases;
 pub mod message_list;
 pub mod messages;
+mod once;
 mod partitions;
 pub mod senders;
 pub mod sequence_changes;
+pub mod sequence_create;
 mod sequence_steps;
 pub mod sequences;
 mod templates;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -41,7 +43,8 @@ use crate::seal::{SealError, SealingKey};
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
 pub use hints::Hints;
-pub use keys::KeyCache;
+pub use keys::{ApiKeyId, KeyCache};
+pub use once::{Once, Reply};
 pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;
 
@@ -130,6 +133,13 @@ impl Store {
         let options: PgConnectOptions = url
             .parse::<PgConnectOptions>()?
             .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        // Alone, because the pool would say that it timed out, and not why.
+        let first = PgConnection::connect_with(&options);
+        let first = tokio::time::timeout(settings.acquire_timeout, first).await;
+        first
+            .map_err(|_| sqlx::Error::PoolTimedOut)??
+            .close()
+            .await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
@@ -158,9 +168,7 @@ impl Store {
             .pool
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await?;
-        sqlx::query("SET LOCAL plan_cache_mode = force_custom_plan")
-            .execute(&mut *list)
-            .await?;
+        plan_each(&mut list).await?;
         Ok(list)
     }
 
@@ -214,14 +222,22 @@ impl Store {
     }
 }
 
+/// From here to the end of a transaction, statements are planned with their values.
+async fn plan_each(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SET LOCAL plan_cache_mode = force_custom_plan")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Why the service cannot start on this database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It cannot be reached, or refuses us.
-    #[error("cannot connect to the database: {0}")]
+    #[error("cannot connect to the database")]
     Connect(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
-    #[error("cannot migrate the database: {0}")]
+    #[error("cannot migrate the database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A crash of the server would lose what we answered 200 for.
     #[error("the database must have fsync on and synchronous_commit not off: 200 means committed")]
@@ -236,7 +252,7 @@ pub enum OpenError {
 
 /// Brings the schema of an empty or older database up to date.
 pub async fn migrate(url: &str) -> Result<(), OpenError> {
-    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url).await?;
+    let mut connection = <PgConnection as sqlx::Connection>::connect(url).await?;
     sqlx::migrate!().run(&mut connection).await?;
     sqlx::Connection::close(connection).await?;
     Ok(())

@@ -1,10 +1,13 @@
 //! Senders as the API makes and shows them. Ingest makes one too, when a webhook names a number
 //! that nobody knows (`register_senders`).
 
+use serde::Serialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::facts::OwnFact;
-use super::{Store, StoreError, again};
+use super::once::shown;
+use super::{Once, Reply, Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::{Timestamp, event};
 
@@ -60,7 +63,7 @@ pub enum CreateSenderError {
     Taken,
     /// The database could not.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
 }
 
 impl From<sqlx::Error> for CreateSenderError {
@@ -73,9 +76,32 @@ impl From<sqlx::Error> for CreateSenderError {
 }
 
 impl Store {
+    /// Makes a sender, once.
+    pub async fn create_sender<V: Serialize>(
+        &self,
+        new: &NewSender,
+        once: &Once,
+        show: impl Fn(Sender) -> V + Sync,
+    ) -> Result<Reply, CreateSenderError> {
+        let mut transaction = self.pool.begin().await?;
+        if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+            return Ok(reply);
+        }
+        let id = self.insert_sender(&mut transaction, new).await?;
+        let made = read_senders(&mut transaction, Some(id), None, None, 1).await?;
+        let made = made.into_iter().next();
+        let made = made.ok_or_else(|| StoreError::Corrupt(format!("senders: {id}")))?;
+        let answer = shown(&show(made))?;
+        Ok(self.commit_reply(transaction, once, answer).await?)
+    }
+
     /// Makes a sender, or takes over the one that a webhook made: it gets what is given here, and
     /// keeps what is not.
-    pub async fn create_sender(&self, new: &NewSender) -> Result<SenderId, CreateSenderError> {
+    async fn insert_sender(
+        &self,
+        connection: &mut PgConnection,
+        new: &NewSender,
+    ) -> Result<SenderId, CreateSenderError> {
         let id = sqlx::query_scalar!(
             r#"
             -- create_sender
@@ -98,7 +124,7 @@ impl Store {
             new.messages_per_second,
             self.clock.now(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(connection)
         .await?;
         id.map(SenderId).ok_or(CreateSenderError::Taken)
     }
@@ -145,7 +171,8 @@ impl Store {
 
     /// Reads one.
     pub async fn sender(&self, id: SenderId) -> Result<Option<Sender>, StoreError> {
-        let found = self.read_senders(Some(id), None, None, 1).await?;
+        let mut pooled = self.pool.acquire().await?;
+        let found = read_senders(&mut pooled, Some(id), None, None, 1).await?;
         Ok(found.into_iter().next())
     }
 
@@ -156,36 +183,37 @@ impl Store {
         before: Option<SenderId>,
         limit: i64,
     ) -> Result<Vec<Sender>, StoreError> {
-        self.read_senders(None, connection, before, limit).await
+        let mut pooled = self.pool.acquire().await?;
+        read_senders(&mut pooled, None, connection, before, limit).await
     }
+}
 
-    async fn read_senders(
-        &self,
-        id: Option<SenderId>,
-        connection: Option<ConnectionId>,
-        before: Option<SenderId>,
-        limit: i64,
-    ) -> Result<Vec<Sender>, StoreError> {
-        let rows = sqlx::query_as!(
-            Sender,
-            r#"
-            -- read_senders
-            SELECT id, connection, phone_number_id, display_phone_number, waba_id,
-                   messages_per_second, status, status_reason, status_at, quality, messaging_limit, origin, created_at
-            FROM senders
-            WHERE ($1::integer IS NULL OR id = $1)
-                AND ($2::uuid IS NULL OR connection = $2)
-                AND ($3::integer IS NULL OR id < $3)
-            ORDER BY id DESC
-            LIMIT $4
-            "#,
-            id.map(|id| id.0),
-            connection.map(|id| id.0),
-            before.map(|id| id.0),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows)
-    }
+async fn read_senders(
+    pooled: &mut PgConnection,
+    id: Option<SenderId>,
+    connection: Option<ConnectionId>,
+    before: Option<SenderId>,
+    limit: i64,
+) -> Result<Vec<Sender>, StoreError> {
+    let rows = sqlx::query_as!(
+        Sender,
+        r#"
+        -- read_senders
+        SELECT id, connection, phone_number_id, display_phone_number, waba_id,
+               messages_per_second, status, status_reason, status_at, quality, messaging_limit, origin, created_at
+        FROM senders
+        WHERE ($1::integer IS NULL OR id = $1)
+            AND ($2::uuid IS NULL OR connection = $2)
+            AND ($3::integer IS NULL OR id < $3)
+        ORDER BY id DESC
+        LIMIT $4
+        "#,
+        id.map(|id| id.0),
+        connection.map(|id| id.0),
+        before.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(pooled)
+    .await?;
+    Ok(rows)
 }

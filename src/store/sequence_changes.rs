@@ -2,13 +2,16 @@
 //! Each locks the sequence's row first and reads what else it needs after that, so that it sees
 //! what whoever held the lock before has committed; and each writes its fact in its transaction.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::facts::OwnFact;
 use super::messages::{Message, read_messages};
-use super::sequences::NewStep;
-use super::{Store, StoreError, again};
+use super::once::shown;
+use super::sequence_create::NewStep;
+use super::sequences::{SequenceRow, read_sequence};
+use super::{Once, Reply, Store, StoreError, again, plan_each};
 use crate::model::event;
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -55,7 +58,7 @@ impl WrongState {
 }
 
 /// What became of a change: `None` when there is no such thing.
-pub type Changed = Result<Option<Result<(), WrongState>>, StoreError>;
+pub type Changed = Result<Option<Result<Reply, WrongState>>, StoreError>;
 
 /// The locked row.
 struct Locked {
@@ -107,10 +110,19 @@ pub enum MessageChange {
 type Told = Result<Result<Vec<OwnFact>, WrongState>, StoreError>;
 
 impl Store {
-    /// Changes a sequence, in one transaction with the facts that tell of it.
-    pub async fn change_sequence(&self, id: SequenceId, change: SequenceChange<'_>) -> Changed {
+    /// Changes a sequence, once, in one transaction with the facts that tell of it.
+    pub async fn change_sequence<V: Serialize>(
+        &self,
+        id: SequenceId,
+        change: SequenceChange<'_>,
+        once: &Once,
+        show: impl Fn(SequenceRow) -> V + Sync,
+    ) -> Changed {
         again!("change_sequence", {
             let mut transaction = self.pool.begin().await?;
+            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+                return Ok(Some(Ok(reply)));
+            }
             // Lone messages are no sequences to callers.
             let Some(row) = lock(&mut transaction, id).await?.filter(|row| !row.single) else {
                 return Ok(None);
@@ -126,51 +138,79 @@ impl Store {
                 Ok(facts) => self.write_facts(&mut transaction, &facts).await?,
                 Err(refused) => return Ok(Some(Err(refused))),
             }
-            transaction.commit().await?;
-            Ok(Some(Ok(())))
+            plan_each(&mut transaction).await?;
+            let Some(row) = read_sequence(&mut transaction, id).await? else {
+                return Ok(None);
+            };
+            let answer = shown(&show(row))?;
+            let reply = self.commit_reply(transaction, once, answer).await?;
+            Ok(Some(Ok(reply)))
         })
     }
 
-    /// Changes a message of ours: it is read behind the lock of its sequence.
-    pub async fn change_message(
+    /// Changes a message of ours, once: it is read behind the lock of its sequence.
+    pub async fn change_message<V: Serialize>(
         &self,
         id: MessageId,
         change: MessageChange,
         limits: &RetryLimits,
+        once: &Once,
+        show: impl Fn(Message) -> V + Sync,
     ) -> Changed {
         again!("change_message", {
             let mut transaction = self.pool.begin().await?;
-            let before = read_messages(&mut transaction, &[id]).await?;
-            let Some((_, before)) = before.into_iter().next() else {
-                return Ok(None);
-            };
-            // Without a sequence it is somebody else's.
-            let Some(step) = before.step else {
-                return Ok(Some(Err(WrongState::AlreadySent)));
-            };
-            let row = lock(&mut transaction, step.sequence).await?;
-            let message = read_messages(&mut transaction, &[before.id]).await?;
-            let (Some(row), Some((_, message))) = (row, message.into_iter().next()) else {
-                return Ok(None);
-            };
-            let status = message.status(limits);
-            let told = match change {
-                MessageChange::Cancel => {
-                    self.cancel_message(&mut transaction, &row, &message, status)
-                        .await
-                }
-                MessageChange::Retry => {
-                    self.retry_message(&mut transaction, &row, &message, status)
-                        .await
-                }
-            };
-            match told? {
-                Ok(facts) => self.write_facts(&mut transaction, &facts).await?,
-                Err(refused) => return Ok(Some(Err(refused))),
+            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+                return Ok(Some(Ok(reply)));
             }
-            transaction.commit().await?;
-            Ok(Some(Ok(())))
+            match self
+                .steer_message(&mut transaction, id, change, limits)
+                .await?
+            {
+                Some(Ok(())) => {}
+                Some(Err(refused)) => return Ok(Some(Err(refused))),
+                None => return Ok(None),
+            }
+            let Some(changed) = read_message(&mut transaction, id).await? else {
+                return Ok(None);
+            };
+            let answer = shown(&show(changed))?;
+            let reply = self.commit_reply(transaction, once, answer).await?;
+            Ok(Some(Ok(reply)))
         })
+    }
+
+    async fn steer_message(
+        &self,
+        connection: &mut PgConnection,
+        id: MessageId,
+        change: MessageChange,
+        limits: &RetryLimits,
+    ) -> Result<Option<Result<(), WrongState>>, StoreError> {
+        let Some(before) = read_message(connection, id).await? else {
+            return Ok(None);
+        };
+        // Without a sequence it is somebody else's.
+        let Some(step) = before.step else {
+            return Ok(Some(Err(WrongState::AlreadySent)));
+        };
+        let row = lock(connection, step.sequence).await?;
+        let message = read_message(connection, before.id).await?;
+        let (Some(row), Some(message)) = (row, message) else {
+            return Ok(None);
+        };
+        let status = message.status(limits);
+        let told = match change {
+            MessageChange::Cancel => {
+                self.cancel_message(connection, &row, &message, status)
+                    .await
+            }
+            MessageChange::Retry => self.retry_message(connection, &row, &message, status).await,
+        };
+        match told? {
+            Ok(facts) => self.write_facts(connection, &facts).await?,
+            Err(refused) => return Ok(Some(Err(refused))),
+        }
+        Ok(Some(Ok(())))
     }
 
     async fn pause(&self, connection: &mut PgConnection, row: &Locked) -> Told {
@@ -332,6 +372,14 @@ impl Store {
         }
         Ok(Ok(facts))
     }
+}
+
+async fn read_message(
+    connection: &mut PgConnection,
+    id: MessageId,
+) -> Result<Option<Message>, StoreError> {
+    let found = read_messages(connection, &[id]).await?;
+    Ok(found.into_iter().next().map(|(_, message)| message))
 }
 
 async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Locked>, StoreError> {

@@ -116,10 +116,6 @@ async fn what_is_not_json_is_malformed() {
     let large = app.request(Method::POST, "/v1/messages").bearer_auth(&key);
     let large = large.body(vec![b' '; 4 * 1024 * 1024 + 1]);
     send(large).await.is(413, "payload_too_large");
-    // What is promised to come later is refused until then, not ignored.
-    let again = app.request(Method::POST, "/v1/messages").bearer_auth(&key);
-    let again = again.header("idempotency-key", "1").body("{}");
-    send(again).await.names("Idempotency-Key");
 }
 
 #[tokio::test]

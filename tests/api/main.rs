@@ -6,6 +6,7 @@ mod errors;
 mod feed;
 mod lists;
 mod messages;
+mod once;
 mod sequences;
 mod setup;
 mod support;

@@ -100,11 +100,17 @@ async fn a_message_says_what_it_waits_for() {
 
     // The provider took nothing and named a time: its number is not burnt.
     let limited = message(&app, &sender, json!({})).await;
-    app.attempt(&limited, "watch", "2").await;
+    app.attempt(
+        &limited,
+        "watch, refusal",
+        "2, '{\"code\": 130429, \"title\": \"Rate limit hit\"}'",
+    )
+    .await;
     let later = "due_at = now() + interval '1 minute', ready_at = now() + interval '1 minute'";
     set(&app, &limited, later).await;
     let shown = app.get(&path(&limited)).await.ok();
     assert_eq!(shown["waiting"]["reason"], "rate_limit");
+    assert_eq!(shown["waiting"]["detail"], "130429: Rate limit hit");
     assert_eq!(shown["attempts"], json!([]));
 
     let blocked = message(&app, &sender, json!({})).await;

@@ -27,7 +27,7 @@ pub struct App {
     pub store: Store,
     pub signals: Signals,
     pub clock: Clock,
-    key: String,
+    pub key: String,
     client: reqwest::Client,
     _database: TestDatabase,
 }
@@ -121,6 +121,12 @@ impl App {
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         let request = self.request(Method::POST, path).bearer_auth(&self.key);
         send(request.json(&body)).await
+    }
+
+    /// A POST that bears an `Idempotency-Key`.
+    pub fn once(&self, key: &str, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        let request = self.request(Method::POST, path).bearer_auth(&self.key);
+        request.header("idempotency-key", key).json(body)
     }
 
     /// A POST that says all with its path.

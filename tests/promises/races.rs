@@ -312,29 +312,3 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
     app.store.release_lease(me, &lease(10)).await.unwrap();
     assert!(!owned(&mut session).await);
 }
-
-#[tokio::test]
-async fn a_rate_that_is_given_to_a_sender_holds_soon() {
-    let app = App::start().await;
-    let mut known = change(json!({"statuses": [status("wamid.n", "sent", 0)]}));
-    known["value"]["metadata"]["phone_number_id"] = "999".into();
-    assert_eq!(app.webhook(&body(&[known])).await, reqwest::StatusCode::OK);
-    let mut session = app.session().await;
-    let mut epoch_above = async |floor: i64| -> i64 {
-        loop {
-            let epoch: i64 =
-                sqlx::query_scalar("SELECT lease_epoch FROM senders WHERE phone_number_id = '999'")
-                    .fetch_one(&mut session)
-                    .await
-                    .unwrap();
-            if epoch > floor {
-                return epoch;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    let before = epoch_above(0).await;
-    app.register("999").await;
-    // Its claimer gives it back, and the next one has the rate.
-    epoch_above(before).await;
-}

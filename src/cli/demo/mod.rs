@@ -76,7 +76,7 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
         stage = timeout(START_LIMIT, Stage::set(seed, args.verbose)) => {
             stage.context("the service did not start in time")??
         }
-        () = shutdown.cancelled() => return Ok(ExitCode::FAILURE),
+        () = shutdown.cancelled() => anyhow::bail!("interrupted"),
     };
     println!("{}", addresses(&stage));
     let played = tokio::select! {
@@ -137,7 +137,7 @@ async fn play(stage: &mut Stage, args: &DemoArgs, seed: u64) -> anyhow::Result<b
     let told = load::told(stage, &manifest, &sequences, &log).await?;
     let findings = check(&manifest, &log, &pauses, &told, &RULES, END_OF_TIME);
     let clean = findings.is_clean() && in_time;
-    if let (false, Some(logs)) = (clean, &stage.logs) {
+    if let (false, Some(logs)) = (clean, stage.logs()) {
         println!("the service's logs are kept in {}", logs.display());
     }
     println!("{}", summary::write(&sequences, &log, &stats, &findings));

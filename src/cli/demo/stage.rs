@@ -1,15 +1,16 @@
-//! Everything that runs during a demo: a private Postgres unless one was given, the simulator,
+//! Everything that runs during a demo: a private Postgres (or a database of its own on the server
+//! that `DATABASE_URL` names), the simulator,
 //! two processes of the service and a load balancer before them. Taken down in the reverse
 //! order; whatever drops it on the way ends its processes too.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,8 @@ use super::history::Rules;
 use super::manifest::{self, LANGUAGE};
 use super::process::{Environment, Process};
 use crate::clock::{self, Clock};
-use crate::postgres::{Cluster, Options};
+use crate::postgres::{Cluster, Options, Scratch};
+use crate::seal::SealingKey;
 use crate::simulator::{self, Config, Delays, Faults, Range};
 
 const SENDERS: usize = 4;
@@ -54,8 +56,8 @@ pub struct Stage {
     pub simulator_url: String,
     pub database_url: String,
     pub processes: Vec<Process>,
-    pub logs: Option<PathBuf>,
-    cluster: Option<Cluster>,
+    logs: Option<Logs>,
+    home: Home,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -98,27 +100,29 @@ impl Stage {
     pub async fn set(seed: u64, verbose: bool) -> anyhow::Result<Self> {
         let logs = match verbose {
             true => None,
-            false => Some(folder()?),
+            false => Some(Logs::make()?),
         };
-        let set = Self::set_with(seed, logs.clone()).await;
-        set.with_context(|| match logs {
-            Some(logs) => format!("the demo cannot start (logs: {})", logs.display()),
-            None => "the demo cannot start".to_owned(),
-        })
+        let folder = logs.as_ref().map(|logs| logs.0.clone());
+        match Self::set_with(seed, folder).await {
+            Ok(stage) => Ok(Self { logs, ..stage }),
+            Err(error) => Err(error.context(match logs.map(Logs::keep) {
+                Some(logs) => format!("the demo cannot start (logs: {})", logs.display()),
+                None => "the demo cannot start".to_owned(),
+            })),
+        }
+    }
+
+    /// Where the service's logs are, if they were not shown.
+    pub fn logs(&self) -> Option<&Path> {
+        self.logs.as_ref().map(|logs| logs.0.as_path())
     }
 
     async fn set_with(seed: u64, logs: Option<PathBuf>) -> anyhow::Result<Self> {
-        let cluster = match std::env::var("DATABASE_URL") {
-            Ok(_) => None,
-            Err(_) => Some(Cluster::start(Options::default()).await?),
-        };
-        let database_url = match &cluster {
-            Some(cluster) => cluster.url("postgres"),
-            None => std::env::var("DATABASE_URL")?,
-        };
+        let home = Home::find().await?;
+        let database_url = home.url();
         let environment = Environment {
             variables: settings(&database_url),
-            logs: logs.clone(),
+            logs,
         };
         // The first one migrates.
         let first = environment.serve("service-1").await?;
@@ -144,8 +148,8 @@ impl Stage {
             simulator_url,
             database_url,
             processes,
-            logs,
-            cluster,
+            logs: None,
+            home,
             shutdown,
             tasks: vec![simulating, tokio::spawn(balancing)],
         };
@@ -207,13 +211,73 @@ impl Stage {
         for task in self.tasks {
             task.await??;
         }
-        if let Some(cluster) = self.cluster {
-            cluster.stop().await?;
-        }
-        if let Some(logs) = self.logs.filter(|_| !keep_logs) {
-            std::fs::remove_dir_all(logs)?;
+        self.home.leave().await?;
+        if let Some(logs) = self.logs.filter(|_| keep_logs) {
+            logs.keep();
         }
         Ok(())
+    }
+}
+
+/// Where the demo's database is.
+#[derive(Debug)]
+enum Home {
+    Private(Cluster),
+    /// On the server that `DATABASE_URL` names, beside the database it names.
+    Beside(Scratch),
+}
+
+impl Home {
+    async fn find() -> anyhow::Result<Self> {
+        Ok(match std::env::var("DATABASE_URL") {
+            Ok(url) => Self::Beside(Scratch::create(&url).await.context(
+                "DATABASE_URL is set, so the demo makes a database of its own on that server, \
+                 and could not; without it, it brings its own server",
+            )?),
+            Err(_) => Self::Private(Cluster::start(Options::default()).await?),
+        })
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Private(cluster) => cluster.url("postgres"),
+            Self::Beside(scratch) => scratch.url.clone(),
+        }
+    }
+
+    async fn leave(self) -> anyhow::Result<()> {
+        match self {
+            Self::Private(cluster) => cluster.stop().await?,
+            Self::Beside(scratch) => scratch.remove().await?,
+        }
+        Ok(())
+    }
+}
+
+/// A folder for the service's logs, removed when nobody keeps it, whatever ends the demo.
+#[derive(Debug)]
+struct Logs(PathBuf);
+
+impl Logs {
+    fn make() -> anyhow::Result<Self> {
+        let name = format!("twotick-demo-{}", HEXLOWER.encode(&clock::random::<4>()));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder)
+            .with_context(|| format!("cannot make {}; set TMPDIR", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // Nothing can be done about a folder that will not go, and nothing depends on it.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }
 
@@ -261,7 +325,10 @@ fn settings(database_url: &str) -> Vec<(&'static str, String)> {
     let unknown_after = RULES.unknown_after.as_millis().to_string();
     vec![
         ("DATABASE_URL", database_url.to_owned()),
-        ("TWOTICK_SEALING_KEY", sealing_key(database_url)),
+        (
+            "TWOTICK_SEALING_KEY",
+            SealingKey::generate().expose_secret().to_owned(),
+        ),
         ("TWOTICK__SEND__MAX_ATTEMPTS", RULES.attempts.to_string()),
         ("TWOTICK__SEND__UNKNOWN_AFTER_MS", unknown_after),
         ("TWOTICK__SEND__POST_TIMEOUT_MS", "1500".to_owned()),
@@ -271,21 +338,4 @@ fn settings(database_url: &str) -> Vec<(&'static str, String)> {
         ("TWOTICK__SEND__RATE_LIMIT_WAIT_MS", "300".to_owned()),
         ("TWOTICK__SEND__TEMPLATE_READ_MS", "1000".to_owned()),
     ]
-}
-
-/// A given key, else one that follows from the database: what an earlier demo sealed in it opens
-/// again. A database that belongs to a real service has another key, and is refused.
-fn sealing_key(database_url: &str) -> String {
-    std::env::var("TWOTICK_SEALING_KEY").unwrap_or_else(|_| {
-        let digest = Sha256::digest(format!("twotick demo\n{database_url}"));
-        BASE64.encode(&digest)
-    })
-}
-
-fn folder() -> anyhow::Result<PathBuf> {
-    let name = format!("twotick-demo-{}", HEXLOWER.encode(&clock::random::<4>()));
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir(&folder)
-        .with_context(|| format!("cannot make {}; set TMPDIR", folder.display()))?;
-    Ok(folder)
 }

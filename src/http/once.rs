@@ -1,0 +1,87 @@
+//! `Idempotency-Key`, on every POST that makes or changes something: the same request again gets
+//! the first answer again, marked by `Idempotency-Replayed`. Refusals are not kept, for they
+//! changed nothing. Other requests may bear the header too: they can be made again as they are.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, OriginalUri, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::problem::ApiError;
+use super::request::{json, whole_body};
+use crate::store::{ApiKeyId, Once, Reply};
+
+static KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+static REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The longest key.
+const LONGEST: usize = 255;
+
+/// A JSON body, and which request it is.
+#[derive(Debug)]
+pub struct OnceBody<T>(pub Once, pub T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for OnceBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let (once, body) = read(request, api).await?;
+        Ok(Self(once, json(&body)?))
+    }
+}
+
+/// For requests that say all with their path: what else they bring counts for sameness alone.
+impl FromRequest<Api> for Once {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        Ok(read(request, api).await?.0)
+    }
+}
+
+async fn read(request: Request, api: &Api) -> Result<(Once, Bytes), ApiError> {
+    let Some(key) = key(&request)? else {
+        return Ok((Once::default(), whole_body(request, api).await?));
+    };
+    let extensions = request.extensions();
+    let api_key = *extensions.get::<ApiKeyId>().ok_or(ApiError::Internal)?;
+    let uri = extensions.get::<OriginalUri>().ok_or(ApiError::Internal)?;
+    let endpoint = format!("{} {}", request.method(), uri.path());
+    let body = whole_body(request, api).await?;
+    Ok((Once::named(api_key, endpoint, key, &body), body))
+}
+
+fn key(request: &Request) -> Result<Option<String>, ApiError> {
+    let mut given = request.headers().get_all(&KEY_HEADER).iter();
+    let Some(key) = given.next() else {
+        return Ok(None);
+    };
+    let is_key = |text: &&str| {
+        (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match (key.to_str().ok().filter(is_key), given.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(ApiError::field(
+            "Idempotency-Key",
+            "expected one key of 1 to 255 visible ASCII characters",
+        )),
+    }
+}
+
+/// The answer to a request that is done once.
+pub fn answer(status: StatusCode, reply: Reply) -> Result<Response, ApiError> {
+    let (body, replayed) = match reply {
+        Reply::Done(body) => (body, false),
+        Reply::Replayed(body) => (body, true),
+        Reply::KeyReused => return Err(ApiError::KeyReused),
+    };
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, json, body).into_response();
+    if replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED_HEADER.clone(), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

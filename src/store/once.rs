@@ -1,0 +1,179 @@
+//! Requests that are done once. A caller names one by an `Idempotency-Key`; its name and its
+//! answer are written in the very transaction that does what was asked for, so that a crash
+//! leaves both or neither, and whoever asks again gets the first answer.
+//!
+//! A function that takes a [`Once`] begins its transaction with `first_reply` and ends it with
+//! `commit_reply`. It shows what it made inside: an answer that were made after the commit could
+//! be missing when it is asked for. A transaction that ends otherwise leaves the name free.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{ApiKeyId, Store, StoreError};
+
+/// For how long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How many rows one statement deletes: few, so that it holds their locks for a moment only.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
+
+/// Which request this is; one that its caller did not name is as new as any.
+#[derive(Debug, Default)]
+pub struct Once(Option<Name>);
+
+#[derive(Debug)]
+struct Name {
+    api_key: ApiKeyId,
+    endpoint: String,
+    key: String,
+    digest: [u8; 32],
+}
+
+impl Once {
+    /// A request that its caller named `key`. The name is one of this API key's and of this
+    /// endpoint, method and path; elsewhere the same is another.
+    pub fn named(api_key: ApiKeyId, endpoint: String, key: String, body: &[u8]) -> Self {
+        let digest = Sha256::new()
+            .chain_update(&endpoint)
+            // No path has one, so that no body can pretend to be the path's end.
+            .chain_update([0])
+            .chain_update(body)
+            .finalize()
+            .into();
+        Self(Some(Name {
+            api_key,
+            endpoint,
+            key,
+            digest,
+        }))
+    }
+}
+
+/// What the caller of a request that is done once is told: a JSON.
+#[derive(Debug)]
+pub enum Reply {
+    /// It was done now.
+    Done(Vec<u8>),
+    /// It had been done: the answer that was given then.
+    Replayed(Vec<u8>),
+    /// Its name is that of another request. Nothing was done.
+    KeyReused,
+}
+
+/// The body of an answer.
+pub(super) fn shown(view: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(view)
+        .map_err(|error| StoreError::Corrupt(format!("an answer is no JSON: {error}")))
+}
+
+impl Store {
+    /// What is to be told without doing anything. `None`: the request is new, and its name is
+    /// taken; a concurrent second waits here until this transaction has ended.
+    pub(super) async fn first_reply(
+        &self,
+        connection: &mut PgConnection,
+        once: &Once,
+    ) -> Result<Option<Reply>, StoreError> {
+        let Once(Some(name)) = once else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let taken = sqlx::query!(
+            r#"
+            -- take_idempotency_key
+            INSERT INTO idempotency_keys AS k (api_key, endpoint, key, digest, created_at)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (api_key, endpoint, key) DO UPDATE
+            SET digest = excluded.digest, created_at = excluded.created_at, answer = NULL
+            -- It is forgotten on time, whenever upkeep comes by.
+            WHERE k.created_at <= $6
+            "#,
+            name.api_key.0,
+            name.endpoint,
+            name.key,
+            name.digest.as_slice(),
+            now,
+            now - KEPT,
+        )
+        .execute(&mut *connection)
+        .await?;
+        if taken.rows_affected() > 0 {
+            return Ok(None);
+        }
+        let first = sqlx::query!(
+            r#"
+            -- first_reply
+            SELECT digest, answer FROM idempotency_keys
+            WHERE api_key = $1 AND endpoint = $2 AND key = $3
+            "#,
+            name.api_key.0,
+            name.endpoint,
+            name.key,
+        )
+        .fetch_one(connection)
+        .await?;
+        if first.digest != name.digest {
+            return Ok(Some(Reply::KeyReused));
+        }
+        let unanswered = || StoreError::Corrupt(format!("idempotency_keys: {name:?}"));
+        let answer = first.answer.ok_or_else(unanswered)?;
+        Ok(Some(Reply::Replayed(answer)))
+    }
+
+    /// Keeps the answer under the request's name, and commits both with what was done.
+    pub(super) async fn commit_reply(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        once: &Once,
+        answer: Vec<u8>,
+    ) -> Result<Reply, StoreError> {
+        if let Once(Some(name)) = once {
+            sqlx::query!(
+                r#"
+                -- keep_reply
+                UPDATE idempotency_keys SET answer = $4
+                WHERE api_key = $1 AND endpoint = $2 AND key = $3
+                "#,
+                name.api_key.0,
+                name.endpoint,
+                name.key,
+                answer,
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(Reply::Done(answer))
+    }
+
+    /// Deletes the names whose time is over.
+    pub async fn forget_idempotency_keys(&self) -> Result<(), StoreError> {
+        let until = self.clock.now() - KEPT;
+        loop {
+            let deleted = sqlx::query!(
+                r#"
+                -- forget_idempotency_keys
+                DELETE FROM idempotency_keys
+                WHERE ctid = ANY(ARRAY(
+                    SELECT ctid FROM idempotency_keys
+                    WHERE created_at <= $1
+                    ORDER BY created_at
+                    LIMIT $2
+                    -- One that is locked is being taken anew, or deleted by another instance.
+                    FOR UPDATE SKIP LOCKED
+                ))
+                "#,
+                until,
+                FORGOTTEN_AT_ONCE,
+            )
+            .execute(&self.pool)
+            .await?;
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
