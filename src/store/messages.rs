@@ -6,12 +6,13 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::attempts::outcome;
 use super::{Store, StoreError};
 use crate::model::Timestamp;
 use crate::model::evidence::{Evidence, Failure};
 use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
-use crate::model::message::{self, MessageStatus, Outcome, Work};
+use crate::model::message::{self, MessageStatus, Work};
 use crate::model::sequence::{
     OnFailure, Reason, RetryLimits, Sequence, SequenceStatus, SequenceWork, work_of,
 };
@@ -337,17 +338,8 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
             details: None,
         })
     });
-    let refused_with = error.as_ref().map_or(i64::MAX, |error| error.code);
-    let outcome = match row.outcome.as_deref() {
-        Some("accepted") => Some(Outcome::Accepted),
-        Some("held") => Some(Outcome::Held),
-        Some("paused") => Some(Outcome::Paused),
-        Some("refused") => Some(Outcome::Refused(refused_with)),
-        Some("unknown") => Some(Outcome::Unknown {
-            since: row.unknown_at.or(row.posted_at).unwrap_or(row.created_at),
-        }),
-        _ => None,
-    };
+    let code = error.as_ref().map(|error| error.code);
+    let outcome = outcome(row.outcome.as_deref(), code, row.unknown_at);
     Attempt {
         n,
         provider_message_id: row.provider_message_id,

@@ -6,6 +6,7 @@
 
 mod adopt;
 pub mod answers;
+mod attempts;
 pub mod claim;
 mod connection_cache;
 mod connections;

@@ -1,0 +1,152 @@
+//! What may be claimed: the lease that permits it, the lanes that are open, the rows that are due.
+
+use sqlx::PgConnection;
+
+use super::super::StoreError;
+use super::super::leases::interval;
+use super::ClaimRequest;
+use super::plan::{Lanes, Row};
+use crate::model::Timestamp;
+use crate::model::ids::SenderId;
+use crate::model::lane;
+use crate::model::sequence::{Gate, OnFailure, Reason, SequenceStatus, SequenceWork};
+
+/// Decisions in one transaction; more are taken in the next.
+const MAX_DECISIONS: i64 = 200;
+
+/// The sender as its owner may use it now.
+pub(super) struct Poster {
+    pub(super) phone_number_id: String,
+    pub(super) waba_id: Option<String>,
+    may_post: bool,
+}
+
+/// The sender, if the lease is ours and long enough. The lock on its row keeps the lease from
+/// changing hands before this transaction ends.
+pub(super) async fn lock_lease(
+    connection: &mut PgConnection,
+    request: &ClaimRequest,
+) -> Result<Option<Poster>, StoreError> {
+    let sender = sqlx::query!(
+        r#"
+        -- claim: lease
+        SELECT s.phone_number_id, s.waba_id,
+               s.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
+               s.lease_until > clock_timestamp() + $4::interval AS "long_enough!"
+        FROM senders s JOIN connections c ON c.id = s.connection
+        WHERE s.id = $1 AND s.lease_owner = $2 AND s.lease_epoch = $3
+            AND s.lease_until > clock_timestamp()
+        FOR SHARE OF s
+        "#,
+        request.lease.sender.0,
+        request.instance,
+        request.lease.epoch,
+        interval(request.post_timeout),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(sender
+        .filter(|sender| sender.long_enough)
+        .map(|sender| Poster {
+            phone_number_id: sender.phone_number_id,
+            waba_id: sender.waba_id,
+            may_post: sender.may_post && request.posts > 0,
+        }))
+}
+
+/// The lanes that may be claimed from: those whose template nothing is known against.
+pub(super) async fn open_lanes(
+    connection: &mut PgConnection,
+    sender: SenderId,
+    poster: &Poster,
+) -> Result<Lanes, StoreError> {
+    if !poster.may_post {
+        return Ok(Lanes::decisions_only());
+    }
+    let open = sqlx::query_scalar!(
+        r#"
+        -- claim: lanes
+        SELECT l.lane
+        FROM lanes l JOIN senders s ON s.id = l.sender
+        WHERE l.sender = $1 AND NOT EXISTS (
+            SELECT FROM templates t
+            WHERE t.connection = s.connection AND NOT t.sendable
+                AND t.name = l.template_name AND t.language = l.template_language
+                -- A WABA that one of the two does not name may be the other's.
+                AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
+        )
+        "#,
+        sender.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(Lanes::open(open))
+}
+
+/// Locks what is due: all decisions, and of each open lane in turn as many heads as may be
+/// posted. A row that somebody else has locked is about to be changed: it comes again.
+pub(super) async fn lock_due(
+    connection: &mut PgConnection,
+    request: &ClaimRequest,
+    lanes: &Lanes,
+    now: Timestamp,
+) -> Result<Vec<Row>, StoreError> {
+    let posts = i64::try_from(request.posts).unwrap_or(i64::MAX);
+    let rows = sqlx::query!(
+        r#"
+        -- claim: due
+        WITH due AS (
+            SELECT q.*, row_number() OVER (PARTITION BY q.lane ORDER BY q.due_at) AS turn
+            FROM unnest($2::text[]) AS l (lane)
+            CROSS JOIN LATERAL (
+                SELECT q.id, q.lane, q.due_at FROM sequences q
+                WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at <= $3
+                    AND q.work <> 'claimed'
+                ORDER BY q.due_at
+                LIMIT CASE WHEN l.lane = '' THEN $5::bigint ELSE $4::bigint END
+            ) q
+        ),
+        picked AS (
+            SELECT id FROM due WHERE lane = ''
+            UNION ALL
+            (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
+        )
+        SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
+               q.on_failure,
+               q.gate AS "gate: sqlx::types::Json<Gate>"
+        FROM sequences q
+        WHERE q.sender = $1 AND q.id IN (SELECT id FROM picked)
+            -- Once more, of what it is under the lock: it may have been paused meanwhile.
+            AND q.due_at <= $3 AND q.work <> 'claimed' AND q.lane = ANY ($2)
+        FOR NO KEY UPDATE SKIP LOCKED
+        "#,
+        request.lease.sender.0,
+        lanes.names(),
+        now,
+        posts,
+        MAX_DECISIONS,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let corrupt = || StoreError::Corrupt(format!("sequences, id {}", row.id));
+            Ok(Row {
+                id: row.id,
+                status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
+                reason: row.reason.as_deref().and_then(Reason::parse),
+                work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
+                head: row.head,
+                attempt: row.attempt,
+                length: row.length,
+                ready_at: row.ready_at,
+                deadline_at: row.deadline_at,
+                on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
+                gate: row.gate.0,
+                due_at: None,
+                lane: lane::DECISION.to_owned(),
+                claim: None,
+            })
+        })
+        .collect()
+}
