@@ -29,7 +29,7 @@ pub struct Known {
 pub struct Target {
     pub address: SocketAddr,
     pub path: String,
-    pub messages: Vec<Known>,
+    pub messages: Arc<[Known]>,
 }
 
 /// What a round showed.
@@ -81,7 +81,7 @@ pub async fn run(
         .map(|_| {
             let connection = Connection {
                 next: Arc::clone(&next),
-                messages: target.messages.clone().into(),
+                messages: Arc::clone(&target.messages),
                 address: target.address,
                 path: target.path.clone(),
                 statuses,

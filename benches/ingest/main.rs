@@ -100,6 +100,6 @@ pub fn target(address: std::net::SocketAddr, path: String, messages: Vec<load::K
     Target {
         address,
         path,
-        messages,
+        messages: messages.into(),
     }
 }
