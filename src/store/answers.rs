@@ -59,12 +59,11 @@ impl Store {
         claim: &Claim,
         answer: &Accepted,
     ) -> Result<bool, StoreError> {
-        let adopt = match self.accept(claim, answer, false).await {
-            Err(error) if error.is_on(TAKEN) => true,
-            result => return result,
-        };
-        // A webhook without our id was here first, and made an external attempt of it.
-        self.accept(claim, answer, adopt).await
+        match self.accept(claim, answer, false).await {
+            // A webhook without our id was here first, and made an external attempt of it.
+            Err(error) if error.is_on(TAKEN) => self.accept(claim, answer, true).await,
+            result => result,
+        }
     }
 
     async fn accept(

@@ -5,6 +5,7 @@
 //! order. A batch may be run any number of times, here or by another instance.
 
 use serde_json::{Map, Value};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::adopt::TAKEN;
@@ -210,15 +211,9 @@ impl Store {
         let said = Said::of(&batch.attempts);
         let journal = &batch.journal;
         let facts = &batch.facts;
-        let headers: Vec<_> = journal
-            .iter()
-            .map(|row| Value::Object(row.headers.clone()))
-            .collect();
+        let headers: Vec<_> = journal.iter().map(|row| Json(&row.headers)).collect();
         let bodies: Vec<&[u8]> = journal.iter().map(|row| row.body.as_ref()).collect();
-        let data: Vec<_> = facts
-            .iter()
-            .map(|row| Value::Object(row.data.clone()))
-            .collect();
+        let data: Vec<_> = facts.iter().map(|row| Json(&row.data)).collect();
         let due = sqlx::query_scalar!(
             r#"
             -- ingest
@@ -372,7 +367,7 @@ impl Store {
                 .iter()
                 .map(|row| row.reason.clone())
                 .collect::<Vec<_>>() as &[Option<String>],
-            &headers,
+            &headers as &[Json<&Map<String, Value>>],
             &bodies as &[&[u8]],
             &said.sender,
             &said.message as &[Option<Uuid>],
@@ -397,14 +392,14 @@ impl Store {
             &facts.iter().map(|row| row.id).collect::<Vec<_>>(),
             &facts
                 .iter()
-                .map(|row| row.r#type.clone())
-                .collect::<Vec<_>>(),
-            &facts.iter().map(|row| row.key.clone()).collect::<Vec<_>>(),
+                .map(|row| row.r#type.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &facts.iter().map(|row| row.key.as_str()).collect::<Vec<_>>() as &[&str],
             &facts.iter().map(|row| row.occurred_at).collect::<Vec<_>>() as &[Option<Timestamp>],
             &facts.iter().map(|row| row.received_at).collect::<Vec<_>>(),
             &facts.iter().map(|row| row.webhook).collect::<Vec<_>>(),
             &facts.iter().map(|row| row.item).collect::<Vec<_>>(),
-            &data,
+            &data as &[Json<&Map<String, Value>>],
         )
         .fetch_all(connection)
         .await?;
@@ -429,51 +424,5 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
-    }
-
-    /// The senders of these numbers; one that nobody knew is made, with origin `webhook`.
-    pub async fn register_senders(
-        &self,
-        connection: ConnectionId,
-        numbers: &[crate::model::fact::NumberRef],
-    ) -> Result<Vec<(String, SenderId)>, StoreError> {
-        let rows = sqlx::query!(
-            r#"
-            -- register_senders
-            INSERT INTO senders AS s
-                (connection, phone_number_id, display_phone_number, waba_id, origin, created_at)
-            SELECT DISTINCT ON (x.phone_number_id)
-                   $1::uuid, x.phone_number_id, x.display_phone_number, x.waba_id, 'webhook',
-                   $5::timestamptz
-            FROM unnest($2::text[], $3::text[], $4::text[])
-                AS x (phone_number_id, display_phone_number, waba_id)
-            ORDER BY x.phone_number_id
-            ON CONFLICT ON CONSTRAINT senders_number DO UPDATE
-            SET display_phone_number =
-                    coalesce(s.display_phone_number, excluded.display_phone_number),
-                waba_id = coalesce(s.waba_id, excluded.waba_id)
-            RETURNING phone_number_id, id
-            "#,
-            connection.0,
-            &numbers
-                .iter()
-                .map(|n| n.phone_number_id.clone())
-                .collect::<Vec<_>>(),
-            &numbers
-                .iter()
-                .map(|n| n.display_phone_number.clone())
-                .collect::<Vec<_>>() as &[Option<String>],
-            &numbers
-                .iter()
-                .map(|n| n.waba_id.clone())
-                .collect::<Vec<_>>() as &[Option<String>],
-            self.clock.now(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.phone_number_id, SenderId(row.id)))
-            .collect())
     }
 }

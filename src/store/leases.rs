@@ -22,6 +22,25 @@ pub struct Lease {
     pub messages_per_second: u32,
 }
 
+/// The columns of a lease.
+struct Row {
+    id: i32,
+    connection: Uuid,
+    lease_epoch: i64,
+    messages_per_second: i32,
+}
+
+impl From<Row> for Lease {
+    fn from(row: Row) -> Self {
+        Self {
+            sender: SenderId(row.id),
+            connection: ConnectionId(row.connection),
+            epoch: row.lease_epoch,
+            messages_per_second: row.messages_per_second.unsigned_abs(),
+        }
+    }
+}
+
 pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval {
         months: 0,
@@ -80,7 +99,8 @@ impl Store {
         senders: &[SenderId],
         lease: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            Row,
             r#"
             -- renew_leases
             UPDATE senders SET lease_until = clock_timestamp() + $3::interval
@@ -93,15 +113,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Lease {
-                sender: SenderId(row.id),
-                connection: ConnectionId(row.connection),
-                epoch: row.lease_epoch,
-                messages_per_second: row.messages_per_second.unsigned_abs(),
-            })
-            .collect())
+        Ok(rows.into_iter().map(Lease::from).collect())
     }
 
     /// Takes up to `most` senders that nobody owns (any longer).
@@ -111,7 +123,8 @@ impl Store {
         most: i64,
         lease: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            Row,
             r#"
             -- acquire_leases
             UPDATE senders
@@ -132,15 +145,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Lease {
-                sender: SenderId(row.id),
-                connection: ConnectionId(row.connection),
-                epoch: row.lease_epoch,
-                messages_per_second: row.messages_per_second.unsigned_abs(),
-            })
-            .collect())
+        Ok(rows.into_iter().map(Lease::from).collect())
     }
 
     /// Gives a sender back, so that another instance takes it at once. Only this ownership ends:

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::facts::OwnFact;
 use super::once::shown;
 use super::{Once, Reply, Store, StoreError, again};
+use crate::model::fact::NumberRef;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::{Timestamp, event};
 
@@ -127,6 +128,52 @@ impl Store {
         .fetch_optional(connection)
         .await?;
         id.map(SenderId).ok_or(CreateSenderError::Taken)
+    }
+
+    /// The senders of these numbers; one that nobody knew is made, with origin `webhook`.
+    pub async fn register_senders(
+        &self,
+        connection: ConnectionId,
+        numbers: &[NumberRef],
+    ) -> Result<Vec<(String, SenderId)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            -- register_senders
+            INSERT INTO senders AS s
+                (connection, phone_number_id, display_phone_number, waba_id, origin, created_at)
+            SELECT DISTINCT ON (x.phone_number_id)
+                   $1::uuid, x.phone_number_id, x.display_phone_number, x.waba_id, 'webhook',
+                   $5::timestamptz
+            FROM unnest($2::text[], $3::text[], $4::text[])
+                AS x (phone_number_id, display_phone_number, waba_id)
+            ORDER BY x.phone_number_id
+            ON CONFLICT ON CONSTRAINT senders_number DO UPDATE
+            SET display_phone_number =
+                    coalesce(s.display_phone_number, excluded.display_phone_number),
+                waba_id = coalesce(s.waba_id, excluded.waba_id)
+            RETURNING phone_number_id, id
+            "#,
+            connection.0,
+            &numbers
+                .iter()
+                .map(|n| n.phone_number_id.clone())
+                .collect::<Vec<_>>(),
+            &numbers
+                .iter()
+                .map(|n| n.display_phone_number.clone())
+                .collect::<Vec<_>>() as &[Option<String>],
+            &numbers
+                .iter()
+                .map(|n| n.waba_id.clone())
+                .collect::<Vec<_>>() as &[Option<String>],
+            self.clock.now(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.phone_number_id, SenderId(row.id)))
+            .collect())
     }
 
     /// Changes what is given, and leaves what is not. Opening a blocked one releases what waits.
