@@ -204,7 +204,9 @@ impl Store {
                 facts.extend(closing.await?);
             }
             match refused.again_at {
-                Some(at) => give_back(&mut transaction, claim, at, &refusal).await?,
+                Some(at) => {
+                    give_back(&mut transaction, claim, at, &refusal).await?;
+                }
                 None => {
                     self.write_refusal(&mut transaction, claim, &refusal)
                         .await?
@@ -355,9 +357,11 @@ impl Store {
             .with(json!({"reason": reason}));
         again!("return_claim", {
             let mut transaction = self.pool.begin().await?;
-            give_back(&mut transaction, claim, at, &json!({"title": reason})).await?;
-            self.write_facts(&mut transaction, std::slice::from_ref(&fact))
-                .await?;
+            // Told once, also when the acknowledgement of the commit was lost.
+            if give_back(&mut transaction, claim, at, &json!({"title": reason})).await? {
+                self.write_facts(&mut transaction, std::slice::from_ref(&fact))
+                    .await?;
+            }
             Ok(transaction.commit().await?)
         })
     }
@@ -428,13 +432,14 @@ impl Store {
 
 /// The attempt has not been taken by the provider and is not counted: it may be posted again
 /// from `at` on. Nothing happens if it has been: claimed again since, or followed by another.
+/// Returns whether the sequence took it back.
 async fn give_back(
     connection: &mut sqlx::PgConnection,
     claim: &Claim,
     at: Timestamp,
     refusal: &serde_json::Value,
-) -> Result<(), StoreError> {
-    sqlx::query!(
+) -> Result<bool, StoreError> {
+    let returned = sqlx::query!(
         r#"
         -- give_back
         WITH a AS (
@@ -462,5 +467,5 @@ async fn give_back(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(returned.rows_affected() > 0)
 }
