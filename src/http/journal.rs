@@ -13,7 +13,7 @@ use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::{Query, id};
 use crate::model::ids::{ConnectionId, WebhookId};
-use crate::store::journal_read::{JournalFilter, WebhookRow};
+use crate::store::journal::{JournalFilter, State as Became, WebhookRow};
 
 pub fn router() -> Router<Api> {
     Router::new()
@@ -41,12 +41,12 @@ enum JournalState {
     NotApplied,
 }
 
-impl JournalState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Undecoded => "undecoded",
-            Self::NotApplied => "not_applied",
+impl From<JournalState> for Became {
+    fn from(state: JournalState) -> Self {
+        match state {
+            JournalState::Applied => Self::Applied,
+            JournalState::Undecoded => Self::Undecoded,
+            JournalState::NotApplied => Self::NotApplied,
         }
     }
 }
@@ -56,10 +56,10 @@ struct View {
     id: WebhookId,
     connection: ConnectionId,
     received_at: Moment,
-    bytes: i32,
-    state: String,
+    bytes: usize,
+    state: &'static str,
     reason: Option<String>,
-    events: i32,
+    events: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,11 +75,11 @@ struct Whole {
 impl From<WebhookRow> for View {
     fn from(webhook: WebhookRow) -> Self {
         Self {
-            id: WebhookId(webhook.id),
+            id: webhook.id,
             connection: webhook.connection,
             received_at: webhook.received_at.into(),
             bytes: webhook.bytes,
-            state: webhook.state,
+            state: webhook.state.as_str(),
             reason: webhook.reason,
             events: webhook.facts,
         }
@@ -92,7 +92,7 @@ async fn list(
 ) -> Result<Json<Page<View>>, ApiError> {
     let filter = JournalFilter {
         connection: asked.connection,
-        state: asked.state.map(|state| state.as_str().to_owned()),
+        state: asked.state.map(Became::from),
         since: asked.since.map(|at| at.0),
         until: asked.until.map(|at| at.0),
     };
@@ -102,7 +102,7 @@ async fn list(
         .store
         .list_webhooks(&filter, before, limit.rows())
         .await?;
-    let place = |webhook: &WebhookRow| webhook.id.into_bytes();
+    let place = |webhook: &WebhookRow| webhook.id.0.into_bytes();
     Ok(Json(Page::of(found, limit, place, View::from)))
 }
 

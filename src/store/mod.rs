@@ -14,7 +14,7 @@ mod facts;
 pub mod feed;
 mod hints;
 pub mod ingest;
-pub mod journal_read;
+pub mod journal;
 mod keys;
 pub mod leases;
 pub mod message_list;
@@ -117,6 +117,9 @@ impl StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// For sessions outside the pool.
+    options: Arc<PgConnectOptions>,
+    connect_timeout: Duration,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
 }
@@ -144,10 +147,12 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         let store = Self {
             pool,
+            options: Arc::new(options),
+            connect_timeout: settings.acquire_timeout,
             clock,
             sealing_key: Arc::new(sealing_key),
         };
