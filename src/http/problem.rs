@@ -63,6 +63,9 @@ pub enum ApiError {
     /// We cannot do this with this provider.
     #[error("{0}")]
     NotSupportedByProvider(String),
+    /// The body did not come in time.
+    #[error("the body did not come in time")]
+    TooSlow,
     /// The body is bigger than `http.max_body_bytes`.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -112,6 +115,7 @@ impl ApiError {
                 "not_supported_by_provider",
                 "Not supported by the provider",
             ),
+            Self::TooSlow => (S::REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
             Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
             Self::Overloaded(_) => (S::SERVICE_UNAVAILABLE, "overloaded", "Try again later"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),

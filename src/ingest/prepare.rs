@@ -28,15 +28,6 @@ pub(super) struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// The webhook as a whole.
-    pub(super) fn whole(webhook: &'a Webhook) -> Self {
-        Self {
-            webhook,
-            facts: 0..webhook.decoded.facts.len(),
-            journal: true,
-        }
-    }
-
     /// In two, the journal row with the first.
     pub(super) fn split(self) -> (Self, Self) {
         let middle = self.facts.start + self.facts.len().div_ceil(2);
@@ -131,6 +122,7 @@ fn journal_row(webhook: &Webhook) -> JournalRow {
     let Decoded {
         facts,
         problems,
+        more_problems,
         note,
     } = &webhook.decoded;
     /// A body of nothing but bad items must not make a reason as long as itself.
@@ -144,7 +136,8 @@ fn journal_row(webhook: &Webhook) -> JournalRow {
         })
         .collect();
     if problems.len() > SHOWN {
-        reason.push(format!("and {} more", problems.len() - SHOWN));
+        let more = problems.len() - SHOWN + more_problems;
+        reason.push(format!("and {more} more"));
     }
     reason.extend(note.map(str::to_owned));
     JournalRow {

@@ -5,16 +5,16 @@
 
 use tokio::sync::mpsc;
 
+use super::Waiting;
 use super::prepare::{Piece, Senders, prepare, unknown_numbers};
-use super::{Waiting, Webhook};
 use crate::model::ids::SenderId;
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 
 /// Webhooks in a batch: more do not make the commit cheaper, and all of them wait for it.
 const MAX_WEBHOOKS: usize = 512;
-/// Facts in a batch, and so in a chunk of a big webhook: beyond, Postgres' CPU is the bound.
-const MAX_FACTS: usize = 800;
+/// Facts in a batch, and so in a part of a big webhook: beyond, Postgres' CPU is the bound.
+pub(super) const MAX_FACTS: usize = 800;
 /// Bytes of bodies in a batch.
 const MAX_BYTES: usize = 4 << 20;
 /// Senders remembered; beyond, the memory starts anew.
@@ -58,15 +58,15 @@ impl Writer {
 
     /// All that is there, within the bounds; and the one that did not fit.
     fn take(&mut self, first: Waiting) -> (Vec<Waiting>, Option<Waiting>) {
-        let mut facts = first.webhook.decoded.facts.len();
-        let mut bytes = first.webhook.body.len();
+        let mut facts = first.facts.len();
+        let mut bytes = first.bytes();
         let mut batch = vec![first];
         while batch.len() < MAX_WEBHOOKS {
             let Ok(waiting) = self.waiting.try_recv() else {
                 break;
             };
-            facts += waiting.webhook.decoded.facts.len();
-            bytes += waiting.webhook.body.len();
+            facts += waiting.facts.len();
+            bytes += waiting.bytes();
             if facts > MAX_FACTS || bytes > MAX_BYTES {
                 return (batch, Some(waiting));
             }
@@ -77,9 +77,10 @@ impl Writer {
 
     async fn write(&mut self, batch: Vec<Waiting>) {
         metrics::histogram!("twotick_ingest_batch_webhooks").record(batch.len() as f64);
-        let webhooks: Vec<&Webhook> = batch.iter().map(|waiting| &waiting.webhook).collect();
-        match self.apply_all(&webhooks).await {
-            Ok(due) => {
+        let mut due = Due::default();
+        let pieces = batch.iter().map(Waiting::piece).collect();
+        match self.apply(pieces, &mut due).await {
+            Ok(()) => {
                 metrics::counter!("twotick_webhooks_committed_total").increment(batch.len() as u64);
                 for waiting in batch {
                     // Whoever waited may have given up; the commit stands.
@@ -103,24 +104,6 @@ impl Writer {
         if due.templates {
             self.signals.all_due_here();
         }
-    }
-
-    async fn apply_all(&mut self, webhooks: &[&Webhook]) -> Result<Due, StoreError> {
-        let mut due = Due::default();
-        if let [big] = webhooks
-            && big.decoded.facts.len() > MAX_FACTS
-        {
-            for piece in chunks(big) {
-                self.apply(vec![piece], &mut due).await?;
-            }
-            return Ok(due);
-        }
-        let pieces = webhooks
-            .iter()
-            .map(|webhook| Piece::whole(webhook))
-            .collect();
-        self.apply(pieces, &mut due).await?;
-        Ok(due)
     }
 
     /// Applies pieces in as few transactions as the database lets us. Each is idempotent, so
@@ -209,11 +192,21 @@ struct Due {
     templates: bool,
 }
 
-fn chunks(webhook: &Webhook) -> impl Iterator<Item = Piece<'_>> {
-    let facts = webhook.decoded.facts.len();
-    (0..facts).step_by(MAX_FACTS).map(move |start| Piece {
-        webhook,
-        facts: start..facts.min(start + MAX_FACTS),
-        journal: start == 0,
-    })
+impl Waiting {
+    fn piece(&self) -> Piece<'_> {
+        Piece {
+            webhook: &self.webhook,
+            facts: self.facts.clone(),
+            journal: self.journal,
+        }
+    }
+
+    /// What of it goes to the database as it came.
+    fn bytes(&self) -> usize {
+        if self.journal {
+            self.webhook.body.len()
+        } else {
+            0
+        }
+    }
 }

@@ -21,6 +21,7 @@ pub mod message_list;
 pub mod messages;
 mod once;
 mod partitions;
+mod pools;
 pub mod senders;
 pub mod sequence_changes;
 pub mod sequence_create;
@@ -32,7 +33,7 @@ pub mod templates_read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -41,11 +42,14 @@ use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
+use self::pools::Pools;
+
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
 pub use hints::Hints;
 pub use keys::{ApiKeyId, KeyCache};
 pub use once::{Once, Reply};
+pub use pools::Part;
 pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;
 
@@ -116,7 +120,9 @@ impl StoreError {
 /// Access to everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The connections of `self`'s part of the service.
     pool: PgPool,
+    pools: Arc<Pools>,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
 }
@@ -141,13 +147,10 @@ impl Store {
             .map_err(|_| sqlx::Error::PoolTimedOut)??
             .close()
             .await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout)
-            .connect_with(options)
-            .await?;
+        let pools = Pools::new(settings, &options);
         let store = Self {
-            pool,
+            pool: pools.api.clone(),
+            pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
         };
@@ -155,6 +158,21 @@ impl Store {
         store.check_settings().await?;
         store.check_sealing_key().await?;
         Ok(store)
+    }
+
+    /// The same store over the connections that are kept for `part`.
+    pub fn of(&self, part: Part) -> Self {
+        let pool = match part {
+            Part::Ingest => &self.pools.ingest,
+            Part::LookUps => &self.pools.look_ups,
+            Part::Leases => &self.pools.leases,
+            Part::Sending => &self.pools.sending,
+            Part::Api => &self.pools.api,
+        };
+        Self {
+            pool: pool.clone(),
+            ..self.clone()
+        }
     }
 
     /// The clock that everything here is dated by.
@@ -175,7 +193,7 @@ impl Store {
 
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 
     /// Whether the database answers.
