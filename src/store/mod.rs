@@ -46,7 +46,7 @@ use self::pools::Pools;
 
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
-pub use hints::Hints;
+pub use hints::{Hint, Hints};
 pub use keys::{ApiKeyId, KeyCache};
 pub use once::{Once, Reply};
 pub use pools::Part;
