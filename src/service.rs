@@ -75,7 +75,7 @@ impl Service {
             served.clone(),
         ));
         tasks.spawn(send::listen(
-            store.clone(),
+            store.of(Part::Hints),
             signals.clone(),
             shutdown.clone(),
         ));

@@ -33,7 +33,7 @@ impl Budget {
         let bytes = u32::try_from(bytes.min(self.size)).unwrap_or(u32::MAX);
         Arc::clone(&self.free)
             .try_acquire_many_owned(bytes)
-            .map_err(|_| ApiError::Overloaded("too many bodies are being read".to_owned()))
+            .map_err(|_| ApiError::TooManyBodies)
     }
 }
 

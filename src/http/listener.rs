@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config;
 
-/// The buffer of a connection, and so the largest head of a request: beyond, 431.
+/// The largest head of a request, beyond which 431, and about what a connection may buffer.
 const MAX_HEAD: usize = 64 << 10;
 /// How long a connection that nothing has come from is kept once the door is shut: what was sent
 /// before may not have been read yet.
@@ -43,6 +43,7 @@ pub async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
+        .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD);
     let cut = CancellationToken::new();
     let door = Door {

@@ -99,8 +99,9 @@ impl StoreError {
     /// Whether it may work later: the server is away, stopping, full, or in a conflict that
     /// lasted. Anything else is a fault of ours.
     pub fn may_pass(&self) -> bool {
-        /// Connection, transaction rollback, resources, operator intervention.
-        const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+        /// Connection, transaction rollback, resources, operator intervention; and a transaction
+        /// that was ended because we stalled.
+        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "25P03"];
         match self {
             Self::Database(
                 sqlx::Error::Io(_)
@@ -116,6 +117,11 @@ impl StoreError {
         }
     }
 }
+
+/// A transaction that waits so long for its next statement belongs to a process that is stalled,
+/// or to a machine that is gone. The server ends it, or its locks would keep others from taking
+/// over what was its own. Shorter than a lease.
+const STALLED: &str = "3s";
 
 /// Access to everything that is kept.
 #[derive(Debug, Clone)]
@@ -137,9 +143,11 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         // Every plan is for any parameters: a plan per call costs more than it saves here.
-        let options: PgConnectOptions = url
-            .parse::<PgConnectOptions>()?
-            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+            ("idle_in_transaction_session_timeout", STALLED),
+        ]);
         // Alone, because the pool would say that it timed out, and not why.
         let first = PgConnection::connect_with(&options);
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
@@ -166,6 +174,7 @@ impl Store {
             Part::Ingest => &self.pools.ingest,
             Part::LookUps => &self.pools.look_ups,
             Part::Leases => &self.pools.leases,
+            Part::Hints => &self.pools.hints,
             Part::Sending => &self.pools.sending,
             Part::Api => &self.pools.api,
         };

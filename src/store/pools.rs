@@ -15,6 +15,8 @@ pub enum Part {
     LookUps,
     /// Leases of senders: one late renewal, and a sender is lost.
     Leases,
+    /// The one that listens for hints, for good.
+    Hints,
     /// Claims, answers, and what else sending does.
     Sending,
     /// API calls.
@@ -26,13 +28,14 @@ pub(super) struct Pools {
     pub(super) ingest: PgPool,
     pub(super) look_ups: PgPool,
     pub(super) leases: PgPool,
+    pub(super) hints: PgPool,
     pub(super) sending: PgPool,
     pub(super) api: PgPool,
 }
 
 impl Pools {
-    /// Shares out `max_connections`, less the one that listens for hints, and connects when one
-    /// is needed. Fewer than six are taken for six.
+    /// Shares out `max_connections`, and connects when one is needed. Fewer than six are taken for
+    /// six.
     pub(super) fn new(settings: &config::Database, options: &PgConnectOptions) -> Self {
         let pool = |connections: u32| {
             PgPoolOptions::new()
@@ -46,6 +49,7 @@ impl Pools {
             ingest: pool(ingest),
             look_ups: pool(1),
             leases: pool(1),
+            hints: pool(1),
             sending: pool(others.div_ceil(2)),
             api: pool(others / 2),
         }
@@ -57,6 +61,7 @@ impl Pools {
             self.ingest.close(),
             self.look_ups.close(),
             self.leases.close(),
+            self.hints.close(),
             self.sending.close(),
             self.api.close(),
         );
