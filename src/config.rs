@@ -29,9 +29,17 @@ pub struct Config {
 #[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Http {
     pub listen: SocketAddr,
+    pub max_connections: usize,
+    #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
+    pub header_timeout: Duration,
     pub max_body_bytes: usize,
     #[serde(rename = "body_timeout_ms", deserialize_with = "millis")]
     pub body_timeout: Duration,
+    pub api_bytes: usize,
+    #[serde(rename = "drain_ms", deserialize_with = "millis")]
+    pub drain: Duration,
+    #[serde(rename = "shutdown_ms", deserialize_with = "millis")]
+    pub shutdown: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +57,7 @@ pub struct Database {
 pub struct Ingest {
     pub queue_webhooks: usize,
     pub queue_bytes: usize,
+    pub decoded_bytes: usize,
     #[serde(rename = "deadline_ms", deserialize_with = "millis")]
     pub deadline: Duration,
 }
@@ -121,12 +130,20 @@ impl Config {
                  must come before the policy for lost ones acts",
             ),
             (
-                self.database.max_connections >= 4,
-                "database.max_connections must be at least 4",
+                self.database.max_connections >= 8,
+                "database.max_connections must be at least 8",
             ),
             (
                 self.ingest.queue_bytes >= self.http.max_body_bytes,
                 "ingest.queue_bytes must hold at least one body of http.max_body_bytes",
+            ),
+            (
+                self.http.drain < self.http.shutdown,
+                "http.drain_ms must be shorter than http.shutdown_ms, of which it is a part",
+            ),
+            (
+                self.http.max_connections >= 1 && self.ingest.queue_webhooks >= 1,
+                "http.max_connections and ingest.queue_webhooks must be at least 1",
             ),
             (
                 self.send.max_attempts >= 1 && self.send.in_flight >= 1,

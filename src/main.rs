@@ -27,23 +27,28 @@ enum Command {
     Simulate(cli::simulate::SimulateArgs),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     log_to_stderr();
-    match run(Cli::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            tracing::debug!(?error);
-            #[allow(
-                clippy::print_stderr,
-                reason = "an error on the command line is for people"
-            )]
-            {
-                eprintln!("twotick: {error:#}");
-            }
-            ExitCode::FAILURE
+    let command = Cli::parse().command;
+    let ended = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run(command));
+            // A thread that looks a name up may take its time: the process does not wait for it.
+            runtime.shutdown_background();
+            ended
+        });
+    ended.unwrap_or_else(|error| {
+        tracing::debug!(?error);
+        #[allow(
+            clippy::print_stderr,
+            reason = "an error on the command line is for people"
+        )]
+        {
+            eprintln!("twotick: {error:#}");
         }
-    }
+        ExitCode::FAILURE
+    })
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! The service: HTTP, the writer of webhooks, and the sender, over one database. The caller owns
 //! the listener and the shutdown signal. Stopping is graceful: what has been taken is answered
-//! and written, posts under way are recorded, senders are given back.
+//! and written, posts under way are recorded, senders are given back; all within
+//! `http.shutdown_ms`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::http::{self, Api};
 use crate::send::{self, Sending};
 use crate::signals::Signals;
-use crate::store::{ConnectionCache, Store};
+use crate::store::{ConnectionCache, Part, Store};
 use crate::{ingest, store};
 
 /// How often partitions are made ahead, and idempotency keys deleted whose time is over.
@@ -45,10 +46,11 @@ impl Service {
         } = self;
         store.make_journal_partitions().await;
         let (signals, outbox) = Signals::new();
-        let (ingest, batches) = ingest::start(store.clone(), signals.clone(), &config.ingest);
-        let connections = ConnectionCache::new(store.clone());
+        let writing = store.of(Part::Ingest);
+        let (ingest, batches) = ingest::start(writing, signals.clone(), &config.ingest);
+        let connections = ConnectionCache::new(store.of(Part::LookUps));
         let sending = Sending {
-            store: store.clone(),
+            store: store.of(Part::Sending),
             connections: connections.clone(),
             signals: signals.clone(),
             settings: Arc::new(config.send.clone()),
@@ -60,13 +62,20 @@ impl Service {
                 .build()?,
             instance: store.clock().new_id(),
         };
+        let limits = config.http.clone();
         let tasks = TaskTracker::new();
         tasks.spawn(batches.run());
         tasks.spawn(send::run(sending.clone(), shutdown.clone()));
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
-        tasks.spawn(send::send_hints(store.clone(), outbox, shutdown.clone()));
+        // Webhooks that are still taken may release what others send.
+        let served = CancellationToken::new();
+        tasks.spawn(send::send_hints(
+            store.of(Part::Sending),
+            outbox,
+            served.clone(),
+        ));
         tasks.spawn(send::listen(
-            store.clone(),
+            store.of(Part::Hints),
             signals.clone(),
             shutdown.clone(),
         ));
@@ -77,7 +86,7 @@ impl Service {
                 signals.stop();
             }
         });
-        tasks.spawn(upkeep(store.clone(), shutdown.clone()));
+        tasks.spawn(upkeep(store.of(Part::Sending), shutdown.clone()));
         tasks.close();
         let api = Api::new(
             store.clone(),
@@ -87,13 +96,26 @@ impl Service {
             Arc::new(config),
             metrics,
         );
-        axum::serve(listener, http::router(api))
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-            .await?;
-        // The last handler has gone and its `Ingest` with it: the writer ends by itself.
-        tasks.wait().await;
-        store.close().await;
-        Ok(())
+        let router = http::router(api);
+        let serving = async {
+            http::serve(listener, router, &limits, shutdown.clone()).await?;
+            served.cancel();
+            // The last handler has gone and its `Ingest` with it: the writer ends by itself.
+            tasks.wait().await;
+            store.close().await;
+            Ok(())
+        };
+        let too_long = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(limits.shutdown).await;
+        };
+        tokio::select! {
+            ended = serving => ended,
+            () = too_long => {
+                tracing::warn!("stopped with work under way: it is not answered, and is done again");
+                Ok(())
+            }
+        }
     }
 }
 

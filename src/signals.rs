@@ -80,12 +80,12 @@ impl Signals {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// A sender was made that nobody owns yet.
-    pub fn made_sender(&self) {
+    /// There is a sender that nobody owns: it was made, or given back.
+    pub fn sender_is_free(&self) {
         self.unowned.notify_one();
     }
 
-    /// Waits for [`Signals::made_sender`].
+    /// Waits for [`Signals::sender_is_free`].
     pub async fn unowned_sender(&self) {
         self.unowned.notified().await;
     }

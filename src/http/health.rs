@@ -8,6 +8,7 @@ use axum::routing::get;
 
 use super::Api;
 use super::problem::ApiError;
+use crate::store::Part;
 
 pub fn router() -> Router<Api> {
     Router::new()
@@ -21,7 +22,11 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
-    api.store.ping().await?;
+    if api.signals.is_stopping() {
+        return Err(ApiError::Overloaded("the service is stopping".to_owned()));
+    }
+    // On a connection that calls cannot take: a busy API is no reason to be taken out.
+    api.store.of(Part::LookUps).ping().await?;
     Ok("ok\n")
 }
 

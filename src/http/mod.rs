@@ -5,11 +5,13 @@
 //! messages: that is `model`'s.
 
 mod auth;
+mod body;
 mod connections;
 mod content;
 mod events;
 mod health;
 mod journal;
+mod listener;
 mod lookup;
 mod message_view;
 mod messages;
@@ -28,16 +30,17 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use self::body::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, KeyCache, Store};
 
+pub use listener::serve;
 pub use problem::{ApiError, FieldError};
 
 /// What handlers work with. Clones share everything.
@@ -50,6 +53,9 @@ pub struct Api {
     signals: Signals,
     config: Arc<Config>,
     metrics: Option<PrometheusHandle>,
+    /// For the bodies of webhooks, and for those of API calls.
+    webhook_bytes: Budget,
+    api_bytes: Budget,
 }
 
 impl Api {
@@ -68,6 +74,8 @@ impl Api {
             connections,
             ingest,
             signals,
+            webhook_bytes: Budget::new(config.ingest.queue_bytes),
+            api_bytes: Budget::new(config.http.api_bytes),
             config,
             metrics,
         }
@@ -96,7 +104,6 @@ pub fn router(api: Api) -> Router {
         .merge(health::router())
         .fallback(async || ApiError::NotFound("address"))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(api.config.http.max_body_bytes))
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }

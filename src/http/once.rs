@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::Api;
+use super::body::whole_body;
 use super::problem::ApiError;
-use super::request::{json, whole_body};
+use super::request::json;
 use crate::store::{ApiKeyId, Once, Reply};
 
 static KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");

@@ -63,12 +63,18 @@ pub enum ApiError {
     /// We cannot do this with this provider.
     #[error("{0}")]
     NotSupportedByProvider(String),
+    /// The body did not come in time.
+    #[error("the body did not come in time")]
+    TooSlow,
     /// The body is bigger than `http.max_body_bytes`.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     /// Nothing is wrong with the request; it may be made again.
     #[error("{0}")]
     Overloaded(String),
+    /// The same, where the bodies of requests take all the memory that they may.
+    #[error("too many bodies are being read")]
+    TooManyBodies,
     /// A fault of ours; the log has the details under the request's id.
     #[error("the service failed; its log says why")]
     Internal,
@@ -112,8 +118,11 @@ impl ApiError {
                 "not_supported_by_provider",
                 "Not supported by the provider",
             ),
+            Self::TooSlow => (S::REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
             Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
-            Self::Overloaded(_) => (S::SERVICE_UNAVAILABLE, "overloaded", "Try again later"),
+            Self::Overloaded(_) | Self::TooManyBodies => {
+                (S::SERVICE_UNAVAILABLE, "overloaded", "Try again later")
+            }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
@@ -164,10 +173,17 @@ impl IntoResponse for ApiError {
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Overloaded(_) => {
+            Self::Overloaded(_) | Self::TooManyBodies => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        // The rest of its body is not read.
+        if matches!(
+            self,
+            Self::TooLarge(_) | Self::TooSlow | Self::TooManyBodies
+        ) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let problem = Problem {
             r#type: format!("urn:twotick:problem:{code}"),

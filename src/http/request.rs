@@ -1,14 +1,13 @@
 //! Reading requests. What does not fit is refused with the name of the field and what was
 //! expected there; a field nobody knows is refused too, because it was meant to do something.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query as Pairs, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Api;
+use super::body::whole_body;
 use super::problem::{ApiError, FieldError};
 
 /// A JSON body.
@@ -46,18 +45,6 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
             .collect();
         read(Value::Object(pairs)).map(Query)
     }
-}
-
-/// The bytes of a body, at most `http.max_body_bytes`, within `http.body_timeout_ms`.
-pub async fn whole_body(request: Request, api: &Api) -> Result<Bytes, ApiError> {
-    let body = Bytes::from_request(request, api);
-    tokio::time::timeout(api.config.http.body_timeout, body)
-        .await
-        .map_err(|_| ApiError::Malformed("the body did not come in time".to_owned()))?
-        .map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(api.config.http.max_body_bytes),
-            _ => ApiError::Malformed("the body ended early".to_owned()),
-        })
 }
 
 /// An id in a path. One that is malformed names nothing.

@@ -103,7 +103,7 @@ async fn create(
         CreateSenderError::Taken => ApiError::AlreadyExists(error.to_string()),
         CreateSenderError::Store(error) => error.into(),
     })?;
-    api.signals.made_sender();
+    api.signals.sender_is_free();
     answer(StatusCode::CREATED, reply)
 }
 

@@ -3,6 +3,7 @@
 //! before the request has proved whose it is.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,19 +13,24 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::timeout_at;
 
 use super::Api;
+use super::body::webhook_body;
 use super::problem::ApiError;
-use super::request::{Query, id, whole_body};
-use crate::ingest::Webhook;
+use super::request::{Query, id};
+use crate::ingest::{NotCommitted, Webhook};
 use crate::model::ids::ConnectionId;
 use crate::provider::meta::webhook::{
-    HandshakeError, SIGNATURE_HEADER, decode, verify_handshake, verify_signature,
+    HandshakeError, SIGNATURE_HEADER, verify_handshake, verify_signature,
 };
 use crate::store::Connection;
 
 /// What is kept of a request's headers: nothing that could be a secret.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-hub-signature-256"];
+
+/// A body that takes until so shortly before the deadline is too slow itself: 408 says so.
+const TO_ANSWER: Duration = Duration::from_millis(50);
 
 pub fn router() -> Router<Api> {
     Router::new().route("/webhooks/{connection}", get(handshake).post(receive))
@@ -75,28 +81,48 @@ async fn receive(
     Path(connection): Path<String>,
     request: Request,
 ) -> Result<(), ApiError> {
-    let connection = find(&api, &connection).await?;
+    // From here on, because the provider counts from here on.
+    let deadline = api.clock().monotonic() + api.ingest.deadline();
+    timeout_at(deadline.into(), take(&api, &connection, request, deadline))
+        .await
+        .unwrap_or_else(|_| Err(not_committed(NotCommitted::Deadline)))
+}
+
+async fn take(
+    api: &Api,
+    connection: &str,
+    request: Request,
+    deadline: Instant,
+) -> Result<(), ApiError> {
+    let connection = find(api, connection).await?;
     let headers = kept_headers(request.headers());
     let signature = request.headers().get(SIGNATURE_HEADER).cloned();
-    let body = whole_body(request, &api)
+    let left = deadline.saturating_duration_since(api.clock().monotonic());
+    let body = webhook_body(request, api, left.saturating_sub(TO_ANSWER))
         .await
         .inspect_err(|_| refused("body"))?;
     let signature = signature.as_ref().map(|header| header.as_bytes());
-    verify(&api, &connection, signature, &body).await?;
+    verify(api, &connection, signature, &body).await?;
 
     let received_at = api.clock().now();
+    let decoded = api.ingest.decode(&body, deadline).await;
+    let (decoded, share) = decoded.map_err(not_committed)?;
     let webhook = Webhook {
         connection: connection.id,
         stream: connection.stream,
         received_at,
         headers,
-        decoded: decode(&body),
         body,
+        decoded,
+        share,
     };
-    api.ingest.commit(webhook).await.map_err(|error| {
-        refused("not_committed");
-        ApiError::Overloaded(error.to_string())
-    })
+    let committed = api.ingest.commit(webhook, deadline).await;
+    committed.map_err(not_committed)
+}
+
+fn not_committed(error: NotCommitted) -> ApiError {
+    refused("not_committed");
+    ApiError::Overloaded(error.to_string())
 }
 
 async fn find(api: &Api, connection: &str) -> Result<Arc<Connection>, ApiError> {

@@ -10,13 +10,12 @@ use super::Waiting;
 use super::writer::{MAX_FACTS, Writer};
 use crate::signals::Signals;
 use crate::store::Store;
+use crate::store::ingest::WRITERS;
 
 /// Webhooks in a batch: more do not make the commit cheaper, and all of them wait for it.
 const MAX_WEBHOOKS: usize = 512;
 /// Bytes of bodies in a batch.
 const MAX_BYTES: usize = 4 << 20;
-/// Batches that are written at the same time.
-const WRITERS: usize = 2;
 /// Facts that are worth a second writer. Two small batches take longer than one of both.
 const BIG: usize = 200;
 
@@ -43,8 +42,8 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, waiting: Waiting) {
-        let facts = self.facts + waiting.webhook.decoded.facts.len();
-        let bytes = self.bytes + waiting.webhook.body.len();
+        let facts = self.facts + waiting.facts.len();
+        let bytes = self.bytes + waiting.bytes();
         if !self.webhooks.is_empty() && (facts > MAX_FACTS || bytes > MAX_BYTES) {
             self.left = Some(Box::new(waiting));
         } else {

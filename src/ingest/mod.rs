@@ -1,26 +1,37 @@
 //! From a verified webhook to its commit. Handlers hand their bytes to a bounded queue and
 //! wait; a writer commits all that is there in one statement and answers all (group commit):
 //! round trips to the database, not CPU, bound how many webhooks a second can be taken.
+//!
+//! A webhook of many facts is handed over in parts, one when the one before is committed, so that
+//! the others get their turns between. Each part is idempotent; how far it came is remembered, so
+//! that one that is not done by its deadline goes on from there when it is posted again.
 
 mod batches;
+mod decode;
 mod prepare;
+mod progress;
 mod writer;
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
 
+use self::decode::Decoder;
+use self::progress::Progress;
 use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, WebhookId};
 use crate::signals::Signals;
 use crate::store::Store;
 
 pub use batches::Batches;
+pub use decode::{Share, decoded_size};
 
 /// A webhook whose signature held.
 #[derive(Debug)]
@@ -37,6 +48,8 @@ pub struct Webhook {
     pub body: Bytes,
     /// What it says.
     pub decoded: Decoded,
+    /// Its share of the memory for that.
+    pub share: Share,
 }
 
 /// It was not committed in time; the provider will post it again.
@@ -45,6 +58,9 @@ pub enum NotCommitted {
     /// The queue is full.
     #[error("too many webhooks are waiting to be written")]
     QueueFull,
+    /// The memory for what webhooks say is taken.
+    #[error("too many webhooks are waiting to be decoded")]
+    TooMuch,
     /// The database failed.
     #[error("the database could not commit it")]
     Database,
@@ -60,32 +76,75 @@ pub enum NotCommitted {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     queue: mpsc::Sender<Waiting>,
-    bytes: Arc<Semaphore>,
+    decoder: Decoder,
+    progress: Progress,
     deadline: Duration,
 }
 
-/// A webhook in the queue, and who waits for it.
+/// A webhook in the queue, or a part of a big one, and who waits for it.
 #[derive(Debug)]
 struct Waiting {
-    webhook: Webhook,
-    /// Dropped unanswered when it could not be written.
-    committed: oneshot::Sender<()>,
-    /// Its share of the bytes that may wait; given back when it leaves.
-    _bytes: OwnedSemaphorePermit,
+    webhook: Arc<Webhook>,
+    /// Which of its facts.
+    facts: Range<usize>,
+    /// What it is called in the journal, if an earlier part of it is there.
+    journalled: Option<WebhookId>,
+    /// Told what it is called in the journal; dropped unanswered when it could not be written.
+    committed: oneshot::Sender<WebhookId>,
 }
 
 impl Ingest {
+    /// How long after its headers came a webhook must be answered.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// What a body says, once there is memory for it.
+    pub async fn decode(
+        &self,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<(Decoded, Share), NotCommitted> {
+        self.decoder.decode(body, deadline).await
+    }
+
     /// Returns when the webhook, its facts and their effects are committed.
-    pub async fn commit(&self, webhook: Webhook) -> Result<(), NotCommitted> {
+    pub async fn commit(&self, webhook: Webhook, deadline: Instant) -> Result<(), NotCommitted> {
+        let facts = webhook.decoded.facts.len();
+        let webhook = Arc::new(webhook);
+        if facts <= writer::MAX_FACTS {
+            self.commit_part(&webhook, 0..facts, None, deadline).await?;
+            return Ok(());
+        }
+        let key = progress::key(&webhook);
+        let mut done = self.progress.get(&key);
+        let mut journalled = None;
+        loop {
+            let part = done..facts.min(done + writer::MAX_FACTS);
+            done = part.end;
+            let part = self.commit_part(&webhook, part, journalled, deadline);
+            journalled = Some(part.await?);
+            if done == facts {
+                self.progress.forget(&key);
+                return Ok(());
+            }
+            self.progress.set(key, done);
+        }
+    }
+
+    async fn commit_part(
+        &self,
+        webhook: &Arc<Webhook>,
+        facts: Range<usize>,
+        journalled: Option<WebhookId>,
+        deadline: Instant,
+    ) -> Result<WebhookId, NotCommitted> {
         let (committed, done) = oneshot::channel();
-        let size = u32::try_from(webhook.body.len()).unwrap_or(u32::MAX);
-        let bytes = Arc::clone(&self.bytes)
-            .try_acquire_many_owned(size)
-            .map_err(|_| NotCommitted::QueueFull)?;
         let waiting = Waiting {
-            webhook,
+            webhook: Arc::clone(webhook),
+            facts,
+            journalled,
             committed,
-            _bytes: bytes,
         };
         self.queue
             .try_send(waiting)
@@ -93,8 +152,8 @@ impl Ingest {
                 mpsc::error::TrySendError::Full(_) => NotCommitted::QueueFull,
                 mpsc::error::TrySendError::Closed(_) => NotCommitted::Stopping,
             })?;
-        match tokio::time::timeout(self.deadline, done).await {
-            Ok(Ok(())) => Ok(()),
+        match timeout_at(deadline.into(), done).await {
+            Ok(Ok(id)) => Ok(id),
             Ok(Err(_)) => Err(NotCommitted::Database),
             Err(_) => Err(NotCommitted::Deadline),
         }
@@ -106,7 +165,8 @@ pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Inge
     let (queue, waiting) = mpsc::channel(settings.queue_webhooks);
     let ingest = Ingest {
         queue,
-        bytes: Arc::new(Semaphore::new(settings.queue_bytes)),
+        decoder: Decoder::new(settings.decoded_bytes),
+        progress: Progress::default(),
         deadline: settings.deadline,
     };
     (ingest, Batches::new(store, signals, waiting))

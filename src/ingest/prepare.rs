@@ -29,26 +29,6 @@ pub(super) struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// The webhook as a whole.
-    pub(super) fn whole(webhook: &'a Webhook, id: WebhookId) -> Self {
-        Self {
-            webhook,
-            id,
-            facts: 0..webhook.decoded.facts.len(),
-            journal: true,
-        }
-    }
-
-    /// In parts of so many facts, the journal row with the first.
-    pub(super) fn chunks(self, facts: usize) -> impl Iterator<Item = Self> {
-        let (first, end) = (self.facts.start, self.facts.end);
-        (first..end).step_by(facts).map(move |start| Self {
-            facts: start..end.min(start + facts),
-            journal: self.journal && start == first,
-            ..self
-        })
-    }
-
     /// In two, the journal row with the first.
     pub(super) fn split(self) -> (Self, Self) {
         let middle = self.facts.start + self.facts.len().div_ceil(2);
@@ -196,6 +176,7 @@ impl<'a> Preparation<'a> {
         let Decoded {
             facts,
             problems,
+            more_problems,
             note,
         } = &webhook.decoded;
         self.journal.push(JournalRow {
@@ -212,7 +193,7 @@ impl<'a> Preparation<'a> {
                 webhook: piece.id,
                 connection: webhook.connection,
                 state: State::Undecoded,
-                reason: reason(problems),
+                reason: reason(problems, *more_problems),
             });
         }
     }
@@ -359,7 +340,7 @@ impl<'a> Preparation<'a> {
     }
 }
 
-fn reason(problems: &[Problem]) -> String {
+fn reason(problems: &[Problem], more: usize) -> String {
     /// A body of nothing but bad items must not make a reason as long as itself.
     const SHOWN: usize = 10;
     let mut reason: Vec<String> = problems
@@ -371,7 +352,8 @@ fn reason(problems: &[Problem]) -> String {
         })
         .collect();
     if problems.len() > SHOWN {
-        reason.push(format!("and {} more", problems.len() - SHOWN));
+        let more = problems.len() - SHOWN + more;
+        reason.push(format!("and {more} more"));
     }
     reason.join("; ")
 }

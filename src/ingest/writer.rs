@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::Waiting;
 use super::prepare::{Piece, Senders, prepare};
-use super::{Waiting, Webhook};
-use crate::model::ids::SenderId;
+use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
 use crate::store::journal::{Blocks, id_at};
 use crate::store::{Store, StoreError};
 
-/// Facts in a transaction: a big webhook is applied in chunks of so many.
+/// Facts in a batch, and so in a part of a big webhook: beyond, Postgres' CPU is the bound.
 pub(super) const MAX_FACTS: usize = 800;
 /// A commit that takes longer never comes: the session is given up. Far beyond what a provider
 /// waits, because what is committed late need not be written again.
@@ -44,14 +45,17 @@ impl Writer {
     /// Commits these and answers all of them.
     pub(super) async fn write(&mut self, batch: Vec<Waiting>) {
         metrics::histogram!("twotick_ingest_batch_webhooks").record(batch.len() as f64);
-        let webhooks: Vec<&Webhook> = batch.iter().map(|waiting| &waiting.webhook).collect();
-        let applied = tokio::time::timeout(PATIENCE, self.apply_all(&webhooks)).await;
+        let mut due = Due::default();
+        let mut pieces: Vec<_> = batch.iter().map(Waiting::piece).collect();
+        self.number(&mut pieces);
+        let ids: Vec<_> = pieces.iter().map(|piece| piece.id).collect();
+        let applied = tokio::time::timeout(PATIENCE, self.apply(pieces, &mut due)).await;
         match applied.unwrap_or(Err(StoreError::Database(sqlx::Error::PoolTimedOut))) {
-            Ok(due) => {
+            Ok(()) => {
                 metrics::counter!("twotick_webhooks_committed_total").increment(batch.len() as u64);
-                for waiting in batch {
+                for (waiting, id) in batch.into_iter().zip(ids) {
                     // Whoever waited may have given up; the commit stands.
-                    let _ = waiting.committed.send(());
+                    let _ = waiting.committed.send(id);
                 }
                 self.wake(&due);
             }
@@ -75,27 +79,12 @@ impl Writer {
         }
     }
 
-    async fn apply_all(&mut self, webhooks: &[&Webhook]) -> Result<Due, StoreError> {
-        let mut due = Due::default();
-        let mut pieces = self.number(webhooks);
-        match &*pieces {
-            [big] if big.facts.len() > MAX_FACTS => {
-                for piece in big.clone().chunks(MAX_FACTS) {
-                    self.apply(vec![piece], &mut due).await?;
-                }
-            }
-            _ => self.apply(std::mem::take(&mut pieces), &mut due).await?,
-        }
-        Ok(due)
-    }
-
-    /// Whole webhooks, with the ids of one block.
-    fn number<'a>(&self, webhooks: &[&'a Webhook]) -> Vec<Piece<'a>> {
+    /// Names those that are to be journalled: the places of one block.
+    fn number(&self, pieces: &mut [Piece<'_>]) {
         let block = self.store.clock().new_id();
-        (0..)
-            .zip(webhooks)
-            .map(|(place, webhook)| Piece::whole(webhook, id_at(block, place)))
-            .collect()
+        for (place, piece) in (0..).zip(pieces.iter_mut().filter(|piece| piece.journal)) {
+            piece.id = id_at(block, place);
+        }
     }
 
     /// Applies pieces in as few transactions as the database lets us. Each is idempotent, so
@@ -121,9 +110,9 @@ impl Writer {
                     }
                     n => {
                         let second = pieces.split_off(n / 2);
-                        for half in [second, pieces] {
-                            let webhooks: Vec<_> = half.iter().map(|p| p.webhook).collect();
-                            todo.push(self.number(&webhooks));
+                        for mut half in [second, pieces] {
+                            self.number(&mut half);
+                            todo.push(half);
                         }
                     }
                 },
@@ -196,4 +185,25 @@ impl Writer {
 struct Due {
     senders: Vec<SenderId>,
     templates: bool,
+}
+
+impl Waiting {
+    fn piece(&self) -> Piece<'_> {
+        Piece {
+            webhook: &self.webhook,
+            // One that has none yet is given one with its place in a block.
+            id: self.journalled.unwrap_or(WebhookId(Uuid::nil())),
+            facts: self.facts.clone(),
+            journal: self.journalled.is_none(),
+        }
+    }
+
+    /// What of it goes to the database as it came.
+    pub(super) fn bytes(&self) -> usize {
+        if self.journalled.is_none() {
+            self.webhook.body.len()
+        } else {
+            0
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub struct Decoded {
     pub facts: Vec<Fact>,
     /// Every item that could not. Its siblings are in `facts` all the same.
     pub problems: Vec<Problem>,
+    /// How many more there are: a body of nothing else must not take more memory than it has bytes.
+    pub more_problems: usize,
     /// Why there are no facts although nothing is wrong (the dashboard's "Test" sample).
     pub note: Option<&'static str>,
 }

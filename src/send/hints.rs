@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::ids::SenderId;
 use crate::signals::Signals;
-use crate::store::{Store, StoreError};
+use crate::store::{Hint, Store, StoreError};
 
 /// Hints in one NOTIFY.
 const AT_ONCE: usize = 256;
@@ -55,9 +55,14 @@ pub async fn listen(store: Store, signals: Signals, shutdown: CancellationToken)
 async fn pass_on(store: &Store, signals: &Signals) -> Result<(), StoreError> {
     let mut hints = store.listen().await?;
     loop {
-        for sender in hints.next().await? {
-            signals.due_here(sender);
+        match hints.next().await? {
+            Hint::Free => signals.sender_is_free(),
+            Hint::Due(senders) => {
+                for sender in senders {
+                    signals.due_here(sender);
+                }
+                signals.changed();
+            }
         }
-        signals.changed();
     }
 }

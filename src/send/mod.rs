@@ -10,14 +10,16 @@
 //!
 //! All are reconcilers: woken by a signal and by a period, and right whenever they run.
 
+mod answer;
 mod claimer;
 mod hints;
+mod last_look;
 mod post;
 mod templates;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,10 +32,13 @@ use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::signals::Signals;
 use crate::store::leases::Lease;
-use crate::store::{ConnectionCache, Store, StoreError};
+use crate::store::{ConnectionCache, Part, Store, StoreError};
 
 pub use hints::{listen, send_hints};
 pub use templates::read_templates;
+
+/// How long after the end of another's lease it is looked whether its sender is free.
+const PAST_END: Duration = Duration::from_millis(10);
 
 /// What all of sending shares.
 #[derive(Debug, Clone)]
@@ -87,6 +92,7 @@ struct Standing {
 /// senders back.
 pub async fn run(sending: Sending, shutdown: CancellationToken) {
     let mut manager = Manager {
+        leases: sending.store.of(Part::Leases),
         slots: Slots::default(),
         owned: HashMap::new(),
         claimers: TaskTracker::new(),
@@ -94,13 +100,14 @@ pub async fn run(sending: Sending, shutdown: CancellationToken) {
     };
     let period = manager.sending.settings.lease / 4;
     loop {
-        if let Err(error) = manager.keep_leases().await {
+        let wait = manager.keep_leases().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "leases could not be kept");
-        }
+            None
+        });
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = manager.sending.signals.unowned_sender() => {}
-            () = tokio::time::sleep(period) => {}
+            () = tokio::time::sleep(wait.map_or(period, |wait| wait.min(period))) => {}
         }
     }
     manager.stop().await;
@@ -108,19 +115,20 @@ pub async fn run(sending: Sending, shutdown: CancellationToken) {
 
 struct Manager {
     sending: Sending,
+    /// On a connection of its own: a renewal must not wait for claims.
+    leases: Store,
     slots: Slots,
     owned: HashMap<SenderId, Owned>,
     claimers: TaskTracker,
 }
 
 impl Manager {
-    async fn keep_leases(&mut self) -> Result<(), StoreError> {
+    /// Returns when to look again at the latest: when a lease of another would end.
+    async fn keep_leases(&mut self) -> Result<Option<Duration>, StoreError> {
         let Sending {
-            store,
-            settings,
-            instance,
-            ..
+            settings, instance, ..
         } = self.sending.clone();
+        let store = self.leases.clone();
         let share = store.report_instance(instance, settings.lease).await?;
         self.renew().await?;
         let free = share - i64::try_from(self.owned.len()).unwrap_or(i64::MAX);
@@ -136,19 +144,18 @@ impl Manager {
             self.drop_sender(sender);
         }
         metrics::gauge!("twotick_senders_owned").set(self.owned.len() as f64);
-        Ok(())
+        let end = store.next_lease_end(instance).await?;
+        Ok(end.map(|end| end + PAST_END))
     }
 
     async fn renew(&mut self) -> Result<(), StoreError> {
         let Sending {
-            store,
-            settings,
-            instance,
-            ..
+            settings, instance, ..
         } = &self.sending;
         let senders: Vec<_> = self.owned.keys().copied().collect();
         let asked_at = self.now();
-        let renewed = store
+        let renewed = self
+            .leases
             .renew_leases(*instance, &senders, settings.lease)
             .await?;
         let valid_until = asked_at + settings.lease;
@@ -206,11 +213,12 @@ impl Manager {
 
     async fn stop(self) {
         let Sending {
-            store,
-            instance,
-            settings,
-            ..
+            instance, settings, ..
         } = &self.sending;
+        // First, so that the others' shares are larger by the time that senders become free.
+        if let Err(error) = self.leases.remove_instance(*instance).await {
+            tracing::warn!(%error, "this instance could not sign off");
+        }
         for owned in self.owned.values() {
             owned.stop.cancel();
         }
@@ -221,9 +229,6 @@ impl Manager {
             .is_err()
         {
             tracing::warn!("posts are still under way; the next owner settles them");
-        }
-        if let Err(error) = store.remove_instance(*instance).await {
-            tracing::warn!(%error, "this instance could not sign off");
         }
     }
 

@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::answer::{self, Unread};
 use super::claimer::Rate;
+use super::last_look::{Ended, HeldBack, LastLook};
 use super::{Sending, Standing};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
@@ -36,6 +38,12 @@ pub(super) struct Post {
     pub(super) rate: Rate,
     /// When the claim was asked for, by the monotonic clock.
     pub(super) asked_at: Instant,
+}
+
+/// A POST that is ready, and whether it was held back at the last moment.
+struct Call {
+    call: reqwest::RequestBuilder,
+    held_back: HeldBack,
 }
 
 /// What is known after a POST.
@@ -78,9 +86,10 @@ impl Post {
         self.sending.signals.changed();
     }
 
-    /// Everything that can fail before a byte leaves, and the last look at the lease: a process
-    /// that was stalled since its claim must not post for a sender that others own by now.
-    async fn prepare(&self) -> Result<(ConnectionId, reqwest::RequestBuilder), String> {
+    /// Everything that can fail before a connection is asked for. The last look at the lease comes
+    /// after that: a process that was stalled since its claim must not post for a sender that
+    /// others own by now.
+    async fn prepare(&self) -> Result<(ConnectionId, Call), String> {
         let Sending {
             connections,
             client,
@@ -108,16 +117,25 @@ impl Post {
             .post(format!("{}/{}", connection.base_url, request.path))
             .bearer_auth(connection.credentials.access_token.expose_secret())
             .timeout(settings.answer_timeout)
-            .json(&request.body);
-        let now = self.sending.clock().monotonic();
-        let stalled = now.saturating_duration_since(self.asked_at) > settings.post_timeout;
-        if stalled || now >= self.standing.borrow().valid_until {
-            return Err("the lease ended before it was posted".to_owned());
-        }
-        Ok((connection.id, call))
+            .header(CONTENT_TYPE, "application/json");
+        let body = serde_json::to_vec(&request.body).map_err(|error| error.to_string())?;
+        let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
+        let call = call.body(reqwest::Body::wrap(body));
+        Ok((connection.id, Call { call, held_back }))
     }
 
-    async fn post(&self, connection: ConnectionId, call: reqwest::RequestBuilder) {
+    /// Whether this may still be posted, asked when it would leave.
+    fn lease_holds(&self) -> impl Fn() -> bool + Send + Sync + Unpin + 'static {
+        let (clock, standing) = (self.sending.clock().clone(), self.standing.clone());
+        let (asked_at, limit) = (self.asked_at, self.sending.settings.post_timeout);
+        move || {
+            let now = clock.monotonic();
+            let stalled = now.saturating_duration_since(asked_at) > limit;
+            !stalled && now < standing.borrow().valid_until
+        }
+    }
+
+    async fn post(&self, connection: ConnectionId, call: Call) {
         let posted_at = self.sending.clock().now();
         let mut came = Box::pin(exchange(call));
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
@@ -157,7 +175,7 @@ impl Post {
                 retry_after,
             }) => Outcome::Refused(self.refused(connection, error, class, retry_after, posted_at)),
             Came::NotSent(reason) => {
-                tracing::warn!(sender = %self.lease.sender, reason, "the provider was not reached");
+                tracing::warn!(sender = %self.lease.sender, reason, "it was not posted");
                 let at = self.sending.clock().now() + self.sending.settings.backoff;
                 Outcome::Returned(reason, at)
             }
@@ -283,9 +301,10 @@ impl Outcome {
     }
 }
 
-async fn exchange(call: reqwest::RequestBuilder) -> Came {
+async fn exchange(Call { call, held_back }: Call) -> Came {
     let response = match call.send().await {
         Ok(response) => response,
+        Err(_) if held_back.is_true() => return Came::NotSent(Ended.to_string()),
         Err(error) if error.is_connect() || error.is_builder() => {
             return Came::NotSent(describe(&error));
         }
@@ -297,9 +316,10 @@ async fn exchange(call: reqwest::RequestBuilder) -> Came {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
-    match response.bytes().await {
+    match answer::body(response).await {
         Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
-        Err(error) => Came::Lost(describe(&error)),
+        Err(Unread::Cut(error)) => Came::Lost(describe(&error)),
+        Err(error) => Came::Lost(error.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use super::Sending;
+use super::{Sending, answer};
 use crate::model::Timestamp;
 use crate::model::template::{Health, UNKNOWN};
 use crate::provider::meta::manage;
@@ -77,15 +77,14 @@ async fn ask(
         None if template.waba_id.is_empty() => return Ok(None),
         None => manage::template_by_name_request(version, &template.waba_id, &template.name),
     };
-    let body = sending
+    let answer = sending
         .client
         .get(format!("{}/{path}", connection.base_url))
         .bearer_auth(connection.credentials.access_token.expose_secret())
         .timeout(sending.settings.answer_timeout)
         .send()
-        .await?
-        .bytes()
         .await?;
+    let body = answer::body(answer).await?;
     let found = manage::templates_answer(&body)?
         .into_iter()
         .find(|state| state.name == template.name && state.language == template.language);

@@ -6,7 +6,18 @@ use sqlx::postgres::PgListener;
 use super::{Store, StoreError};
 use crate::model::ids::SenderId;
 
-const CHANNEL: &str = "twotick_due";
+const DUE: &str = "twotick_due";
+/// `release_lease` notifies here.
+const FREE: &str = "twotick_free";
+
+/// What another instance says.
+#[derive(Debug)]
+pub enum Hint {
+    /// These senders have something due.
+    Due(Vec<SenderId>),
+    /// A sender was given back.
+    Free,
+}
 
 /// Hears what other instances hint.
 #[derive(Debug)]
@@ -21,7 +32,7 @@ impl Store {
             -- send_hints
             SELECT pg_notify($1, string_agg(id::text, ',')) AS "sent?" FROM unnest($2::integer[]) AS id
             "#,
-            CHANNEL,
+            DUE,
             &ids
         )
         .fetch_one(&self.pool)
@@ -32,16 +43,20 @@ impl Store {
     /// Begins to listen, on a connection of its own.
     pub async fn listen(&self) -> Result<Hints, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([DUE, FREE]).await?;
         Ok(Hints(listener))
     }
 }
 
 impl Hints {
-    /// The senders of the next hint.
-    pub async fn next(&mut self) -> Result<Vec<SenderId>, StoreError> {
+    /// The next hint.
+    pub async fn next(&mut self) -> Result<Hint, StoreError> {
         let hint = self.0.recv().await?;
+        if hint.channel() == FREE {
+            return Ok(Hint::Free);
+        }
         let ids = hint.payload().split(',');
-        Ok(ids.filter_map(|id| id.parse().ok()).map(SenderId).collect())
+        let ids = ids.filter_map(|id| id.parse().ok()).map(SenderId);
+        Ok(Hint::Due(ids.collect()))
     }
 }

@@ -16,6 +16,9 @@ use crate::model::Timestamp;
 use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, ConnectionId, MessageId, SenderId, TemplateId};
 
+/// Batches that are written at the same time, each in a session of its own.
+pub const WRITERS: usize = 2;
+
 /// Rows of one batch, ready to be written.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
@@ -137,8 +140,8 @@ impl<'a> Said<'a> {
 impl Store {
     /// A session of the writer's own: no other request waits for it, and none makes it wait.
     pub async fn connect_writer(&self) -> Result<PgConnection, StoreError> {
-        let connecting = PgConnection::connect_with(&self.options);
-        tokio::time::timeout(self.connect_timeout, connecting)
+        let connecting = PgConnection::connect_with(&self.pools.options);
+        tokio::time::timeout(self.pools.connect_timeout, connecting)
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?
             .map_err(StoreError::from)

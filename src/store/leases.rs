@@ -148,21 +148,42 @@ impl Store {
         Ok(rows.into_iter().map(Lease::from).collect())
     }
 
-    /// Gives a sender back, so that another instance takes it at once. Only this ownership ends:
+    /// When the next lease of another instance ends, if it does not renew it: one that died does
+    /// not, and its senders are then free.
+    pub async fn next_lease_end(&self, instance: Uuid) -> Result<Option<Duration>, StoreError> {
+        let seconds = sqlx::query_scalar!(
+            r#"
+            -- next_lease_end
+            SELECT extract(epoch FROM min(lease_until) - clock_timestamp())::double precision
+            FROM senders WHERE lease_owner <> $1 AND lease_until > clock_timestamp()
+            "#,
+            instance,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        // Below zero: it has ended since the row was read.
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+    }
+
+    /// Gives a sender back, and tells the others, so that one of them takes it at once. Only this ownership ends:
     /// what another has taken meanwhile stays with it, and so does what this instance has taken
     /// again while posts of the old lease were under way.
     pub async fn release_lease(&self, instance: Uuid, lease: &Lease) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
             -- release_lease
-            UPDATE senders SET lease_owner = NULL, lease_until = NULL
-            WHERE id = $2 AND lease_owner = $1 AND lease_epoch = $3
+            WITH released AS (
+                UPDATE senders SET lease_owner = NULL, lease_until = NULL
+                WHERE id = $2 AND lease_owner = $1 AND lease_epoch = $3
+                RETURNING id
+            )
+            SELECT pg_notify('twotick_free', '') AS "told" FROM released
             "#,
             instance,
             lease.sender.0,
             lease.epoch,
         )
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
         Ok(())
     }

@@ -21,6 +21,7 @@ pub mod message_list;
 pub mod messages;
 mod once;
 mod partitions;
+mod pools;
 pub mod senders;
 pub mod sequence_changes;
 pub mod sequence_create;
@@ -32,7 +33,7 @@ pub mod templates_read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -41,11 +42,14 @@ use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
+use self::pools::Pools;
+
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
-pub use hints::Hints;
+pub use hints::{Hint, Hints};
 pub use keys::{ApiKeyId, KeyCache};
 pub use once::{Once, Reply};
+pub use pools::Part;
 pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;
 
@@ -95,8 +99,9 @@ impl StoreError {
     /// Whether it may work later: the server is away, stopping, full, or in a conflict that
     /// lasted. Anything else is a fault of ours.
     pub fn may_pass(&self) -> bool {
-        /// Connection, transaction rollback, resources, operator intervention.
-        const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+        /// Connection, transaction rollback, resources, operator intervention; and a transaction
+        /// that was ended because we stalled.
+        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "25P03"];
         match self {
             Self::Database(
                 sqlx::Error::Io(_)
@@ -113,13 +118,17 @@ impl StoreError {
     }
 }
 
+/// A transaction that waits so long for its next statement belongs to a process that is stalled,
+/// or to a machine that is gone. The server ends it, or its locks would keep others from taking
+/// over what was its own. Shorter than a lease.
+const STALLED: &str = "3s";
+
 /// Access to everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The connections of `self`'s part of the service.
     pool: PgPool,
-    /// For sessions outside the pool.
-    options: Arc<PgConnectOptions>,
-    connect_timeout: Duration,
+    pools: Arc<Pools>,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
 }
@@ -134,9 +143,11 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         // Every plan is for any parameters: a plan per call costs more than it saves here.
-        let options: PgConnectOptions = url
-            .parse::<PgConnectOptions>()?
-            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+            ("idle_in_transaction_session_timeout", STALLED),
+        ]);
         // Alone, because the pool would say that it timed out, and not why.
         let first = PgConnection::connect_with(&options);
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
@@ -144,15 +155,10 @@ impl Store {
             .map_err(|_| sqlx::Error::PoolTimedOut)??
             .close()
             .await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout)
-            .connect_with(options.clone())
-            .await?;
+        let pools = Pools::new(settings, &options);
         let store = Self {
-            pool,
-            options: Arc::new(options),
-            connect_timeout: settings.acquire_timeout,
+            pool: pools.api.clone(),
+            pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
         };
@@ -160,6 +166,22 @@ impl Store {
         store.check_settings().await?;
         store.check_sealing_key().await?;
         Ok(store)
+    }
+
+    /// The same store over the connections that are kept for `part`.
+    pub fn of(&self, part: Part) -> Self {
+        let pool = match part {
+            Part::Ingest => &self.pools.ingest,
+            Part::LookUps => &self.pools.look_ups,
+            Part::Leases => &self.pools.leases,
+            Part::Hints => &self.pools.hints,
+            Part::Sending => &self.pools.sending,
+            Part::Api => &self.pools.api,
+        };
+        Self {
+            pool: pool.clone(),
+            ..self.clone()
+        }
     }
 
     /// The clock that everything here is dated by.
@@ -180,7 +202,7 @@ impl Store {
 
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 
     /// Whether the database answers.

@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod balancer;
 mod ingest;
+mod memory;
+mod provider;
+mod restart;
 mod send;
+mod slow_clients;
+mod stall;
 mod support;

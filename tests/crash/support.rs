@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use sqlx::{Connection as _, PgConnection};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use twotick::clock::Clock;
@@ -26,12 +27,13 @@ pub struct Ground {
     database: TestDatabase,
     sealing_key: SecretString,
     pub client: reqwest::Client,
-    key: String,
+    pub key: String,
 }
 
 /// A running `twotick serve`. Killed when dropped.
 pub struct Process {
     pub url: String,
+    pub id: u32,
     child: Child,
 }
 
@@ -59,8 +61,21 @@ impl Ground {
         }
     }
 
+    /// A session of the test's own, to hold locks and to look.
+    pub async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.database.url).await.unwrap()
+    }
+
     /// Starts the real binary and waits until it listens.
     pub async fn serve(&self) -> Process {
+        self.serve_with(&[]).await
+    }
+
+    /// With settings, `SECTION__KEY` and value.
+    pub async fn serve_with(&self, settings: &[(&str, &str)]) -> Process {
+        let settings = settings
+            .iter()
+            .map(|(key, value)| (format!("TWOTICK__{key}"), *value));
         let mut child = Command::new(env!("CARGO_BIN_EXE_twotick"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("DATABASE_URL", &self.database.url)
@@ -69,7 +84,9 @@ impl Ground {
             .env("TWOTICK__DATABASE__MAX_CONNECTIONS", "8")
             .env("TWOTICK__SEND__ANSWER_TIMEOUT_MS", "4000")
             .env("TWOTICK__SEND__UNKNOWN_AFTER_MS", "5000")
+            .env("TWOTICK__HTTP__DRAIN_MS", "300")
             .env("RUST_LOG", "warn")
+            .envs(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -85,7 +102,8 @@ impl Ground {
             .strip_prefix("listening on ")
             .unwrap()
             .to_owned();
-        Process { url, child }
+        let id = child.id().unwrap();
+        Process { url, id, child }
     }
 
     pub async fn send(&self, to: &Process, method: Method, path: &str, body: Value) -> Value {
@@ -160,6 +178,65 @@ impl Process {
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
+
+    /// Sends it a signal: `STOP`, `CONT`, `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.id)])
+            .status();
+        assert!(sent.await.unwrap().success(), "kill -{name}");
+    }
+
+    /// Waits until it has ended by itself, and returns its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it never ended").unwrap().code()
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+}
+
+/// Polls until `wanted` gives something.
+pub async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = wanted().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    in_time.unwrap_or_else(|_| panic!("it never came to this: {what}"))
+}
+
+/// `X-Hub-Signature-256` over these bytes.
+pub fn signature(body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body);
+    let hash = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
+    format!("sha256={hash}")
+}
+
+/// Statuses of messages that nobody here sent, in one webhook.
+pub fn statuses_body(statuses: impl IntoIterator<Item = Value>) -> Value {
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{
+        "field": "messages", "value": {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "15550142217", "phone_number_id": "310022446688199"},
+            "statuses": statuses.into_iter().collect::<Vec<_>>(),
+        },
+    }]}]})
+}
+
+/// One element of `statuses[]`.
+pub fn status(wamid: &str, word: &str) -> Value {
+    json!({
+        "id": wamid, "status": word, "timestamp": "1763769600", "recipient_id": "447700900123",
+    })
 }
 
 /// Posts a signed webhook. `None`: nobody answered.
@@ -170,12 +247,9 @@ pub async fn post_webhook(
     body: &Value,
 ) -> Option<StatusCode> {
     let body = serde_json::to_vec(body).unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(&body);
-    let signature = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
     let request = client
         .post(format!("{url}/webhooks/{connection}"))
-        .header("X-Hub-Signature-256", format!("sha256={signature}"))
+        .header("X-Hub-Signature-256", signature(&body))
         .body(body);
     request.send().await.ok().map(|response| response.status())
 }

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod gates;
+mod overload;
 mod races;
 mod sending;
 mod support;

@@ -55,10 +55,15 @@ enum Unreadable {
     TooLong(&'static str),
 }
 
+/// Problems of one body that are told one by one.
+const MOST_PROBLEMS: usize = 100;
+
 impl Decoded {
     fn take(&mut self, item: ItemPath, read: Result<Fact, Unreadable>) {
         match read {
             Ok(fact) => self.facts.push(fact),
+            // A count is enough: the journal has the body.
+            Err(_) if self.problems.len() >= MOST_PROBLEMS => self.more_problems += 1,
             Err(error) => {
                 // serde_json quotes what it found, whatever its length.
                 let reason = error.to_string().chars().take(400).collect();

@@ -1,0 +1,78 @@
+//! Decoding within a bound of memory: what a body says may take many times its bytes, and is held
+//! until it is committed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+
+use super::NotCommitted;
+use crate::model::fact::Decoded;
+use crate::provider::meta::webhook::decode;
+
+/// Decoding a longer body would keep others from being served meanwhile: it gets a thread.
+const LONG: usize = 128 << 10;
+
+/// A share of the memory for decoded webhooks; given back when dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Share(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+#[derive(Debug, Clone)]
+pub(super) struct Decoder {
+    free: Arc<Semaphore>,
+    size: usize,
+}
+
+impl Decoder {
+    pub(super) fn new(size: usize) -> Self {
+        let size = size.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(size));
+        Self { free, size }
+    }
+
+    /// Waits for memory, in the order of asking. What would take more than there is, is decoded
+    /// alone.
+    pub(super) async fn decode(
+        &self,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<(Decoded, Share), NotCommitted> {
+        let size = decoded_size(body).min(self.size);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.free).acquire_many_owned(size);
+        let share = timeout_at(deadline.into(), share).await;
+        let share = Share(
+            share
+                .ok()
+                .and_then(Result::ok)
+                .ok_or(NotCommitted::TooMuch)?,
+        );
+        if body.len() < LONG {
+            return Ok((decode(body), share));
+        }
+        let body = body.clone();
+        // The share goes along: whoever waits may give up, and the thread does not.
+        let decoding = tokio::task::spawn_blocking(move || (decode(&body), share));
+        // It neither panics nor is cancelled, except at the end of the process.
+        decoding.await.map_err(|_| NotCommitted::Stopping)
+    }
+}
+
+/// About how many bytes JSON takes once decoded, and rather more: an object becomes a map, and
+/// with that an item of a webhook with all its texts; any value takes a place in its array.
+pub fn decoded_size(json: &[u8]) -> usize {
+    const OBJECT: usize = 1500;
+    const VALUE: usize = 40;
+    let (mut objects, mut values) = (0, 0);
+    for byte in json {
+        match byte {
+            b'{' => objects += 1,
+            b',' | b'[' => values += 1,
+            _ => {}
+        }
+    }
+    json.len() + objects * OBJECT + values * VALUE
+}

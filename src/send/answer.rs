@@ -1,0 +1,27 @@
+//! What a provider answers, read within a bound: its word is believed, its length is not.
+
+use reqwest::Response;
+
+/// Far more than any answer that we understand.
+const MOST: usize = 1 << 20;
+
+/// Why the body of an answer is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    #[error("the answer did not come whole")]
+    Cut(#[from] reqwest::Error),
+    #[error("the answer is longer than {MOST} bytes")]
+    TooLong,
+}
+
+/// The body of an answer.
+pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MOST {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,79 @@
+//! Connections to the database, shared out: what takes webhooks and what keeps the leases must not
+//! wait for a connection that an API call or a slow claim holds.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::ingest::WRITERS;
+use crate::config;
+
+/// Who has connections of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What the writers of webhooks need beside their sessions.
+    Ingest,
+    /// Whose a webhook is; anybody can cause these.
+    LookUps,
+    /// Leases of senders: one late renewal, and a sender is lost.
+    Leases,
+    /// The one that listens for hints, for good.
+    Hints,
+    /// Claims, answers, and what else sending does.
+    Sending,
+    /// API calls.
+    Api,
+}
+
+#[derive(Debug)]
+pub(super) struct Pools {
+    /// For sessions that are in none.
+    pub(super) options: PgConnectOptions,
+    pub(super) connect_timeout: Duration,
+    pub(super) ingest: PgPool,
+    pub(super) look_ups: PgPool,
+    pub(super) leases: PgPool,
+    pub(super) hints: PgPool,
+    pub(super) sending: PgPool,
+    pub(super) api: PgPool,
+}
+
+impl Pools {
+    /// Shares out `max_connections`, and connects when one is needed. Fewer than eight are taken
+    /// for eight.
+    pub(super) fn new(settings: &config::Database, options: &PgConnectOptions) -> Self {
+        let pool = |connections: u32| {
+            PgPoolOptions::new()
+                .max_connections(connections.max(1))
+                .acquire_timeout(settings.acquire_timeout)
+                .connect_lazy_with(options.clone())
+        };
+        /// One each for ingest's beginnings (new senders), look-ups, leases and hints, and the
+        /// sessions of the writers.
+        const KEPT: u32 = 4 + WRITERS as u32;
+        let others = settings.max_connections.saturating_sub(KEPT);
+        Self {
+            options: options.clone(),
+            connect_timeout: settings.acquire_timeout,
+            ingest: pool(1),
+            look_ups: pool(1),
+            leases: pool(1),
+            hints: pool(1),
+            sending: pool(others.div_ceil(2)),
+            api: pool(others / 2),
+        }
+    }
+
+    /// Waits for connections in use and closes all.
+    pub(super) async fn close(&self) {
+        tokio::join!(
+            self.ingest.close(),
+            self.look_ups.close(),
+            self.leases.close(),
+            self.hints.close(),
+            self.sending.close(),
+            self.api.close(),
+        );
+    }
+}
