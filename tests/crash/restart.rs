@@ -18,10 +18,10 @@ use crate::support::*;
 const SENDERS: usize = 3;
 const STEPS: usize = 3;
 /// How soon the senders of one that ends must be somebody else's: not when their leases run out.
-const HANDED_OVER: Duration = Duration::from_millis(2500);
+const HANDED_OVER: Duration = Duration::from_secs(6);
 /// `http.shutdown_ms` here, and how long a busy machine may take beyond it.
-const SHUTDOWN_MS: &str = "4000";
-const ENDED: Duration = Duration::from_secs(6);
+const SHUTDOWN_MS: &str = "8000";
+const ENDED: Duration = Duration::from_secs(12);
 
 /// Makes sequences through the balancer until told to stop; each of them is answered 202.
 async fn make_sequences(
@@ -77,7 +77,13 @@ async fn owned(ground: &Ground) -> i64 {
 async fn a_rolling_restart_loses_nothing_repeats_nothing_and_resets_nobody() {
     let clock = Clock::system();
     let ground = Arc::new(Ground::prepare().await);
-    let settings = [("HTTP__SHUTDOWN_MS", SHUTDOWN_MS)];
+    // A lease so long that only a hand-over explains a new owner; a drain that a busy balancer
+    // notices.
+    let settings = [
+        ("HTTP__SHUTDOWN_MS", SHUTDOWN_MS),
+        ("HTTP__DRAIN_MS", "1500"),
+        ("SEND__LEASE_MS", "15000"),
+    ];
     let provider = Provider::start().await;
     let balancer = Balancer::start().await;
     let mut instances = Vec::new();

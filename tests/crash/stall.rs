@@ -180,7 +180,7 @@ async fn a_process_stalled_in_the_middle_of_a_claim_does_not_keep_its_sender() {
     let awake = ground.serve_with(&SETTINGS).await;
     provider.post_webhooks_to(&awake.url, &connection).await;
     let path = format!("/v1/messages/{}", message["id"].as_str().unwrap());
-    let sent = |message: &Value| message["status"] == "delivered";
+    let sent = |message: &Value| message["delivered_at"].is_string();
     ground.get_until(&awake, &path, sent).await;
     stalled.signal("CONT").await;
     // It owns a sender again: it works on.
