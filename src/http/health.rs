@@ -1,30 +1,53 @@
 //! For whoever runs the service: is it up, can it work, what does it count. No key is needed.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::problem::ApiError;
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
 }
 
+/// Says that the process is up.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "live",
+    tag = "Running",
+    responses((status = 200, body = String, content_type = "text/plain")),
+)]
 async fn live() -> &'static str {
     "ok\n"
 }
 
+/// Says whether it can work: the database answers.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "ready",
+    tag = "Running",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "overloaded")),
+)]
 async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
     api.store.ping().await?;
     Ok("ok\n")
 }
 
+/// Shows what it counts, in the text format of Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "Running",
+    responses((status = 200, body = String, content_type = "text/plain")),
+)]
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let (status, text) = match &api.metrics {
         Some(handle) => (StatusCode::OK, handle.render()),

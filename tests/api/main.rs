@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod document;
 mod errors;
 mod feed;
 mod lists;
 mod messages;
 mod once;
+mod schema;
 mod sequences;
 mod setup;
 mod support;
