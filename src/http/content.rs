@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 /// A gate; what is left out comes from the sequence's gate, or from the default.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewGate)]
 pub struct GateRequest {

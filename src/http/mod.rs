@@ -15,6 +15,7 @@ mod lookup;
 mod message_view;
 mod messages;
 mod moment;
+mod object;
 mod observe;
 mod once;
 mod openapi;
@@ -27,6 +28,7 @@ mod sequence_view;
 mod sequences;
 mod templates;
 mod webhooks;
+mod wording;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use super::content::{
     DEFAULT_GATE, GateRequest, Span, check_group_gate, check_reference, read_content,
 };
 use super::messages::RecipientType;
+use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
@@ -70,7 +71,8 @@ struct Create {
     #[schema(min_length = 1, max_length = 256)]
     reference: Option<String>,
     /// What each message waits for before the next may go, where it says nothing itself.
-    gate: Option<GateRequest>,
+    #[schema(value_type = Option<GateRequest>)]
+    gate: Option<Object<GateRequest>>,
     /// `stop` where nothing is said.
     on_failure: Option<OnFailure>,
     /// Not supported yet: `true` is refused.
@@ -90,7 +92,8 @@ struct Step {
     /// Between the gate of the message before and this one.
     delay: Option<Span>,
     /// When the *next* may go; what is left out is the sequence's.
-    gate: Option<GateRequest>,
+    #[schema(value_type = Option<GateRequest>)]
+    gate: Option<Object<GateRequest>>,
     #[schema(min_length = 1, max_length = 256)]
     reference: Option<String>,
     /// `hold` where nothing is said.
@@ -133,7 +136,9 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
     if new.stop_on_reply == Some(true) {
         errors.push(FieldError::new("stop_on_reply", "not supported yet"));
     }
-    let gate = new.gate.unwrap_or_default().over(DEFAULT_GATE);
+    let gate = new
+        .gate
+        .map_or(DEFAULT_GATE, |gate| gate.0.over(DEFAULT_GATE));
     if to_group {
         check_group_gate(gate, "", &mut errors);
     }
@@ -188,7 +193,7 @@ fn read_step(
     errors: &mut Vec<FieldError>,
 ) -> Option<NewStep> {
     let at = format!("messages[{index}].");
-    let gate = step.gate.map(|gate| gate.over(defaults.gate));
+    let gate = step.gate.map(|gate| gate.0.over(defaults.gate));
     if let (Some(gate), true) = (gate, defaults.to_group) {
         check_group_gate(gate, &at, errors);
     }
