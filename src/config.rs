@@ -22,6 +22,7 @@ pub struct Config {
     pub database: Database,
     pub ingest: Ingest,
     pub send: Send,
+    pub retention: Retention,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -75,6 +76,13 @@ pub struct Send {
     pub poll: Duration,
     #[serde(rename = "template_read_ms", deserialize_with = "millis")]
     pub template_read: Duration,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Retention {
+    pub journal_days: u16,
 }
 
 fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
@@ -131,6 +139,10 @@ impl Config {
             (
                 self.send.max_attempts >= 1 && self.send.in_flight >= 1,
                 "send.max_attempts and send.in_flight must be at least 1",
+            ),
+            (
+                self.retention.journal_days >= 1,
+                "retention.journal_days must be at least 1",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
