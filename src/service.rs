@@ -15,7 +15,7 @@ use crate::http::{self, Api};
 use crate::send::{self, Sending};
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, Store};
-use crate::{ingest, store};
+use crate::{ingest, measures, store};
 
 /// How often partitions are made ahead, and what is over is forgotten: days of the journal, and
 /// idempotency keys.
@@ -79,6 +79,8 @@ impl Service {
             }
         });
         tasks.spawn(upkeep(store.clone(), config.retention, shutdown.clone()));
+        let sampled = measures::sample(store.clone(), metrics.clone(), shutdown.clone());
+        tasks.spawn(sampled);
         tasks.close();
         let api = Api::new(
             store.clone(),

@@ -49,10 +49,23 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
     responses((status = 200, body = String, content_type = "text/plain")),
 )]
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    api.measure();
     let (status, text) = match &api.metrics {
         Some(handle) => (StatusCode::OK, handle.render()),
         None => (StatusCode::NOT_FOUND, String::new()),
     };
     let text_format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (status, text_format, text)
+}
+
+impl Api {
+    /// What is read at the moment of asking.
+    fn measure(&self) {
+        let (webhooks, bytes) = self.ingest.waiting();
+        metrics::gauge!("twotick_ingest_queue_webhooks").set(webhooks as f64);
+        metrics::gauge!("twotick_ingest_queue_bytes").set(bytes as f64);
+        let (in_use, idle) = self.store.connections_open();
+        metrics::gauge!("twotick_database_connections", "state" => "in_use").set(in_use as f64);
+        metrics::gauge!("twotick_database_connections", "state" => "idle").set(idle as f64);
+    }
 }

@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
@@ -62,7 +63,9 @@ pub enum NotCommitted {
 pub struct Ingest {
     queue: mpsc::Sender<Waiting>,
     bytes: Arc<Semaphore>,
+    queue_bytes: usize,
     deadline: Duration,
+    clock: Clock,
 }
 
 /// A webhook in the queue, and who waits for it.
@@ -77,6 +80,24 @@ struct Waiting {
 impl Ingest {
     /// Returns when the webhook, its facts and their effects are committed.
     pub async fn commit(&self, webhook: Webhook) -> Result<(), NotCommitted> {
+        metrics::counter!("twotick_webhooks_received_total").increment(1);
+        let began = self.clock.monotonic();
+        self.wait_for_commit(webhook).await?;
+        metrics::histogram!("twotick_webhook_commit_seconds")
+            .record(self.clock.monotonic().duration_since(began));
+        Ok(())
+    }
+
+    /// Webhooks that wait for the writer, and the bytes of those that wait or are being written.
+    pub fn waiting(&self) -> (usize, usize) {
+        let webhooks = self.queue.max_capacity() - self.queue.capacity();
+        let bytes = self
+            .queue_bytes
+            .saturating_sub(self.bytes.available_permits());
+        (webhooks, bytes)
+    }
+
+    async fn wait_for_commit(&self, webhook: Webhook) -> Result<(), NotCommitted> {
         let (committed, done) = oneshot::channel();
         let size = u32::try_from(webhook.body.len()).unwrap_or(u32::MAX);
         let bytes = Arc::clone(&self.bytes)
@@ -108,7 +129,9 @@ pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Inge
     let ingest = Ingest {
         queue,
         bytes: Arc::new(Semaphore::new(settings.queue_bytes)),
+        queue_bytes: settings.queue_bytes,
         deadline: settings.deadline,
+        clock: store.clock().clone(),
     };
     (ingest, Writer::new(store, signals, waiting))
 }
