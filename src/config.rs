@@ -22,6 +22,7 @@ pub struct Config {
     pub database: Database,
     pub ingest: Ingest,
     pub send: Send,
+    pub retention: Retention,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -86,6 +87,13 @@ pub struct Send {
     pub template_read: Duration,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Retention {
+    pub journal_days: u16,
+}
+
 fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     u64::deserialize(d).map(Duration::from_millis)
 }
@@ -148,6 +156,10 @@ impl Config {
             (
                 self.send.max_attempts >= 1 && self.send.in_flight >= 1,
                 "send.max_attempts and send.in_flight must be at least 1",
+            ),
+            (
+                self.retention.journal_days >= 1,
+                "retention.journal_days must be at least 1",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod ingest;
+pub mod measures;
 pub mod model;
 pub mod postgres;
 pub mod provider;

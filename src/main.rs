@@ -21,6 +21,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Run the service
     Serve(cli::serve::ServeArgs),
+    /// Ask a running service whether it is well
+    Health(cli::health::HealthArgs),
     /// Make API keys
     Keys(cli::keys::KeysArgs),
     /// Run a simulator of Meta's Cloud API
@@ -56,6 +58,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => return cli::demo::run(args, shutdown).await,
         Command::Serve(args) => cli::serve::run(args, shutdown).await?,
+        Command::Health(args) => cli::health::run(args).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
         Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,
     }

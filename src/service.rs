@@ -11,14 +11,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::http::{self, Api};
 use crate::send::{self, Sending};
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, Part, Store};
-use crate::{ingest, store};
+use crate::{ingest, measures, store};
 
-/// How often partitions are made ahead, and idempotency keys deleted whose time is over.
+/// How often partitions are made ahead, and what is over is forgotten: days of the journal, and
+/// idempotency keys.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
 /// What the service runs on.
@@ -86,7 +87,14 @@ impl Service {
                 signals.stop();
             }
         });
-        tasks.spawn(upkeep(store.of(Part::Sending), shutdown.clone()));
+        let keeping = store.of(Part::Sending);
+        tasks.spawn(upkeep(
+            keeping.clone(),
+            config.retention.clone(),
+            shutdown.clone(),
+        ));
+        let sampled = measures::sample(keeping, metrics.clone(), shutdown.clone());
+        tasks.spawn(sampled);
         tasks.close();
         let api = Api::new(
             store.clone(),
@@ -119,13 +127,16 @@ impl Service {
     }
 }
 
-async fn upkeep(store: Store, shutdown: CancellationToken) {
+async fn upkeep(store: Store, retention: Retention, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(UPKEEP) => {}
         }
         store.make_journal_partitions().await;
+        if let Err(error) = store.forget_webhooks(retention.journal_days).await {
+            tracing::warn!(%error, "an old day of the journal could not be dropped yet");
+        }
         // There may be many: it stops between two batches, or gives one up.
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 pub mod demo;
+pub mod health;
 pub mod keys;
 pub mod serve;
 pub mod simulate;

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Args;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
+use crate::measures;
 use crate::service::Service;
 
 /// Take webhooks, answer the API, send.
@@ -23,7 +23,7 @@ pub struct ServeArgs {
 
 /// Runs the service until `shutdown`.
 pub async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let metrics = PrometheusBuilder::new().install_recorder()?;
+    let metrics = measures::record()?;
     let (config, store) = args.settings.open().await?;
     let address = args.listen.unwrap_or(config.http.listen);
     let listener = TcpListener::bind(address)

@@ -28,6 +28,11 @@ impl Budget {
         Self { free, size }
     }
 
+    /// How much is taken.
+    pub fn taken(&self) -> usize {
+        self.size.saturating_sub(self.free.available_permits())
+    }
+
     /// A share, if it is free. One of more than all there is, is all there is.
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let bytes = u32::try_from(bytes.min(self.size)).unwrap_or(u32::MAX);

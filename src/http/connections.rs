@@ -1,12 +1,13 @@
 //! `/v1/connections`: accounts with providers. Their secrets go in and never come out.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::moment::Moment;
@@ -14,40 +15,59 @@ use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
+use super::schema::Provider;
 use crate::model::ids::ConnectionId;
-use crate::store::{Connection, Credentials, CredentialsChange, NewConnection};
+use crate::store::{Connection, Credentials, CredentialsChange, NewConnection, Once};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/connections", get(list).post(create))
-        .route("/connections/{id}", get(one).patch(update))
+type Connections = Page<View>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one, update))
 }
 
-#[derive(Debug, Deserialize)]
+/// An account with a provider, and what its webhooks are authenticated with.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewConnection)]
 struct Create {
+    /// For people.
+    #[schema(min_length = 1, example = "shop-eu")]
     name: String,
+    #[schema(value_type = Provider)]
     provider: String,
+    /// Where messages are posted to, without query.
+    #[schema(example = "https://graph.facebook.com")]
     base_url: String,
+    #[schema(example = "v25.0")]
     api_version: String,
     access_token: SecretText,
+    /// What webhooks are signed with. Several are valid at once, for rotation.
+    #[schema(min_items = 1)]
     app_secrets: Vec<SecretText>,
+    /// What Meta's handshake has to bring.
     verify_token: SecretText,
 }
 
 /// Credentials to replace: a renewed token (which lets a stopped connection go on), rotated app
 /// secrets (the old one stays in the list while the provider may still sign with it).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ConnectionChange)]
 struct Update {
+    /// Lets what waits because of the old one go.
     access_token: Option<SecretText>,
+    /// All of them: what is not named is not valid any more.
+    #[schema(min_items = 1)]
     app_secrets: Option<Vec<SecretText>>,
     verify_token: Option<SecretText>,
 }
 
-/// A secret on its way in.
-#[derive(Deserialize)]
+/// A secret on its way in: no answer shows it.
+#[derive(Deserialize, ToSchema)]
 #[serde(from = "String")]
+#[schema(as = Secret, value_type = String, format = Password, min_length = 1)]
 struct SecretText(SecretString);
 
 impl From<String> for SecretText {
@@ -68,21 +88,26 @@ impl SecretText {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
 }
 
-#[derive(Debug, Serialize)]
+/// An account with a provider. Its secrets are never shown.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connection)]
 struct View {
     id: ConnectionId,
     name: String,
+    #[schema(value_type = Provider)]
     provider: String,
     base_url: String,
     api_version: String,
+    /// The callback URL to give to the provider, behind this service's own address.
     webhook_path: String,
     /// Set while nothing is posted because the provider refused our token.
     stopped_at: Option<Moment>,
@@ -107,6 +132,16 @@ impl From<Connection> for View {
     }
 }
 
+/// Makes a connection.
+#[utoipa::path(
+    post,
+    path = "/connections",
+    operation_id = "create_connection",
+    tag = "Connections",
+    params(Once),
+    request_body = Create,
+    responses((status = 201, body = View), (status = 501, description = "not_supported_by_provider")),
+)]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
@@ -141,6 +176,16 @@ async fn create(
     answer(StatusCode::CREATED, reply)
 }
 
+/// Replaces credentials of a connection.
+#[utoipa::path(
+    patch,
+    path = "/connections/{id}",
+    operation_id = "update_connection",
+    tag = "Connections",
+    params(("id" = ConnectionId, Path)),
+    request_body = Update,
+    responses((status = 200, body = View)),
+)]
 async fn update(
     State(api): State<Api>,
     Path(connection): Path<String>,
@@ -245,6 +290,15 @@ fn is_api_version(text: &str) -> bool {
         .is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
+/// Shows a connection.
+#[utoipa::path(
+    get,
+    path = "/connections/{id}",
+    operation_id = "get_connection",
+    tag = "Connections",
+    params(("id" = ConnectionId, Path)),
+    responses((status = 200, body = View)),
+)]
 async fn one(
     State(api): State<Api>,
     Path(connection): Path<String>,
@@ -254,6 +308,15 @@ async fn one(
     Ok(Json(connection.into()))
 }
 
+/// Lists connections, the newest first.
+#[utoipa::path(
+    get,
+    path = "/connections",
+    operation_id = "list_connections",
+    tag = "Connections",
+    params(List),
+    responses((status = 200, body = Connections)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(List { limit, cursor }): Query<List>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::problem::FieldError;
 use crate::model::duration;
@@ -24,11 +25,15 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 /// A gate; what is left out comes from the sequence's gate, or from the default.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewGate)]
 pub struct GateRequest {
+    /// This status or a higher one lets the next message go: `delivered`.
     status: Option<GateStatus>,
+    /// Counted from acceptance; stands still while held or paused: `24h`.
     deadline: Option<Span>,
+    /// What then: `stop`.
     on_deadline: Option<OnDeadline>,
 }
 

@@ -1,11 +1,12 @@
 //! `/v1/events`: the feed. Every fact once, in an order in which nothing appears behind a
 //! follower's back; `next_cursor` is there on every page, so that a follower can go on from it.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::Api;
@@ -13,20 +14,27 @@ use super::moment::Moment;
 use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
+use super::schema::EventSource;
 use crate::model::ids::{
     ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::store::feed::{Fact, FeedFilter, Place};
 
-pub fn router() -> Router<Api> {
-    Router::new().route("/events", get(list))
+type Feed = Page<EventView, 24>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
+    /// The `next_cursor` of the page before; the feed begins at its oldest event.
     after: Option<Cursor<24>>,
+    /// One type, or several with commas between them.
+    #[param(value_type = Option<String>, example = "message.delivered,message.failed")]
     r#type: Option<Words>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
@@ -48,30 +56,52 @@ impl<'de> Deserialize<'de> for Words {
 }
 
 /// A page of the history of one thing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryPage {
     #[serde(default)]
     pub limit: Limit,
     pub cursor: Option<IdCursor>,
 }
 
-#[derive(Debug, Serialize)]
+/// One thing that happened: said by a webhook, or a decision of our own.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event, example = json!({
+    "id": "evt_…", "type": "message.delivered", "subject": "msg_…", "sender": "snd_…",
+    "connection": "con_…", "attempt": 1, "occurred_at": "2026-11-05T09:30:02.000Z",
+    "received_at": "2026-11-05T09:30:02.417Z", "webhook": "whk_…", "source": "webhook",
+    "data": {"provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz", "status": "delivered",
+        "recipient": "447700900123"},
+    "item": null,
+}))]
 pub struct EventView {
     id: EventId,
+    /// Such as `message.delivered`, `sequence.completed`, `template.status`, `inbound.text`.
     r#type: String,
+    /// The id of the message, sequence, template or sender that it is about.
     subject: Option<String>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
     /// Of the message's attempts, which it is about.
     attempt: Option<i16>,
+    /// By the provider's clock.
     occurred_at: Option<Moment>,
+    /// By ours.
     received_at: Moment,
     webhook: Option<WebhookId>,
+    #[schema(value_type = EventSource)]
     source: String,
+    /// In the provider's own words.
+    #[schema(value_type = Object)]
     data: Value,
+    /// The provider's item as it came. Not shown yet.
+    #[schema(value_type = Option<Object>)]
     item: Option<Value>,
 }
+
+/// A page of a history.
+pub type History = Page<EventView>;
 
 impl From<Fact> for EventView {
     fn from(fact: Fact) -> Self {
@@ -136,6 +166,17 @@ fn data(mut data: Value, r#type: &str, provider_message_id: Option<String>) -> V
     data
 }
 
+/// Reads the feed: everything that happened, once.
+///
+/// Follow it with `after=<next_cursor>`, which every page has: nothing is skipped or repeated.
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "list_events",
+    tag = "Events",
+    params(List),
+    responses((status = 200, body = Feed)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,

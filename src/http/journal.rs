@@ -1,40 +1,50 @@
 //! `/v1/webhooks`: what providers posted, byte for byte, and what became of it.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::{Query, id};
+use super::schema::BodyEncoding;
 use crate::model::ids::{ConnectionId, WebhookId};
 use crate::store::journal::{JournalFilter, State as Became, WebhookRow};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/webhooks", get(list))
-        .route("/webhooks/{id}", get(one))
+type Webhooks = Page<View>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     connection: Option<ConnectionId>,
     state: Option<JournalState>,
+    /// Received at this time or later.
     since: Option<Moment>,
+    /// Received before this time.
     until: Option<Moment>,
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// What became of a webhook. `undecoded`: it could not be understood. `not_applied`: the database
+/// refused what it says. Both are kept, with a reason.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WebhookState)]
 enum JournalState {
     Applied,
     Undecoded,
@@ -51,24 +61,32 @@ impl From<JournalState> for Became {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// One request that a provider posted to us.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Webhook)]
 struct View {
     id: WebhookId,
     connection: ConnectionId,
     received_at: Moment,
     bytes: usize,
+    #[schema(value_type = JournalState)]
     state: &'static str,
     reason: Option<String>,
+    /// How many things it says.
     events: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// A webhook, byte for byte.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WholeWebhook)]
 struct Whole {
     #[serde(flatten)]
     view: View,
+    /// Those that matter.
+    #[schema(value_type = HashMap<String, String>)]
     headers: Value,
     body: String,
-    /// `text`, or `base64` for what is no UTF-8.
+    #[schema(value_type = BodyEncoding)]
     body_encoding: &'static str,
 }
 
@@ -86,6 +104,15 @@ impl From<WebhookRow> for View {
     }
 }
 
+/// Lists what providers posted, the newest first.
+#[utoipa::path(
+    get,
+    path = "/webhooks",
+    operation_id = "list_webhooks",
+    tag = "Webhooks",
+    params(List),
+    responses((status = 200, body = Webhooks)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
@@ -106,6 +133,15 @@ async fn list(
     Ok(Json(Page::of(found, limit, place, View::from)))
 }
 
+/// Shows a webhook with its headers and body.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{id}",
+    operation_id = "get_webhook",
+    tag = "Webhooks",
+    params(("id" = WebhookId, Path)),
+    responses((status = 200, body = Whole)),
+)]
 async fn one(State(api): State<Api>, Path(webhook): Path<String>) -> Result<Json<Whole>, ApiError> {
     let found = api.store.webhook(id(&webhook, "webhook")?).await?;
     let (webhook, headers, body) = found.ok_or(ApiError::NotFound("webhook"))?;

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Object, OneOf, Type};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::message_view::MessageView;
@@ -13,21 +16,45 @@ use super::problem::ApiError;
 use super::request::Body;
 use crate::model::ids::MessageId;
 
-pub fn router() -> Router<Api> {
-    Router::new().route("/messages/lookup", post(lookup))
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(lookup))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"ids": ["msg_…", "wamid…"]}))]
 struct Lookup {
+    /// Ours (`msg_…`) and the provider's, mixed.
+    #[schema(max_items = 1000)]
     ids: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Found {
+    #[schema(schema_with = messages_by_id)]
     data: HashMap<String, Option<MessageView>>,
 }
 
+fn messages_by_id() -> Object {
+    let message = OneOf::builder()
+        .item(Object::with_type(Type::Null))
+        .item(Ref::from_schema_name(MessageView::name()))
+        .build();
+    Object::builder()
+        .description(Some("Each id that was asked for, with its message."))
+        .additional_properties(Some(utoipa::openapi::Schema::OneOf(message)))
+        .build()
+}
+
+/// Shows many messages at once.
+#[utoipa::path(
+    post,
+    path = "/messages/lookup",
+    operation_id = "lookup_messages",
+    tag = "Messages",
+    request_body = Lookup,
+    responses((status = 200, body = Found)),
+)]
 async fn lookup(
     State(api): State<Api>,
     Body(Lookup { ids }): Body<Lookup>,

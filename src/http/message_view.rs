@@ -1,70 +1,103 @@
 //! A message as the API shows it, computed from what is kept at the moment of asking.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::moment::Moment;
+use super::schema::{AttemptOutcome, MessageOrigin, WaitingReason};
 use crate::model::Timestamp;
-use crate::model::error_class::classify;
+use crate::model::error_class::{ErrorClass, classify};
 use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
 use crate::store::messages::{Attempt, Message, Step};
 
-#[derive(Debug, Serialize)]
+/// A message, and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Message, example = json!({
+    "id": "msg_…", "sender": "snd_…", "to": "447700900123", "type": "template",
+    "reference": "order-1001", "origin": "ours", "status": "delivered",
+    "provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz",
+    "attempts": [{"n": 1, "provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz",
+        "posted_at": "2026-11-05T09:30:00.120Z", "outcome": "accepted", "error": null}],
+    "next_attempt_at": null, "accepted_at": "2026-11-05T09:30:00.341Z", "held_at": null,
+    "sent_at": "2026-11-05T09:30:01.000Z", "delivered_at": "2026-11-05T09:30:02.000Z",
+    "read_at": null, "played_at": null, "failed_at": null, "error": null, "waiting": null,
+    "contradiction": false, "sequence": {"id": "seq_…", "position": 2},
+    "created_at": "2026-11-05T09:29:58.512Z",
+}))]
 pub struct MessageView {
     id: MessageId,
     sender: SenderId,
     to: Option<String>,
+    /// The provider's, such as `template` or `text`.
     r#type: Option<String>,
     reference: Option<String>,
+    #[schema(value_type = MessageOrigin)]
     origin: String,
+    #[schema(value_type = MessageStatus)]
     pub status: &'static str,
+    /// Of the last attempt.
     provider_message_id: Option<String>,
     attempts: Vec<AttemptView>,
     next_attempt_at: Option<Moment>,
     accepted_at: Option<Moment>,
     held_at: Option<Moment>,
     sent_at: Option<Moment>,
+    /// `null` where only `read` came: the provider leaves `delivered` out then.
     delivered_at: Option<Moment>,
     read_at: Option<Moment>,
     played_at: Option<Moment>,
     failed_at: Option<Moment>,
     error: Option<ErrorView>,
     waiting: Option<Waiting>,
+    /// The provider said `failed` and also that it reached the user. The latter counts.
     contradiction: bool,
+    /// `null` for a lone message.
     sequence: Option<InSequence>,
     created_at: Moment,
 }
 
-#[derive(Debug, Serialize)]
+/// One POST of a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct AttemptView {
+    /// Counted from 1.
     n: i16,
     provider_message_id: Option<String>,
     posted_at: Option<Moment>,
+    #[schema(value_type = Option<AttemptOutcome>)]
     outcome: Option<String>,
     error: Option<ErrorView>,
 }
 
-#[derive(Debug, Serialize)]
+/// What the provider said of a failure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderError)]
 struct ErrorView {
     /// `null` where the provider said "failed" and nothing more.
     code: Option<i64>,
     title: Option<String>,
     details: Option<String>,
+    #[schema(value_type = ErrorClass)]
     class: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+/// Why a queued message has not gone, and since when.
+#[derive(Debug, Serialize, ToSchema)]
 struct Waiting {
+    #[schema(value_type = WaitingReason)]
     reason: &'static str,
     since: Moment,
     detail: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// Where a message stands.
+#[derive(Debug, Serialize, ToSchema)]
 struct InSequence {
     id: SequenceId,
+    /// Counted from 1.
     position: i32,
 }
 

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::content::{SINGLE_GATE, Span, check_reference, read_content};
-use super::events::{EventView, HistoryPage};
+use super::events::{EventView, History, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
 use super::once::{OnceBody, answer};
@@ -29,17 +30,19 @@ use crate::store::messages::Message;
 use crate::store::sequence_changes::MessageChange;
 use crate::store::sequence_create::{NewSequence, NewStep};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/messages", get(list).post(create))
-        .route("/messages/{id}", get(one))
-        .route("/messages/{id}/history", get(history))
-        .route("/messages/{id}/cancel", post(cancel))
-        .route("/messages/{id}/retry", post(retry))
+type Messages = Page<MessageView>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one))
+        .routes(routes!(history))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
 }
 
 /// To whom a message goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecipientType {
     #[default]
@@ -57,20 +60,46 @@ impl RecipientType {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A message. Beside these fields stands the provider's own object, under the name that `type`
+/// says, and goes out as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewMessage, example = json!({
+    "sender": "snd_…", "to": "447700900123", "type": "template",
+    "template": {"name": "order_ready", "language": {"code": "en_GB"}, "components": []},
+    "reference": "order-1001", "at": "2026-12-01T09:00:00Z", "on_unknown": "hold",
+}))]
 struct Create {
     sender: SenderId,
+    /// The recipient's number, a user id, or a group's id.
+    #[schema(example = "447700900123")]
     to: String,
+    /// `individual` where nothing is said.
     recipient_type: Option<RecipientType>,
+    /// The provider's, such as `template` or `text`; the object of this name is what is said.
+    #[schema(example = "text")]
     r#type: String,
+    /// Your own name for it: every answer and event shows it.
+    #[schema(min_length = 1, max_length = 256)]
     reference: Option<String>,
+    /// Not before.
     at: Option<Moment>,
+    /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
+/// Takes a message to be sent.
+#[utoipa::path(
+    post,
+    path = "/messages",
+    operation_id = "create_message",
+    tag = "Messages",
+    params(Once),
+    request_body = Create,
+    responses((status = 202, body = MessageView)),
+)]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
@@ -117,10 +146,15 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
 /// For how long an answer may be waited for, at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Wait {
+    /// Answer when this status is reached, when it can no longer be, or when time is up. `read`
+    /// counts as `delivered`.
+    #[param(value_type = Option<MessageStatus>)]
     wait: Option<StatusWord>,
+    /// How long to wait: `30s` where nothing is said, at most `60s`.
     timeout: Option<Span>,
 }
 
@@ -140,6 +174,15 @@ impl TryFrom<String> for StatusWord {
     }
 }
 
+/// Shows a message, or waits for a status of it.
+#[utoipa::path(
+    get,
+    path = "/messages/{id}",
+    operation_id = "get_message",
+    tag = "Messages",
+    params(("id" = MessageId, Path), Wait),
+    responses((status = 200, body = MessageView)),
+)]
 async fn one(
     State(api): State<Api>,
     Path(message): Path<String>,
@@ -185,6 +228,15 @@ async fn wait_for(
     }
 }
 
+/// Lists every fact of a message, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/messages/{id}/history",
+    operation_id = "get_message_history",
+    tag = "Messages",
+    params(("id" = MessageId, Path), HistoryPage),
+    responses((status = 200, body = History)),
+)]
 async fn history(
     State(api): State<Api>,
     Path(message): Path<String>,
@@ -197,23 +249,38 @@ async fn history(
     Ok(Json(EventView::page(facts.await?, limit)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     sender: Option<SenderId>,
+    /// The recipient.
     to: Option<String>,
+    #[param(value_type = Option<MessageStatus>)]
     status: Option<StatusWord>,
     reference: Option<String>,
     provider_message_id: Option<String>,
     sequence: Option<SequenceId>,
+    /// A template's name.
     template: Option<String>,
+    /// Made at this time or later.
     since: Option<Moment>,
+    /// Made before this time.
     until: Option<Moment>,
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
 }
 
+/// Lists messages, the newest first.
+#[utoipa::path(
+    get,
+    path = "/messages",
+    operation_id = "list_messages",
+    tag = "Messages",
+    params(List),
+    responses((status = 200, body = Messages)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
@@ -242,6 +309,15 @@ async fn list(
     Ok(Json(Page::ending(data, next.map(uuid::Uuid::into_bytes))))
 }
 
+/// Cancels a message that has not been posted.
+#[utoipa::path(
+    post,
+    path = "/messages/{id}/cancel",
+    operation_id = "cancel_message",
+    tag = "Messages",
+    params(("id" = MessageId, Path), Once),
+    responses((status = 200, body = MessageView), (status = 409, description = "already_sent, sequence_ended")),
+)]
 async fn cancel(
     State(api): State<Api>,
     Path(message): Path<String>,
@@ -250,6 +326,15 @@ async fn cancel(
     change(&api, &message, MessageChange::Cancel, &once).await
 }
 
+/// Posts a message again that failed, or whose fate is unknown.
+#[utoipa::path(
+    post,
+    path = "/messages/{id}/retry",
+    operation_id = "retry_message",
+    tag = "Messages",
+    params(("id" = MessageId, Path), Once),
+    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended")),
+)]
 async fn retry(
     State(api): State<Api>,
     Path(message): Path<String>,

@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod connections;
 mod content;
+mod describe;
 mod events;
 mod health;
 mod journal;
@@ -16,22 +17,27 @@ mod lookup;
 mod message_view;
 mod messages;
 mod moment;
+mod object;
 mod observe;
 mod once;
+mod openapi;
 mod page;
 mod problem;
 mod request;
+mod schema;
 mod senders;
 mod sequence_view;
 mod sequences;
 mod templates;
 mod webhooks;
+mod wording;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa_axum::router::OpenApiRouter;
 
 use self::body::Budget;
 use crate::clock::Clock;
@@ -88,7 +94,7 @@ impl Api {
 
 /// Everything that is served.
 pub fn router(api: Api) -> Router {
-    let v1 = Router::new()
+    let v1 = OpenApiRouter::new()
         .merge(connections::router())
         .merge(senders::router())
         .merge(messages::router())
@@ -98,10 +104,14 @@ pub fn router(api: Api) -> Router {
         .merge(events::router())
         .merge(journal::router())
         .route_layer(from_fn_with_state(api.clone(), auth::require_key));
-    Router::new()
+    let (router, described) = openapi::begin()
         .nest("/v1", v1)
         .merge(webhooks::router())
         .merge(health::router())
+        .merge(openapi::router())
+        .split_for_parts();
+    router
+        .layer(Extension(openapi::Document::of(described)))
         .fallback(async || ApiError::NotFound("address"))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(api.clone(), observe::observe))

@@ -7,6 +7,9 @@ use axum::extract::{FromRequest, OriginalUri, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 
 use super::Api;
 use super::body::whole_body;
@@ -39,6 +42,24 @@ impl FromRequest<Api> for Once {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         Ok(read(request, api).await?.0)
+    }
+}
+
+/// The header, for `/openapi.json`.
+impl IntoParams for Once {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = Object::builder()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(LONGEST));
+        let says = "Names this request for 24 hours, per API key, method and path: the same \
+                    again gets the first answer again, and does nothing. Visible ASCII.";
+        let header = Parameter::builder()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .description(Some(says))
+            .schema(Some(key));
+        vec![header.build()]
     }
 }
 

@@ -2,8 +2,13 @@
 //! before ended, never how many rows were there, so that nothing is skipped or shown twice when
 //! rows come and go.
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{Array, Object, OneOf, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// How many rows a page has.
@@ -17,7 +22,7 @@ impl Default for Limit {
 }
 
 impl Limit {
-    const LARGEST: u16 = 500;
+    pub const LARGEST: u16 = 500;
 
     /// For `LIMIT`.
     pub fn rows(self) -> i64 {
@@ -75,6 +80,31 @@ impl IdCursor {
 pub struct Page<T, const N: usize = 16> {
     data: Vec<T>,
     next_cursor: Option<Cursor<N>>,
+}
+
+impl<T: ToSchema, const N: usize> PartialSchema for Page<T, N> {
+    fn schema() -> RefOr<Schema> {
+        let rows = Array::new(Ref::from_schema_name(T::name()));
+        let next = OneOf::builder()
+            .item(Object::with_type(Type::Null))
+            .item(Ref::from_schema_name(Cursor::<N>::name()))
+            .description(Some("`null`: this is the last page."));
+        Object::builder()
+            .property("data", rows)
+            .property("next_cursor", next)
+            .into()
+    }
+}
+
+impl<T: ToSchema, const N: usize> ToSchema for Page<T, N> {
+    fn name() -> Cow<'static, str> {
+        format!("{}Page", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 impl<T, const N: usize> Page<T, N> {

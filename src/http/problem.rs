@@ -4,12 +4,13 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::observe;
 use crate::store::{StoreError, WrongState};
 
 /// What is wrong with one field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where it stands, such as `messages[2].gate.deadline`; empty for the body as a whole.
     pub field: String,
@@ -86,6 +87,51 @@ impl ApiError {
         Self::Invalid(vec![FieldError::new(field, message)])
     }
 
+    /// The error's body.
+    pub fn problem(&self) -> Problem {
+        let (status, code, title) = self.kind();
+        Problem {
+            r#type: format!("urn:twotick:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.to_string(),
+            code,
+            errors: match self {
+                Self::Invalid(errors) => errors.clone(),
+                _ => Vec::new(),
+            },
+            request_id: observe::request_id(),
+        }
+    }
+
+    /// One of each, for `/openapi.json`.
+    pub fn examples() -> Vec<Self> {
+        use WrongState as W;
+        let states = [
+            W::Ended,
+            W::NotRunning,
+            W::NotHeld,
+            W::NotFailed,
+            W::AlreadySent,
+            W::TooLong,
+        ];
+        let others = [
+            Self::Malformed("the body is not JSON: EOF while parsing an object".to_owned()),
+            Self::field("to", "expected a phone number"),
+            Self::Unauthorized,
+            Self::Forbidden("the verify token is another".to_owned()),
+            Self::NotFound("message"),
+            Self::MethodNotAllowed,
+            Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
+            Self::KeyReused,
+            Self::NotSupportedByProvider("this provider has no such thing".to_owned()),
+            Self::TooLarge(4_194_304),
+            Self::Overloaded("the database does not answer; try again".to_owned()),
+            Self::Internal,
+        ];
+        others.into_iter().chain(states.map(Self::from)).collect()
+    }
+
     /// Status, stable code, title.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
@@ -150,22 +196,26 @@ impl From<StoreError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Problem {
+/// What is answered instead of what was asked for: RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:twotick:problem:` and the code.
     r#type: String,
     title: &'static str,
-    status: u16,
+    pub status: u16,
+    /// What is wrong, for people.
     detail: String,
-    code: &'static str,
+    /// Which problem it is. Stable.
+    pub code: &'static str,
+    /// What is wrong with each field; empty where it is not about fields.
     errors: Vec<FieldError>,
+    /// The answer's `X-Request-Id`, under which the log has more.
     request_id: Option<String>,
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, title) = self.kind();
-        let detail = self.to_string();
-        let mut response = status.into_response();
+        let mut response = self.kind().0.into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
@@ -185,20 +235,10 @@ impl IntoResponse for ApiError {
         ) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let problem = Problem {
-            r#type: format!("urn:twotick:problem:{code}"),
-            title,
-            status: status.as_u16(),
-            detail,
-            code,
-            errors: match self {
-                Self::Invalid(errors) => errors,
-                _ => Vec::new(),
-            },
-            request_id: observe::request_id(),
-        };
         // Texts and numbers alone: this cannot fail, and an error has no better answer.
-        *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
+        *response.body_mut() = serde_json::to_vec(&self.problem())
+            .unwrap_or_default()
+            .into();
         response
     }
 }

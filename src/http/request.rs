@@ -6,9 +6,10 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Api;
 use super::body::whole_body;
+use super::object::Object;
 use super::problem::{ApiError, FieldError};
+use super::{Api, wording};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -59,26 +60,28 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
             "the character U+0000 cannot be kept",
         ));
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let read = serde_path_to_error::deserialize(value);
+    read.map(|Object(read)| read).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();
-        ApiError::Invalid(vec![field_error(&path, message)])
+        ApiError::Invalid(vec![field_error(&path, &message)])
     })
 }
 
 /// A field that is missing or unknown is named in serde's message, not in the path.
-fn field_error(path: &str, message: String) -> FieldError {
+fn field_error(path: &str, message: &str) -> FieldError {
     let path = if path == "." { "" } else { path };
     let named = ["missing field `", "unknown field `"]
         .into_iter()
         .find_map(|start| message.strip_prefix(start)?.split('`').next());
+    let said = wording::of_serde(message);
     match named {
-        Some(name) if path.is_empty() => FieldError::new(name, &message),
+        Some(name) if path.is_empty() => FieldError::new(name, said),
         Some(name) if path == name || path.ends_with(&format!(".{name}")) => {
-            FieldError::new(path, &message)
+            FieldError::new(path, said)
         }
-        Some(name) => FieldError::new(format!("{path}.{name}"), &message),
-        None => FieldError::new(path, &message),
+        Some(name) => FieldError::new(format!("{path}.{name}"), said),
+        None => FieldError::new(path, said),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `/v1/senders`: business phone numbers. One that a webhook made first is taken over by
 //! creating it: it gets what is given and its origin becomes `api`.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::moment::Moment;
@@ -14,27 +15,41 @@ use super::once::{OnceBody, answer};
 use super::page::{Cursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
+use super::schema::{SenderOrigin, SenderStatus};
 use crate::model::ids::{ConnectionId, SenderId};
+use crate::store::Once;
 use crate::store::senders::{CreateSenderError, NewSender, Sender, SenderChange};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/senders", get(list).post(create))
-        .route("/senders/{id}", get(one).patch(update))
+type Senders = Page<View, 4>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one, update))
 }
 
-#[derive(Debug, Deserialize)]
+/// A business phone number on a connection.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSender)]
 struct Create {
     connection: ConnectionId,
+    /// Meta's id of the number.
+    #[schema(max_length = 64, example = "310022446688199")]
     phone_number_id: String,
+    #[schema(example = "15550142217")]
     display_phone_number: Option<String>,
+    /// Meta's id of the account. Closed templates are read from the provider by it.
+    #[schema(max_length = 64, example = "204411887755301")]
     waba_id: Option<String>,
+    /// How fast it may post; 80 where nothing is said.
+    #[schema(minimum = 1, maximum = 1000)]
     messages_per_second: Option<i32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     connection: Option<ConnectionId>,
     #[serde(default)]
@@ -42,7 +57,9 @@ struct List {
     cursor: Option<Cursor<4>>,
 }
 
-#[derive(Debug, Serialize)]
+/// A business phone number: the unit of rate, quality and ownership.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Sender)]
 struct View {
     id: SenderId,
     connection: ConnectionId,
@@ -50,11 +67,16 @@ struct View {
     display_phone_number: Option<String>,
     waba_id: Option<String>,
     messages_per_second: i32,
+    #[schema(value_type = SenderStatus)]
     status: String,
+    /// The provider's words.
     status_reason: Option<String>,
     status_at: Option<Moment>,
+    /// The provider's word, such as `GREEN`.
     quality: Option<String>,
+    /// To how many users a day the provider lets it open conversations, in its words.
     limit: Option<String>,
+    #[schema(value_type = SenderOrigin)]
     origin: String,
     created_at: Moment,
 }
@@ -82,6 +104,16 @@ impl From<Sender> for View {
 /// Meta's standard throughput of a number.
 const MESSAGES_PER_SECOND: i32 = 80;
 
+/// Makes a sender, or takes over one that a webhook made.
+#[utoipa::path(
+    post,
+    path = "/senders",
+    operation_id = "create_sender",
+    tag = "Senders",
+    params(Once),
+    request_body = Create,
+    responses((status = 201, body = View), (status = 409, description = "already_exists")),
+)]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
@@ -135,21 +167,34 @@ fn is_provider_id(text: &str) -> bool {
 }
 
 /// What may be changed. `status` takes `active` alone: whatever blocked the sender was put right.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SenderChange)]
 struct Update {
     display_phone_number: Option<String>,
+    #[schema(max_length = 64)]
     waba_id: Option<String>,
+    #[schema(minimum = 1, maximum = 1000)]
     messages_per_second: Option<i32>,
     status: Option<Active>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Active {
     Active,
 }
 
+/// Changes a sender, or opens one that was blocked.
+#[utoipa::path(
+    patch,
+    path = "/senders/{id}",
+    operation_id = "update_sender",
+    tag = "Senders",
+    params(("id" = SenderId, Path)),
+    request_body = Update,
+    responses((status = 200, body = View)),
+)]
 async fn update(
     State(api): State<Api>,
     Path(sender): Path<String>,
@@ -184,10 +229,28 @@ async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
     sender.map(View::from).ok_or(ApiError::NotFound("sender"))
 }
 
+/// Shows a sender.
+#[utoipa::path(
+    get,
+    path = "/senders/{id}",
+    operation_id = "get_sender",
+    tag = "Senders",
+    params(("id" = SenderId, Path)),
+    responses((status = 200, body = View)),
+)]
 async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Json<View>, ApiError> {
     read(&api, id(&sender, "sender")?).await.map(Json)
 }
 
+/// Lists senders, the newest first.
+#[utoipa::path(
+    get,
+    path = "/senders",
+    operation_id = "list_senders",
+    tag = "Senders",
+    params(List),
+    responses((status = 200, body = Senders)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,

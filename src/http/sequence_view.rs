@@ -1,8 +1,10 @@
 //! A sequence as the API shows it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Api;
+use super::content::Span;
 use super::message_view::MessageView;
 use super::moment::Moment;
 use crate::model::duration;
@@ -10,13 +12,16 @@ use crate::model::ids::{SenderId, SequenceId};
 use crate::model::sequence::{Gate, GateStatus, OnDeadline, OnFailure, Reason, SequenceStatus};
 use crate::store::sequences::SequenceRow;
 
-#[derive(Debug, Serialize)]
+/// An ordered list of messages to one recipient.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Sequence)]
 pub struct SequenceView {
     id: SequenceId,
     sender: SenderId,
     to: String,
     reference: Option<String>,
     status: SequenceStatus,
+    /// Set while it is held or stopped.
     reason: Option<Reason>,
     /// Of the message that is being sent or waited for; of the last one at the end.
     position: i32,
@@ -30,9 +35,12 @@ pub struct SequenceView {
     created_at: Moment,
 }
 
-#[derive(Debug, Serialize)]
+/// What the next message waits for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Gate)]
 struct GateView {
     status: GateStatus,
+    #[schema(value_type = Span)]
     deadline: String,
     on_deadline: OnDeadline,
 }

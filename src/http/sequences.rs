@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::content::{
     DEFAULT_GATE, GateRequest, Span, check_group_gate, check_reference, read_content,
 };
 use super::messages::RecipientType;
+use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
@@ -28,45 +30,89 @@ use crate::store::sequence_create::{NewSequence, NewStep};
 use crate::store::sequences::{SequenceFilter, SequenceRow};
 use crate::store::{Once, Reply};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/sequences", get(list).post(create))
-        .route("/sequences/{id}", get(one))
-        .route("/sequences/{id}/messages", post(append))
-        .route("/sequences/{id}/pause", post(pause))
-        .route("/sequences/{id}/resume", post(resume))
-        .route("/sequences/{id}/cancel", post(cancel))
-        .route("/sequences/{id}/retry", post(retry))
+type Sequences = Page<SequenceView>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one))
+        .routes(routes!(append))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
 }
 
 /// Messages in one request.
 const MOST: usize = 100;
 
-#[derive(Debug, Deserialize)]
+/// Messages to one recipient, of which the next goes only when the one before has reached its
+/// gate's status.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSequence, example = json!({
+    "sender": "snd_…", "to": "447700900123", "reference": "welcome-1001",
+    "gate": {"status": "delivered", "deadline": "24h", "on_deadline": "stop"},
+    "on_failure": "stop",
+    "messages": [
+        {"type": "template", "template": {"name": "welcome", "language": {"code": "en_GB"}}},
+        {"type": "text", "text": {"body": "First steps"}, "delay": "10m",
+            "gate": {"status": "read"}},
+    ],
+}))]
 struct Create {
     sender: SenderId,
+    /// The recipient's number, a user id, or a group's id.
+    #[schema(example = "447700900123")]
     to: String,
+    /// `individual` where nothing is said.
     recipient_type: Option<RecipientType>,
+    /// Your own name for it, and for its messages that have none.
+    #[schema(min_length = 1, max_length = 256)]
     reference: Option<String>,
-    gate: Option<GateRequest>,
+    /// What each message waits for before the next may go, where it says nothing itself.
+    #[schema(value_type = Option<GateRequest>)]
+    gate: Option<Object<GateRequest>>,
+    /// `stop` where nothing is said.
     on_failure: Option<OnFailure>,
+    /// Not supported yet: `true` is refused.
     stop_on_reply: Option<bool>,
+    #[schema(min_items = 1, max_items = 100)]
     messages: Vec<Step>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A message of a sequence. Beside these fields stands the provider's own object, under the name
+/// that `type` says, and goes out as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewStep)]
 struct Step {
+    /// The provider's, such as `template` or `text`; the object of this name is what is said.
+    #[schema(example = "text")]
     r#type: String,
+    /// Between the gate of the message before and this one.
     delay: Option<Span>,
-    gate: Option<GateRequest>,
+    /// When the *next* may go; what is left out is the sequence's.
+    #[schema(value_type = Option<GateRequest>)]
+    gate: Option<Object<GateRequest>>,
+    #[schema(min_length = 1, max_length = 256)]
     reference: Option<String>,
+    /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
+/// Takes a sequence to be sent.
+#[utoipa::path(
+    post,
+    path = "/sequences",
+    operation_id = "create_sequence",
+    tag = "Sequences",
+    params(Once),
+    request_body = Create,
+    responses((status = 202, body = SequenceView)),
+)]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
@@ -90,7 +136,9 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
     if new.stop_on_reply == Some(true) {
         errors.push(FieldError::new("stop_on_reply", "not supported yet"));
     }
-    let gate = new.gate.unwrap_or_default().over(DEFAULT_GATE);
+    let gate = new
+        .gate
+        .map_or(DEFAULT_GATE, |gate| gate.0.over(DEFAULT_GATE));
     if to_group {
         check_group_gate(gate, "", &mut errors);
     }
@@ -145,7 +193,7 @@ fn read_step(
     errors: &mut Vec<FieldError>,
 ) -> Option<NewStep> {
     let at = format!("messages[{index}].");
-    let gate = step.gate.map(|gate| gate.over(defaults.gate));
+    let gate = step.gate.map(|gate| gate.0.over(defaults.gate));
     if let (Some(gate), true) = (gate, defaults.to_group) {
         check_group_gate(gate, &at, errors);
     }
@@ -170,6 +218,15 @@ async fn find(api: &Api, id: SequenceId) -> Result<SequenceRow, ApiError> {
     sequence.ok_or(ApiError::NotFound("sequence"))
 }
 
+/// Shows a sequence with its messages.
+#[utoipa::path(
+    get,
+    path = "/sequences/{id}",
+    operation_id = "get_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path)),
+    responses((status = 200, body = SequenceView)),
+)]
 async fn one(
     State(api): State<Api>,
     Path(sequence): Path<String>,
@@ -178,10 +235,12 @@ async fn one(
     Ok(Json(SequenceView::of(&api, sequence)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     sender: Option<SenderId>,
+    /// The recipient.
     to: Option<String>,
     reference: Option<String>,
     status: Option<SequenceStatus>,
@@ -190,6 +249,15 @@ struct List {
     cursor: Option<IdCursor>,
 }
 
+/// Lists sequences, the newest first.
+#[utoipa::path(
+    get,
+    path = "/sequences",
+    operation_id = "list_sequences",
+    tag = "Sequences",
+    params(List),
+    responses((status = 200, body = Sequences)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
@@ -211,12 +279,24 @@ async fn list(
     Ok(Json(Page::of(found, limit, place, show)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSteps)]
 struct Append {
+    #[schema(min_items = 1, max_items = 100)]
     messages: Vec<Step>,
 }
 
+/// Appends messages; a completed sequence runs again.
+#[utoipa::path(
+    post,
+    path = "/sequences/{id}/messages",
+    operation_id = "append_to_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path), Once),
+    request_body = Append,
+    responses((status = 202, body = SequenceView), (status = 409, description = "sequence_ended, sequence_too_long")),
+)]
 async fn append(
     State(api): State<Api>,
     Path(sequence): Path<String>,
@@ -239,6 +319,15 @@ async fn append(
     answer(StatusCode::ACCEPTED, reply)
 }
 
+/// Pauses a sequence: nothing of it is posted until it is resumed.
+#[utoipa::path(
+    post,
+    path = "/sequences/{id}/pause",
+    operation_id = "pause_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path), Once),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_running, sequence_ended")),
+)]
 async fn pause(
     State(api): State<Api>,
     Path(sequence): Path<String>,
@@ -249,6 +338,15 @@ async fn pause(
     answer(StatusCode::OK, reply)
 }
 
+/// Lets a paused sequence go on, and a held one behind the message it is held at.
+#[utoipa::path(
+    post,
+    path = "/sequences/{id}/resume",
+    operation_id = "resume_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path), Once),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, sequence_ended")),
+)]
 async fn resume(
     State(api): State<Api>,
     Path(sequence): Path<String>,
@@ -259,6 +357,15 @@ async fn resume(
     answer(StatusCode::OK, reply)
 }
 
+/// Ends a sequence. What was posted stays posted.
+#[utoipa::path(
+    post,
+    path = "/sequences/{id}/cancel",
+    operation_id = "cancel_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path), Once),
+    responses((status = 200, body = SequenceView), (status = 409, description = "sequence_ended")),
+)]
 async fn cancel(
     State(api): State<Api>,
     Path(sequence): Path<String>,
@@ -269,6 +376,15 @@ async fn cancel(
     answer(StatusCode::OK, reply)
 }
 
+/// Posts the message again that a sequence is held or stopped at.
+#[utoipa::path(
+    post,
+    path = "/sequences/{id}/retry",
+    operation_id = "retry_sequence",
+    tag = "Sequences",
+    params(("id" = SequenceId, Path), Once),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, not_failed, sequence_ended")),
+)]
 async fn retry(
     State(api): State<Api>,
     Path(sequence): Path<String>,

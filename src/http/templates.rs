@@ -1,12 +1,13 @@
 //! `/v1/templates`: what is known of templates from webhooks, answers and reads.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::events::{EventView, HistoryPage};
+use super::events::{EventView, History, HistoryPage};
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
@@ -14,26 +15,32 @@ use super::request::{Query, id};
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
 use crate::store::templates_read::{Template, TemplateFilter};
 
-pub fn router() -> Router<Api> {
-    Router::new()
-        .route("/templates", get(list))
-        .route("/templates/{id}", get(one))
-        .route("/templates/{id}/history", get(history))
+type Templates = Page<View>;
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(history))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct List {
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
     name: Option<String>,
+    /// The provider's word, in any case, such as `PAUSED`.
     status: Option<String>,
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
 }
 
-#[derive(Debug, Serialize)]
+/// A template, as far as webhooks, answers and reads told of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Template)]
 struct View {
     id: TemplateId,
     connection: ConnectionId,
@@ -42,16 +49,21 @@ struct View {
     name: String,
     language: String,
     category: Option<String>,
+    /// The provider's word, such as `APPROVED`; `UNKNOWN` where nobody told us. It may be sent.
     status: String,
+    /// Whether messages that use it go.
     sendable: bool,
+    /// The provider's word, such as `GREEN`.
     quality: Option<String>,
     pause: Option<Pause>,
     reason: Option<String>,
     updated_at: Moment,
 }
 
-#[derive(Debug, Serialize)]
+/// The provider paused a template.
+#[derive(Debug, Serialize, ToSchema)]
 struct Pause {
+    /// The provider's word, such as `FIRST_PAUSE`.
     title: Option<String>,
     /// Meta's webhooks do not say until when.
     until: Option<Moment>,
@@ -79,6 +91,15 @@ impl From<Template> for View {
     }
 }
 
+/// Lists templates.
+#[utoipa::path(
+    get,
+    path = "/templates",
+    operation_id = "list_templates",
+    tag = "Templates",
+    params(List),
+    responses((status = 200, body = Templates)),
+)]
 async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
@@ -104,10 +125,28 @@ async fn find(api: &Api, template: &str) -> Result<Template, ApiError> {
     template.ok_or(ApiError::NotFound("template"))
 }
 
+/// Shows a template.
+#[utoipa::path(
+    get,
+    path = "/templates/{id}",
+    operation_id = "get_template",
+    tag = "Templates",
+    params(("id" = TemplateId, Path)),
+    responses((status = 200, body = View)),
+)]
 async fn one(State(api): State<Api>, Path(template): Path<String>) -> Result<Json<View>, ApiError> {
     Ok(Json(find(&api, &template).await?.into()))
 }
 
+/// Lists every fact of a template, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/templates/{id}/history",
+    operation_id = "get_template_history",
+    tag = "Templates",
+    params(("id" = TemplateId, Path), HistoryPage),
+    responses((status = 200, body = History)),
+)]
 async fn history(
     State(api): State<Api>,
     Path(template): Path<String>,

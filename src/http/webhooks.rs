@@ -5,15 +5,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout_at;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::webhook_body;
@@ -32,13 +32,15 @@ const KEPT_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-hub-signature-
 /// A body that takes until so shortly before the deadline is too slow itself: 408 says so.
 const TO_ANSWER: Duration = Duration::from_millis(50);
 
-pub fn router() -> Router<Api> {
-    Router::new().route("/webhooks/{connection}", get(handshake).post(receive))
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(handshake, receive))
 }
 
 /// Meta's parameters. Others may stand beside them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Handshake {
+    /// `subscribe`
     #[serde(rename = "hub.mode")]
     mode: Option<String>,
     #[serde(rename = "hub.verify_token")]
@@ -48,6 +50,14 @@ struct Handshake {
 }
 
 /// Meta asks whether the address is ours, when it is set.
+#[utoipa::path(
+    get,
+    path = "/webhooks/{connection}",
+    operation_id = "verify_webhook_address",
+    tag = "Webhooks",
+    params(("connection" = ConnectionId, Path), Handshake),
+    responses((status = 200, description = "`hub.challenge`, as it came.", body = String, content_type = "text/plain"), (status = 403, description = "forbidden")),
+)]
 async fn handshake(
     State(api): State<Api>,
     Path(connection): Path<String>,
@@ -76,6 +86,19 @@ async fn handshake(
     Ok((text, challenge.to_owned()))
 }
 
+/// Takes what a provider posts.
+///
+/// 200, with an empty body, means that the webhook and all its effects are committed. After
+/// anything else the provider posts it again.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{connection}",
+    operation_id = "receive_webhook",
+    tag = "Webhooks",
+    params(("connection" = ConnectionId, Path), ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body under an app secret.")),
+    request_body = Object,
+    responses((status = 200, description = "Committed."), (status = 401, description = "unauthorized")),
+)]
 async fn receive(
     State(api): State<Api>,
     Path(connection): Path<String>,

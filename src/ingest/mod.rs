@@ -23,6 +23,7 @@ use tokio::time::timeout_at;
 
 use self::decode::Decoder;
 use self::progress::Progress;
+use crate::clock::Clock;
 use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
@@ -79,6 +80,7 @@ pub struct Ingest {
     decoder: Decoder,
     progress: Progress,
     deadline: Duration,
+    clock: Clock,
 }
 
 /// A webhook in the queue, or a part of a big one, and who waits for it.
@@ -110,6 +112,20 @@ impl Ingest {
 
     /// Returns when the webhook, its facts and their effects are committed.
     pub async fn commit(&self, webhook: Webhook, deadline: Instant) -> Result<(), NotCommitted> {
+        metrics::counter!("twotick_webhooks_received_total").increment(1);
+        let began = self.clock.monotonic();
+        self.commit_all(webhook, deadline).await?;
+        metrics::histogram!("twotick_webhook_commit_seconds")
+            .record(self.clock.monotonic().duration_since(began));
+        Ok(())
+    }
+
+    /// How many webhooks, or parts of big ones, wait for a writer.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    async fn commit_all(&self, webhook: Webhook, deadline: Instant) -> Result<(), NotCommitted> {
         let facts = webhook.decoded.facts.len();
         let webhook = Arc::new(webhook);
         if facts <= writer::MAX_FACTS {
@@ -168,6 +184,7 @@ pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Inge
         decoder: Decoder::new(settings.decoded_bytes),
         progress: Progress::default(),
         deadline: settings.deadline,
+        clock: store.clock().clone(),
     };
     (ingest, Batches::new(store, signals, waiting))
 }

@@ -146,8 +146,12 @@ impl Claimer {
             let Claimed {
                 claims,
                 progress,
+                gate_waits,
                 next_due,
             } = claimed;
+            for wait in gate_waits {
+                metrics::histogram!("twotick_gate_wait_seconds").record(wait);
+            }
             let took_all = claims.len() == posts;
             self.post(claims, slots, asked_at);
             if progress {

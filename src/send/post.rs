@@ -211,6 +211,10 @@ impl Post {
             self.sending.signals.due_here(self.lease.sender);
         }
         metrics::counter!("twotick_posts_total", "outcome" => outcome.as_str()).increment(1);
+        if let Outcome::Refused(refused) = &outcome {
+            let class = refused.class.as_str();
+            metrics::counter!("twotick_posts_refused_total", "class" => class).increment(1);
+        }
     }
 
     /// Returns whether the sequence may be due because of it.

@@ -74,6 +74,8 @@ pub struct Claimed {
     pub claims: Vec<Claim>,
     /// Whether anything was decided or claimed: there may be more.
     pub progress: bool,
+    /// Of the gates that opened: how long their messages had been accepted.
+    pub gate_waits: Vec<Duration>,
     /// When the next row that is not due yet will be.
     pub next_due: Option<Timestamp>,
 }
@@ -99,6 +101,7 @@ impl Store {
             Ok(Some(Claimed {
                 claims,
                 progress: plan.has_progress(),
+                gate_waits: plan.gate_waits,
                 next_due,
             }))
         })

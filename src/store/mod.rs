@@ -12,6 +12,7 @@ mod connection_cache;
 mod connections;
 mod facts;
 pub mod feed;
+mod gauges;
 mod hints;
 pub mod ingest;
 pub mod journal;

@@ -1,5 +1,5 @@
-//! The journal's partitions: one a day, made ahead. Ids are UUIDs of version 7, so that a day is
-//! a range of ids.
+//! The journal's partitions: one a day, made ahead, and dropped when their time is over. Ids are
+//! UUIDs of version 7, so that a day is a range of ids.
 
 use time::Date;
 use uuid::Uuid;
@@ -24,12 +24,7 @@ impl Store {
     }
 
     async fn make_journal_partition(&self, day: Date) -> Result<(), StoreError> {
-        let name = format!(
-            "journal_{}{:02}{:02}",
-            day.year(),
-            u8::from(day.month()),
-            day.day()
-        );
+        let name = name(day);
         let (from, to) = (first_id(day), first_id(day + time::Duration::days(1)));
         let mut transaction = self.pool.begin().await?;
         // Who waits for the lock of a table that is read for long (a dump) lets nobody write
@@ -64,6 +59,63 @@ impl Store {
         }
         Ok(transaction.commit().await?)
     }
+
+    /// Drops the partitions of days that ended more than `days` days ago. What cannot be dropped
+    /// now is tried again.
+    pub async fn forget_webhooks(&self, days: u16) -> Result<(), StoreError> {
+        let oldest_kept = self.clock.now().date() - time::Duration::days(days.into());
+        let partitions = sqlx::query_scalar!(
+            r#"
+            -- forget_webhooks: partitions
+            SELECT c.relname::text AS "name!"
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'journal'::regclass
+            ORDER BY c.relname
+            "#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let kept = name(oldest_kept);
+        // Dates without gaps: their order is that of their names. The rest has no date.
+        let is_day = |name: &String| {
+            let digits = name.strip_prefix("journal_");
+            digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        for name in partitions.into_iter().filter(is_day) {
+            if name.len() == kept.len() && name < kept {
+                self.drop_journal_partition(&name).await?;
+            }
+        }
+        sqlx::query!(
+            "-- forget_webhooks: rest\nDELETE FROM journal_rest WHERE id < $1",
+            first_id(oldest_kept)
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn drop_journal_partition(&self, name: &str) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // It needs the whole journal for a moment, and whoever waits for that lets no webhook be
+        // written meanwhile. Not given at once, as while a dump reads, it is given up.
+        sqlx::query("SET LOCAL lock_timeout = '500ms'")
+            .execute(&mut *transaction)
+            .await?;
+        // Another instance may have been quicker.
+        let ddl = format!("DROP TABLE IF EXISTS {name}");
+        sqlx::query(sqlx::AssertSqlSafe(ddl))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        tracing::info!(name, "a day of the journal was dropped: its time is over");
+        Ok(())
+    }
+}
+
+fn name(day: Date) -> String {
+    let month = u8::from(day.month());
+    format!("journal_{}{month:02}{:02}", day.year(), day.day())
 }
 
 /// The lowest UUID of version 7 that a moment of this day can have.

@@ -65,6 +65,21 @@ impl Pools {
         }
     }
 
+    /// How many are open, and how many of them idle, beside the writers' sessions.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let pools = [
+            &self.ingest,
+            &self.look_ups,
+            &self.leases,
+            &self.hints,
+            &self.sending,
+            &self.api,
+        ];
+        let open = pools.map(|pool| usize::try_from(pool.size()).unwrap_or(usize::MAX));
+        let idle = pools.map(sqlx::Pool::num_idle);
+        (open.iter().sum(), idle.iter().sum())
+    }
+
     /// Waits for connections in use and closes all.
     pub(super) async fn close(&self) {
         tokio::join!(

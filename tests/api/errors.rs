@@ -139,3 +139,58 @@ async fn an_id_that_names_nothing_is_not_found() {
     assert_eq!(message["sequence"], serde_json::Value::Null);
     assert_eq!(app.get("/v1/sequences").await.ok()["data"], json!([]));
 }
+
+#[tokio::test]
+async fn what_was_expected_is_said_in_the_apis_words() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let with = |field: &str, value: serde_json::Value| {
+        let mut new = json!({"sender": sender, "to": "1", "messages": [text("1")]});
+        new[field] = value;
+        new
+    };
+    let said = async |body, field: &str, message: &str| {
+        let answer = app.post("/v1/sequences", body).await;
+        answer.names(field);
+        assert_eq!(answer.body["errors"][0]["message"], message, "{answer:?}");
+    };
+    said(json!([1]), "", "expected an object").await;
+    said(json!("x"), "", "expected an object").await;
+    said(with("gate", json!("read")), "gate", "expected an object").await;
+    // A list is not taken for the object's fields in order.
+    said(with("gate", json!(["read"])), "gate", "expected an object").await;
+    said(with("to", json!(1)), "to", "expected a text").await;
+    said(with("messages", json!({})), "messages", "expected a list").await;
+    let steps = with("messages", json!(["x"]));
+    said(steps, "messages[0]", "expected an object").await;
+    let word = "expected one of `stop`, `skip`, `retry`";
+    said(with("on_failure", json!("go")), "on_failure", word).await;
+    said(
+        with("on_failure", json!(1)),
+        "on_failure",
+        "expected a text",
+    )
+    .await;
+    said(
+        with("stop_on_reply", json!("no")),
+        "stop_on_reply",
+        "expected `true` or `false`",
+    )
+    .await;
+    said(
+        with("colour", json!("red")),
+        "colour",
+        "there is no such field",
+    )
+    .await;
+    said(json!({"to": "1"}), "sender", "is missing").await;
+
+    let sender = app
+        .post("/v1/senders", json!({"messages_per_second": 1.5}))
+        .await;
+    sender.names("messages_per_second");
+    let message = &sender.body["errors"][0]["message"];
+    assert_eq!(message, "expected a whole number");
+    let lookup = app.post("/v1/messages/lookup", json!([["msg_x"]])).await;
+    lookup.names("");
+}

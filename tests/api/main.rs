@@ -1,14 +1,17 @@
 //! The promises of the HTTP API, kept through its port over a real Postgres.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod document;
 mod errors;
 mod feed;
 mod lists;
 mod messages;
 mod once;
+mod schema;
 mod sequences;
 mod setup;
+mod standing;
 mod support;
 mod templates;
 mod webhooks;

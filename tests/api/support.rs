@@ -18,6 +18,8 @@ use twotick::seal::SealingKey;
 use twotick::signals::Signals;
 use twotick::store::{self, ConnectionCache, Store};
 
+use crate::document;
+
 pub const SECRET: &str = "an app secret";
 
 /// A service under test.
@@ -195,15 +197,25 @@ impl App {
 }
 
 pub async fn send(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let asked = request.body().and_then(|body| body.as_bytes());
+    let asked = asked.and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Answer {
+    let answer = Answer {
         status,
         headers,
         body,
-    }
+    };
+    // Whatever a test is about: what is described is what is answered.
+    document::of(&url)
+        .await
+        .check(&method, url.path(), asked, &answer);
+    answer
 }
 
 pub fn sign(body: &str) -> String {

@@ -1,5 +1,7 @@
 //! Webhooks: fail closed, and 200 only for what is committed.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -137,4 +139,42 @@ async fn a_committed_webhook_is_answered_200_with_an_empty_body_and_can_be_read(
     let history = app.get(&format!("/v1/messages/{id}/history")).await.ok();
     assert_eq!(history["data"][0]["type"], "message.delivered");
     assert_eq!(history["data"][0]["data"]["provider_message_id"], "wamid.1");
+}
+
+#[tokio::test]
+async fn webhooks_are_forgotten_by_whole_days_when_their_time_is_over() {
+    let app = App::start().await;
+    let connection = app.connection().await;
+    let post = async |id: &str| {
+        app.store.make_journal_partitions().await;
+        let body = delivered(id);
+        let answer = app.webhook(&connection, &body, &sign(&body)).await;
+        assert_eq!(answer.status, 200);
+    };
+    let day = Duration::from_secs(86_400);
+    post("wamid.first").await;
+    app.clock.advance(10 * day);
+    post("wamid.second").await;
+    app.store.forget_webhooks(10).await.unwrap();
+    assert_eq!(stored(&app).await, 2, "ten days ago is within ten days");
+    app.clock.advance(day);
+    post("wamid.third").await;
+
+    // A dump reads all that the journal has; a webhook comes meanwhile.
+    let mut dump = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM journal")
+        .execute(&mut *dump)
+        .await
+        .unwrap();
+    assert!(app.store.forget_webhooks(10).await.is_err());
+    post("wamid.fourth").await;
+    assert_eq!(stored(&app).await, 4, "nobody waits for the dump to end");
+    dump.rollback().await.unwrap();
+
+    app.store.forget_webhooks(10).await.unwrap();
+    assert_eq!(stored(&app).await, 3);
+    // What it said is known all the same.
+    let said = "SELECT count(*) FROM facts WHERE type = 'message.delivered'";
+    let said: i64 = sqlx::query_scalar(said).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(said, 4);
 }

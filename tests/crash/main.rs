@@ -5,6 +5,7 @@
 
 mod balancer;
 mod ingest;
+mod measures;
 mod memory;
 mod provider;
 mod restart;

@@ -120,6 +120,12 @@ impl Ground {
         answer
     }
 
+    /// What `/metrics` shows.
+    pub async fn metrics(&self, of: &Process) -> String {
+        let answer = self.client.get(format!("{}/metrics", of.url)).send().await;
+        answer.unwrap().text().await.unwrap()
+    }
+
     pub async fn get(&self, from: &Process, path: &str) -> Value {
         let request = self
             .client

@@ -88,6 +88,12 @@ impl Step {
         )
     }
 
+    /// How long the provider has had the message.
+    fn accepted_for(&self, now: Timestamp) -> Option<Duration> {
+        let accepted_at = self.attempts.last()?.evidence.accepted_at?;
+        (now - accepted_at).try_into().ok()
+    }
+
     /// The number of the attempt that is posted now: a new one, or the last if the provider is
     /// known not to have taken it and it was not counted.
     pub(super) fn next_n(&self) -> i16 {
@@ -104,6 +110,8 @@ impl Step {
 pub(super) struct Plan {
     pub(super) rows: Vec<Row>,
     pub(super) facts: Vec<OwnFact>,
+    /// Of the gates that opened: how long their messages had been accepted.
+    pub(super) gate_waits: Vec<Duration>,
 }
 
 impl Plan {
@@ -121,6 +129,7 @@ impl Plan {
             lanes,
             now,
             facts: Vec::new(),
+            gate_waits: Vec::new(),
         };
         let rows = rows
             .into_iter()
@@ -132,6 +141,7 @@ impl Plan {
         Self {
             rows,
             facts: planning.facts,
+            gate_waits: planning.gate_waits,
         }
     }
 
@@ -154,6 +164,7 @@ struct Planning<'a> {
     lanes: &'a Lanes,
     now: Timestamp,
     facts: Vec<OwnFact>,
+    gate_waits: Vec<Duration>,
 }
 
 impl Planning<'_> {
@@ -195,6 +206,9 @@ impl Planning<'_> {
     }
 
     fn advance(&mut self, mut row: Row, step: &Step, passed: Passed) -> Row {
+        if passed == Passed::Opened {
+            self.gate_waits.extend(step.accepted_for(self.now));
+        }
         let how = match passed {
             Passed::Opened => "opened",
             Passed::DeadlineSkipped => "deadline",

@@ -1,0 +1,200 @@
+//! The rules by which `/openapi.json` is finished: what follows for every request from its path,
+//! its parameters and its body.
+//!
+//! A handler names the problems that are its own by their codes, with commas, as the description
+//! of a response; here they become responses with an example each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::problem::ApiError;
+
+/// By status and code: title and example.
+type Problems = BTreeMap<(u16, &'static str), Value>;
+
+/// Finishes the document.
+pub fn describe(document: &mut Value) {
+    let problems: Problems = ApiError::examples()
+        .iter()
+        .map(ApiError::problem)
+        .map(|problem| ((problem.status, problem.code), json!(problem)))
+        .collect();
+    let codes: BTreeSet<_> = problems.keys().map(|(_, code)| *code).collect();
+    document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
+    document["components"]["securitySchemes"] = json!({"api_key": {
+        "type": "http", "scheme": "bearer",
+        "description": "An API key, as `twotick keys create` prints it.",
+    }});
+    document["security"] = json!([{"api_key": []}]);
+    for (path, operations) in members(&mut document["paths"]) {
+        for (_, operation) in members(operations) {
+            finish(path, operation, &problems);
+        }
+    }
+    let mut shown = BTreeSet::new();
+    for (_, operations) in members(&mut document["paths"].clone()) {
+        for (_, operation) in members(operations) {
+            references(&operation["responses"], document, &mut shown);
+        }
+    }
+    for name in shown {
+        require_all(&mut document["components"]["schemas"][&name]);
+    }
+}
+
+fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+/// The items of a list that may be missing.
+fn items<'a>(value: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut Value> {
+    let list = value.get_mut(name).and_then(Value::as_array_mut);
+    list.into_iter().flatten()
+}
+
+fn finish(path: &str, operation: &mut Value, problems: &Problems) {
+    if !path.starts_with("/v1/") {
+        operation["security"] = json!([]);
+    }
+    let once = items(operation, "parameters").any(|it| it["name"] == "Idempotency-Key");
+    let met = standard(path, operation, once);
+    let responses = &mut operation["responses"];
+    let mut own = Map::new();
+    for (status, response) in members(responses) {
+        if status.starts_with(['4', '5']) {
+            own.insert(status.clone(), response["description"].clone());
+            continue;
+        }
+        if response.get("description").is_none() {
+            response["description"] = json!(word(status));
+        }
+        if once {
+            response["headers"]["Idempotency-Replayed"] = json!({
+                "description": "`true` where this is the answer to an earlier request.",
+                "schema": {"type": "string", "const": "true"},
+            });
+        }
+    }
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (status, code) in met {
+        all.entry(status.to_owned())
+            .or_default()
+            .insert(code.to_owned());
+    }
+    for (status, codes) in own {
+        let codes = codes.as_str().unwrap_or_default().split(", ");
+        all.entry(status)
+            .or_default()
+            .extend(codes.map(str::to_owned));
+    }
+    for (status, codes) in all {
+        responses[&status] = response(&status, &codes, problems);
+    }
+}
+
+/// The problems that follow from what is asked.
+fn standard(path: &str, operation: &Value, once: bool) -> Vec<(&'static str, &'static str)> {
+    // These look at nothing.
+    if matches!(path, "/health/live" | "/health/ready" | "/openapi.json") {
+        return Vec::new();
+    }
+    if path == "/metrics" {
+        return vec![("404", "not_found")];
+    }
+    let mut met = vec![("500", "internal"), ("503", "overloaded")];
+    let has_body = operation.get("requestBody").is_some();
+    let reads_query = operation["parameters"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "query"));
+    if path.starts_with("/v1/") {
+        met.push(("401", "unauthorized"));
+    }
+    if path.contains('{') {
+        met.push(("404", "not_found"));
+    }
+    if has_body || once || reads_query {
+        met.extend([("400", "invalid_request"), ("422", "invalid_request")]);
+    }
+    if has_body || once {
+        met.push(("413", "payload_too_large"));
+    }
+    if once {
+        met.push(("409", "idempotency_conflict"));
+    }
+    met
+}
+
+/// One status, with the codes it may have.
+fn response(status: &str, codes: &BTreeSet<String>, problems: &Problems) -> Value {
+    let number = status.parse().unwrap_or(0);
+    let mut lines = Vec::new();
+    let mut examples = Map::new();
+    for code in codes {
+        // A code that is in no example would be shown without: a test looks for it.
+        if let Some(example) = problems.get(&(number, code.as_str())) {
+            let title = example["title"].as_str().unwrap_or_default();
+            lines.push(format!("`{code}`: {title}."));
+            examples.insert(code.clone(), json!({"value": example}));
+        }
+    }
+    let mut response = json!({
+        "description": lines.join(" "),
+        "content": {"application/problem+json": {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "examples": examples,
+        }},
+    });
+    let header = match status {
+        "401" => Some(("WWW-Authenticate", "The scheme: `Bearer`.")),
+        "503" => Some(("Retry-After", "Seconds.")),
+        _ => None,
+    };
+    if let Some((name, says)) = header {
+        response["headers"][name] = json!({"description": says, "schema": {"type": "string"}});
+    }
+    response
+}
+
+fn word(status: &str) -> &'static str {
+    match status {
+        "201" => "Made.",
+        "202" => "Taken: it will be sent.",
+        _ => "What was asked for.",
+    }
+}
+
+/// The names of the schemas that a value refers to, and those that they refer to.
+fn references(value: &Value, document: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| references(item, document, found)),
+        Value::Object(members) => {
+            let name = members
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|path| path.strip_prefix("#/components/schemas/"));
+            if let Some(name) = name
+                && found.insert(name.to_owned())
+            {
+                references(&document["components"]["schemas"][name], document, found);
+            }
+            members
+                .values()
+                .for_each(|member| references(member, document, found));
+        }
+        _ => {}
+    }
+}
+
+/// Answers have every field: what is absent is `null`.
+fn require_all(schema: &mut Value) {
+    if let Some(properties) = schema["properties"].as_object() {
+        let names: Vec<_> = properties.keys().cloned().collect();
+        schema["required"] = json!(names);
+    }
+    for part in items(schema, "allOf") {
+        require_all(part);
+    }
+}
