@@ -21,8 +21,10 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
-    api.store.ping().await?;
-    Ok("ok\n")
+    if api.store.ping().await? {
+        return Ok("ok\n");
+    }
+    Err(ApiError::Overloaded("the database is read-only".to_owned()))
 }
 
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {

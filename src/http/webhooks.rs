@@ -3,6 +3,7 @@
 //! before the request has proved whose it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value};
 use super::Api;
 use super::problem::ApiError;
 use super::request::{Query, id, whole_body};
-use crate::ingest::Webhook;
+use crate::ingest::{NotCommitted, Webhook};
 use crate::model::ids::{ConnectionId, WebhookId};
 use crate::provider::meta::webhook::{
     HandshakeError, SIGNATURE_HEADER, decode, verify_handshake, verify_signature,
@@ -47,7 +48,7 @@ async fn handshake(
     Path(connection): Path<String>,
     Query(asked): Query<Handshake>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let connection = find(&api, &connection).await?;
+    let connection = in_time(api.config.ingest.deadline, find(&api, &connection)).await?;
     let token = [connection.credentials.verify_token.clone()];
     let answer = verify_handshake(
         asked.mode.as_deref(),
@@ -75,15 +76,42 @@ async fn receive(
     Path(connection): Path<String>,
     request: Request,
 ) -> Result<(), ApiError> {
-    let connection = find(&api, &connection).await?;
+    let began = api.clock().monotonic();
+    let deadline = api.config.ingest.deadline;
+    let connection = in_time(deadline, find(&api, &connection)).await?;
+    // What finding it took is missing later: the provider waits for all of it.
+    let left = deadline.saturating_sub(api.clock().monotonic().duration_since(began));
     let headers = kept_headers(request.headers());
     let signature = request.headers().get(SIGNATURE_HEADER).cloned();
     let body = whole_body(request, &api)
         .await
         .inspect_err(|_| refused("body"))?;
     let signature = signature.as_ref().map(|header| header.as_bytes());
-    verify(&api, &connection, signature, &body).await?;
+    in_time(left, async {
+        verify(&api, &connection, signature, &body).await?;
+        commit(&api, &connection, headers, body).await
+    })
+    .await
+}
 
+/// The database may have gone away without a word; the provider does not wait so long.
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let Ok(done) = tokio::time::timeout(limit, work).await else {
+        refused("not_committed");
+        return Err(ApiError::Overloaded(NotCommitted::Deadline.to_string()));
+    };
+    done
+}
+
+async fn commit(
+    api: &Api,
+    connection: &Connection,
+    headers: Map<String, Value>,
+    body: Bytes,
+) -> Result<(), ApiError> {
     let received_at = api.clock().now();
     let webhook = Webhook {
         id: WebhookId(api.clock().new_id()),

@@ -55,7 +55,11 @@ pub async fn listen(store: Store, signals: Signals, shutdown: CancellationToken)
 async fn pass_on(store: &Store, signals: &Signals) -> Result<(), StoreError> {
     let mut hints = store.listen().await?;
     loop {
-        for sender in hints.next().await? {
+        let senders = hints.next().await?;
+        if senders.is_empty() {
+            continue;
+        }
+        for sender in senders {
             signals.due_here(sender);
         }
         signals.changed();

@@ -164,7 +164,7 @@ impl Store {
     }
 
     async fn ingest_again(&self, batch: &Batch) -> Result<Vec<SenderId>, StoreError> {
-        again!("ingest", {
+        again!(self, "ingest", {
             if batch.templates.is_empty() {
                 let mut connection = self.pool.acquire().await?;
                 return self.ingest_rows(&mut connection, batch).await;
@@ -189,7 +189,7 @@ impl Store {
                 uuid: message,
             };
             let ours = AttemptId { message, n };
-            again!("adopt", {
+            again!(self, "adopt", {
                 let mut transaction = self.pool.begin().await?;
                 self.adopt(&mut transaction, ours, &said.provider_message_id)
                     .await?;
@@ -411,18 +411,20 @@ impl Store {
 
     /// Marks a webhook of which one item could not be written, although the database is well.
     pub async fn mark_not_applied(&self, webhook: Uuid, reason: &str) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
+        again!(self, "mark_not_applied", {
+            Ok(sqlx::query!(
+                r#"
             -- mark_not_applied
             UPDATE journal
             SET state = 'not_applied', reason = concat_ws('; ', reason, $2::text)
             WHERE id = $1
             "#,
-            webhook,
-            reason
-        )
-        .execute(&self.pool)
-        .await?;
+                webhook,
+                reason
+            )
+            .execute(&*self.pool)
+            .await?)
+        })?;
         Ok(())
     }
 }

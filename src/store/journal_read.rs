@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, WebhookId};
 
@@ -50,10 +50,11 @@ impl Store {
             (Some(before), Some(until)) => Some(before.min(until)),
             (before, until) => before.or(until),
         };
-        let mut list = self.begin_list().await?;
-        let rows = sqlx::query_as!(
-            WebhookRow,
-            r#"
+        again!(self, "list_webhooks", {
+            let mut list = self.begin_list().await?;
+            let rows = sqlx::query_as!(
+                WebhookRow,
+                r#"
             -- list_webhooks
             SELECT id, connection, received_at, bytes, facts, state, reason
             FROM journal
@@ -64,15 +65,16 @@ impl Store {
             ORDER BY id DESC
             LIMIT $5
             "#,
-            before,
-            filter.since.map(first_id),
-            filter.connection.map(|connection| connection.0),
-            filter.state,
-            limit,
-        )
-        .fetch_all(&mut *list)
-        .await?;
-        Ok(rows)
+                before,
+                filter.since.map(first_id),
+                filter.connection.map(|connection| connection.0),
+                filter.state,
+                limit,
+            )
+            .fetch_all(&mut *list)
+            .await?;
+            Ok(rows)
+        })
     }
 
     /// One, with its headers and its bytes.
@@ -80,16 +82,18 @@ impl Store {
         &self,
         id: WebhookId,
     ) -> Result<Option<(WebhookRow, Value, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            r#"
+        let row = again!(self, "webhook", {
+            Ok(sqlx::query!(
+                r#"
             -- webhook
             SELECT id, connection, received_at, bytes, facts, state, reason, headers, body
             FROM journal WHERE id = $1
             "#,
-            id.0,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
+                id.0,
+            )
+            .fetch_optional(&*self.pool)
+            .await?)
+        })?;
         Ok(row.map(|row| {
             let webhook = WebhookRow {
                 id: row.id,

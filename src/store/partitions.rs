@@ -4,7 +4,7 @@
 use time::Date;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 
 /// How many days ahead partitions stand ready, should upkeep ever stand still.
 const DAYS_AHEAD: i64 = 3;
@@ -31,38 +31,40 @@ impl Store {
             day.day()
         );
         let (from, to) = (first_id(day), first_id(day + time::Duration::days(1)));
-        let mut transaction = self.pool.begin().await?;
-        // Who waits for the lock of a table that is read for long (a dump) lets nobody write
-        // meanwhile, and webhooks would wait with us.
-        sqlx::query("SET LOCAL lock_timeout = '1s'")
-            .execute(&mut *transaction)
-            .await?;
-        // Instances that start together would run into each other. DDL, not the write path.
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('twotick journal')) AS locked")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let is_taken = sqlx::query_scalar!(
-            r#"
+        again!(self, "make_journal_partition", {
+            let mut transaction = self.pool.begin().await?;
+            // Who waits for the lock of a table that is read for long (a dump) lets nobody write
+            // meanwhile, and webhooks would wait with us.
+            sqlx::query("SET LOCAL lock_timeout = '1s'")
+                .execute(&mut *transaction)
+                .await?;
+            // Instances that start together would run into each other. DDL, not the write path.
+            sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('twotick journal')) AS locked")
+                .fetch_one(&mut *transaction)
+                .await?;
+            let is_taken = sqlx::query_scalar!(
+                r#"
             -- make_journal_partition
             SELECT to_regclass($1) IS NOT NULL
                 OR EXISTS (SELECT FROM journal_rest WHERE id >= $2 AND id < $3) AS "is_taken!"
             "#,
-            name,
-            from,
-            to,
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        if !is_taken {
-            // Name and bounds are our own digits; DDL takes no parameters.
-            let ddl = format!(
-                "CREATE TABLE {name} PARTITION OF journal FOR VALUES FROM ('{from}') TO ('{to}')"
-            );
-            sqlx::query(sqlx::AssertSqlSafe(ddl))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        Ok(transaction.commit().await?)
+                name,
+                from,
+                to,
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            if !is_taken {
+                // Name and bounds are our own digits; DDL takes no parameters.
+                let ddl = format!(
+                    "CREATE TABLE {name} PARTITION OF journal FOR VALUES FROM ('{from}') TO ('{to}')"
+                );
+                sqlx::query(sqlx::AssertSqlSafe(ddl))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        })
     }
 }
 
