@@ -50,6 +50,8 @@ pub struct Database {
     pub max_connections: u32,
     #[serde(rename = "acquire_timeout_ms", deserialize_with = "millis")]
     pub acquire_timeout: Duration,
+    #[serde(rename = "statement_timeout_ms", deserialize_with = "millis")]
+    pub statement_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]

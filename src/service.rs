@@ -88,11 +88,7 @@ impl Service {
             }
         });
         let keeping = store.of(Part::Sending);
-        tasks.spawn(upkeep(
-            keeping.clone(),
-            config.retention.clone(),
-            shutdown.clone(),
-        ));
+        tasks.spawn(upkeep(keeping.clone(), config.retention, shutdown.clone()));
         let sampled = measures::sample(keeping, metrics.clone(), shutdown.clone());
         tasks.spawn(sampled);
         tasks.close();

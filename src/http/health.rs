@@ -41,8 +41,10 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
         return Err(ApiError::Overloaded("the service is stopping".to_owned()));
     }
     // On a connection that calls cannot take: a busy API is no reason to be taken out.
-    api.store.of(Part::LookUps).ping().await?;
-    Ok("ok\n")
+    if api.store.of(Part::LookUps).ping().await? {
+        return Ok("ok\n");
+    }
+    Err(ApiError::Overloaded("the database is read-only".to_owned()))
 }
 
 /// Shows what it counts, in the text format of Prometheus.

@@ -3,30 +3,25 @@
 //! cut until the item stands alone; that item is journalled as not applied and its siblings are
 //! written.
 
-use std::time::Duration;
-
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Waiting;
 use super::prepare::{Piece, Senders, prepare};
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
+use crate::store::ingest::Session;
 use crate::store::journal::{Blocks, id_at};
 use crate::store::{Store, StoreError};
 
 /// Facts in a batch, and so in a part of a big webhook: beyond, Postgres' CPU is the bound.
 pub(super) const MAX_FACTS: usize = 800;
-/// A commit that takes longer never comes: the session is given up. Far beyond what a provider
-/// waits, because what is committed late need not be written again.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commits webhooks, one batch at a time, in a session of its own.
 #[derive(Debug)]
 pub(super) struct Writer {
     store: Store,
     signals: Signals,
-    session: Option<PgConnection>,
+    session: Session,
     blocks: Blocks,
     senders: Senders,
 }
@@ -36,7 +31,7 @@ impl Writer {
         Self {
             store,
             signals,
-            session: None,
+            session: Session::default(),
             blocks: Blocks::default(),
             senders: Senders::default(),
         }
@@ -49,8 +44,7 @@ impl Writer {
         let mut pieces: Vec<_> = batch.iter().map(Waiting::piece).collect();
         self.number(&mut pieces);
         let ids: Vec<_> = pieces.iter().map(|piece| piece.id).collect();
-        let applied = tokio::time::timeout(PATIENCE, self.apply(pieces, &mut due)).await;
-        match applied.unwrap_or(Err(StoreError::Database(sqlx::Error::PoolTimedOut))) {
+        match self.apply(pieces, &mut due).await {
             Ok(()) => {
                 metrics::counter!("twotick_webhooks_committed_total").increment(batch.len() as u64);
                 for (waiting, id) in batch.into_iter().zip(ids) {
@@ -60,8 +54,6 @@ impl Writer {
                 self.wake(&due);
             }
             Err(error) => {
-                // Whatever became of the session, the next batch has a new one.
-                self.session = None;
                 metrics::counter!("twotick_webhooks_uncommitted_total")
                     .increment(batch.len() as u64);
                 tracing::warn!(%error, webhooks = batch.len(), "webhooks could not be committed");
@@ -124,20 +116,9 @@ impl Writer {
     async fn apply_once(&mut self, pieces: &[Piece<'_>], due: &mut Due) -> Result<(), StoreError> {
         self.meet_senders(pieces).await?;
         let (mut batch, journal) = prepare(pieces, &self.senders, self.store.clock());
-        batch.journal = self.blocks.pack(&journal).map_err(sqlx::Error::Io)?;
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.store.connect_writer().await?,
-        };
-        // Taken, so that whoever drops this future drops a session in an unknown state with it.
-        let senders = self.store.ingest(&mut session, &batch).await;
-        if senders
-            .as_ref()
-            .map_or_else(StoreError::is_refusal, |_| true)
-        {
-            self.session = Some(session);
-        }
-        due.senders.extend(senders?);
+        batch.journal = self.blocks.pack(&journal)?;
+        let senders = self.store.ingest(&mut self.session, &batch).await?;
+        due.senders.extend(senders);
         due.templates |= !batch.templates.is_empty();
         Ok(())
     }

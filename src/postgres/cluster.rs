@@ -143,8 +143,13 @@ impl Cluster {
         self.end_postmaster("KILL").await
     }
 
-    /// Starts the server after [`Cluster::kill`], on the same data and port. Waits for backends
-    /// that the killed one left.
+    /// Stops the server in an orderly way, which cuts all connections; folder and port stay.
+    pub async fn halt(&mut self) -> Result<(), PostgresError> {
+        self.end_postmaster("INT").await
+    }
+
+    /// Starts the server after [`Cluster::kill`] or [`Cluster::halt`], on the same data and port.
+    /// Waits for backends that a killed one left.
     pub async fn start_again(&mut self) -> Result<(), PostgresError> {
         self.kill().await?;
         let mut poll = polling();
@@ -172,7 +177,7 @@ impl Cluster {
 
     /// Stops the server in an orderly way, which cuts all connections, and starts it again.
     pub async fn restart(&mut self) -> Result<(), PostgresError> {
-        self.end_postmaster("INT").await?;
+        self.halt().await?;
         self.start_again().await
     }
 

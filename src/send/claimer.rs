@@ -139,7 +139,14 @@ impl Claimer {
             let tokens = self.tokens().min(MAX_POSTS);
             let slots = self.take_slots(tokens);
             let (posts, asked_at) = (slots.len(), self.sending.clock().monotonic());
-            let Some(claimed) = self.sending.store.claim(&self.request(posts)).await? else {
+            let mut in_doubt = Vec::new();
+            let request = self.request(posts);
+            let claimed = self.sending.store.claim(&request, &mut in_doubt).await;
+            if !in_doubt.is_empty() {
+                self.posts
+                    .spawn(post::return_doubtful(self.sending.clone(), in_doubt));
+            }
+            let Some(claimed) = claimed? else {
                 // Too short to post under, or lost: the manager renews it, or stops us.
                 return Ok(Pause::For(self.sending.settings.lease / 8));
             };

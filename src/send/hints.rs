@@ -56,13 +56,14 @@ async fn pass_on(store: &Store, signals: &Signals) -> Result<(), StoreError> {
     let mut hints = store.listen().await?;
     loop {
         match hints.next().await? {
-            Hint::Free => signals.sender_is_free(),
-            Hint::Due(senders) => {
+            Some(Hint::Free) => signals.sender_is_free(),
+            Some(Hint::Due(senders)) => {
                 for sender in senders {
                     signals.due_here(sender);
                 }
                 signals.changed();
             }
+            None => {}
         }
     }
 }

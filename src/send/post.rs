@@ -30,6 +30,24 @@ const RECORD_AGAIN: Duration = Duration::from_millis(500);
 /// A longer wait that a provider asks for is not believed: it is asked again by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// Gives back claims that may have been made and were not posted, until the database has it.
+/// Only the instance that made them can know that nothing was posted: should it end before, a
+/// person settles them.
+pub(super) async fn return_doubtful(sending: Sending, claims: Vec<Claim>) {
+    let Some(sender) = claims.first().map(|claim| claim.sequence.sender) else {
+        return;
+    };
+    while let Err(error) = sending.store.return_doubtful(&claims).await {
+        if error.is_refusal() {
+            tracing::error!(%sender, %error, "claims in doubt cannot be given back");
+            return;
+        }
+        tracing::warn!(%sender, %error, "claims in doubt could not be given back yet");
+        tokio::time::sleep(RECORD_AGAIN).await;
+    }
+    sending.signals.due_here(sender);
+}
+
 pub(super) struct Post {
     pub(super) sending: Sending,
     pub(super) claim: Claim,

@@ -72,7 +72,7 @@ impl Store {
         answer: &Accepted,
         adopt: bool,
     ) -> Result<bool, StoreError> {
-        again!("record_accepted", {
+        again!(self, "record_accepted", {
             let mut transaction = self.pool.begin().await?;
             if adopt {
                 self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
@@ -85,7 +85,7 @@ impl Store {
                 "held" => event::MESSAGE_HELD,
                 _ => event::MESSAGE_ACCEPTED,
             };
-            let fact = OwnFact::of_attempt(claim.attempt, r#type, "answer").with(json!({
+            let fact = OwnFact::of_claim(claim, r#type, "answer").with(json!({
                 "provider_message_id": answer.provider_message_id,
                 "recipient": answer.wa_id,
             }));
@@ -195,8 +195,8 @@ impl Store {
         let mut data = refusal.clone();
         data["class"] = refused.class.as_str().into();
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
-        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_REFUSED, "answer").with(data);
-        again!("record_refused", {
+        let fact = OwnFact::of_claim(claim, event::MESSAGE_REFUSED, "answer").with(data);
+        again!(self, "record_refused", {
             let mut transaction = self.pool.begin().await?;
             let mut facts = vec![fact.clone()];
             if let Some(closes) = &refused.closes {
@@ -310,9 +310,9 @@ impl Store {
     /// The answer was lost: the provider may have the message. It is settled by evidence that
     /// carries our id; `model` says when the policy acts.
     pub async fn record_unknown(&self, claim: &Claim, reason: &str) -> Result<(), StoreError> {
-        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_UNKNOWN, "answer")
+        let fact = OwnFact::of_claim(claim, event::MESSAGE_UNKNOWN, "answer")
             .with(json!({"reason": reason}));
-        again!("record_unknown", {
+        again!(self, "record_unknown", {
             let mut transaction = self.pool.begin().await?;
             let settled = sqlx::query!(
                 r#"
@@ -353,9 +353,9 @@ impl Store {
         at: Timestamp,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let fact = OwnFact::of_attempt(claim.attempt, event::MESSAGE_RETURNED, "sweep")
+        let fact = OwnFact::of_claim(claim, event::MESSAGE_RETURNED, "sweep")
             .with(json!({"reason": reason}));
-        again!("return_claim", {
+        again!(self, "return_claim", {
             let mut transaction = self.pool.begin().await?;
             // Told once, also when the acknowledgement of the commit was lost.
             if give_back(&mut transaction, claim, at, &json!({"title": reason})).await? {
@@ -366,6 +366,34 @@ impl Store {
         })
     }
 
+    /// Claims whose commit was not acknowledged, and of which none was posted: those that stand
+    /// go back.
+    pub async fn return_doubtful(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        let Some(sender) = claims.first().map(|claim| claim.sequence.sender) else {
+            return Ok(());
+        };
+        let sequences: Vec<_> = claims.iter().map(|claim| claim.sequence.uuid).collect();
+        // What made them holds these locks until it has ended, the one way or the other.
+        again!(self, "await_claims", {
+            Ok(sqlx::query!(
+                r#"
+                -- await_claims
+                SELECT id FROM sequences WHERE sender = $1 AND id = ANY($2)
+                ORDER BY id FOR NO KEY UPDATE
+                "#,
+                sender.0,
+                &sequences,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
+        for claim in claims {
+            let reason = "whether it was claimed was not answered";
+            self.return_claim(claim, claim.posted_at, reason).await?;
+        }
+        Ok(())
+    }
+
     /// Claims of owners that are gone, and whose answer can no longer come: nobody knows whether
     /// they were posted. Returns how many there were.
     pub async fn give_up_claims(
@@ -373,7 +401,7 @@ impl Store {
         lease: &super::leases::Lease,
         answer_timeout: std::time::Duration,
     ) -> Result<u64, StoreError> {
-        again!("give_up_claims", {
+        again!(self, "give_up_claims", {
             let mut transaction = self.pool.begin().await?;
             let now = self.clock.now();
             let given_up = sqlx::query!(

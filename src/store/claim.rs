@@ -1,7 +1,9 @@
 //! Claiming: of a sender's due sequences, decide the gates that are to be decided and take the
 //! heads that may be posted *now*. One transaction: lease, open lanes, due rows under lock,
 //! their messages in a fresh snapshot, the decisions of `model`, and what follows from them.
+//! A sequence whose rows cannot be understood is put off, and costs the others nothing.
 
+mod corrupt;
 mod due;
 mod plan;
 mod steps;
@@ -13,6 +15,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::corrupt::put_off;
 use self::due::{Poster, lock_due, lock_lease, open_lanes};
 use self::plan::Plan;
 use self::steps::read_steps;
@@ -82,24 +85,34 @@ pub struct Claimed {
 
 impl Store {
     /// Decides and claims. `None` when the lease is no longer ours, or too short for a POST.
-    pub async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claimed>, StoreError> {
-        again!("claim", {
+    /// After an error, `in_doubt` holds what may have been claimed all the same: its commit was
+    /// not acknowledged. Nobody may post it; see [`Store::return_doubtful`].
+    pub async fn claim(
+        &self,
+        request: &ClaimRequest,
+        in_doubt: &mut Vec<Claim>,
+    ) -> Result<Option<Claimed>, StoreError> {
+        again!(self, "claim", {
             let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
             let Some(poster) = lock_lease(&mut transaction, request).await? else {
                 return Ok(None);
             };
             let lanes = open_lanes(&mut transaction, request.lease.sender, &poster).await?;
-            let rows = lock_due(&mut transaction, request, &lanes, now).await?;
-            let steps = read_steps(&mut transaction, request.lease.sender, &rows).await?;
+            let (mut rows, mut corrupt) = lock_due(&mut transaction, request, &lanes, now).await?;
+            let sender = request.lease.sender;
+            let steps = read_steps(&mut transaction, sender, &rows, &mut corrupt).await?;
+            rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
+            put_off(&mut transaction, sender, &corrupt, now).await?;
             let plan = Plan::make(request, rows, steps, &lanes, now);
             let claims = self
                 .carry_out(&mut transaction, request, &poster, &plan, now)
                 .await?;
             let next_due = next_due(&mut transaction, request.lease.sender, &lanes, now).await?;
+            *in_doubt = claims;
             transaction.commit().await?;
             Ok(Some(Claimed {
-                claims,
+                claims: std::mem::take(in_doubt),
                 progress: plan.has_progress(),
                 gate_waits: plan.gate_waits,
                 next_due,

@@ -87,7 +87,7 @@ struct Plain {
 }
 
 /// What a connection is made from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewConnection {
     /// What people call it.
     pub name: String,
@@ -109,13 +109,16 @@ impl Store {
         once: &Once,
         show: impl Fn(Connection) -> V + Sync,
     ) -> Result<Reply, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        if let Some(reply) = self.first_reply(&mut transaction, once).await? {
-            return Ok(reply);
-        }
-        let connection = self.insert_connection(&mut transaction, new).await?;
-        let answer = shown(&show(connection))?;
-        self.commit_reply(transaction, once, answer).await
+        again!(self, "create_connection", {
+            let mut transaction = self.pool.begin().await?;
+            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+                return Ok(reply);
+            }
+            let new = new.clone();
+            let connection = self.insert_connection(&mut transaction, new).await?;
+            let answer = shown(&show(connection))?;
+            self.commit_reply(transaction, once, answer).await
+        })
     }
 
     async fn insert_connection(
@@ -178,8 +181,9 @@ impl Store {
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Connection>, StoreError> {
-        let rows = sqlx::query!(
-            r#"
+        let rows = again!(self, "read_connections", {
+            Ok(sqlx::query!(
+                r#"
             -- read_connections
             SELECT id, stream, name, provider, base_url, api_version, secrets,
                    stopped_at, stopped_reason, created_at
@@ -188,12 +192,13 @@ impl Store {
             ORDER BY id DESC
             LIMIT $3
             "#,
-            id.map(|id| id.0),
-            before,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                id.map(|id| id.0),
+                before,
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         rows.into_iter()
             .map(|row| {
                 let id = ConnectionId(row.id);
@@ -218,7 +223,7 @@ impl Store {
         id: ConnectionId,
         change: &CredentialsChange,
     ) -> Result<Option<Connection>, StoreError> {
-        again!("update_credentials", {
+        again!(self, "update_credentials", {
             let mut transaction = self.pool.begin().await?;
             let row = sqlx::query!(
                 r#"

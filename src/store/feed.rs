@@ -6,7 +6,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, SenderId};
 
@@ -80,17 +80,20 @@ impl Store {
         limit: i64,
     ) -> Result<(Vec<Fact>, Place), StoreError> {
         // Asked first: whatever lies below it is visible to every statement from now on.
-        let end = sqlx::query_scalar!(
-            r#"
+        let end = again!(self, "feed: end", {
+            Ok(sqlx::query_scalar!(
+                r#"
             -- feed: end
             SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "end!"
             "#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        let facts = sqlx::query_as!(
-            Fact,
-            r#"
+            )
+            .fetch_one(&*self.pool)
+            .await?)
+        })?;
+        let facts = again!(self, "feed", {
+            Ok(sqlx::query_as!(
+                Fact,
+                r#"
             -- feed
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
@@ -108,16 +111,17 @@ impl Store {
             ORDER BY f.xid, f.id
             LIMIT $7
             "#,
-            after.xid,
-            after.id,
-            end,
-            filter.types.as_deref(),
-            filter.sender.map(|sender| sender.0),
-            filter.connection.map(|connection| connection.0),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                after.xid,
+                after.id,
+                end,
+                filter.types.as_deref(),
+                filter.sender.map(|sender| sender.0),
+                filter.connection.map(|connection| connection.0),
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         let full = facts.len() >= usize::try_from(limit).unwrap_or(0);
         let next = match facts.last() {
             Some(last) if full => Place {
@@ -143,9 +147,10 @@ impl Store {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Fact>, StoreError> {
-        let facts = sqlx::query_as!(
-            Fact,
-            r#"
+        let facts = again!(self, "history", {
+            Ok(sqlx::query_as!(
+                Fact,
+                r#"
             -- history
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
@@ -159,13 +164,14 @@ impl Store {
             ORDER BY f.id
             LIMIT $4
             "#,
-            streams,
-            subject,
-            after,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                streams,
+                subject,
+                after,
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(facts)
     }
 }

@@ -2,7 +2,7 @@
 //! so every part reads a few rows by an index, or a table that is small by nature (senders,
 //! templates, connections).
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 
 /// Sequences that are counted; beyond, the number says "at least".
@@ -34,9 +34,10 @@ pub struct Standing {
 impl Store {
     /// How things stand now.
     pub async fn standing(&self) -> Result<Standing, StoreError> {
-        let now = self.clock.now();
-        let row = sqlx::query!(
-            r#"
+        again!(self, "standing", {
+            let now = self.clock.now();
+            let row = sqlx::query!(
+                r#"
             -- standing
             SELECT
                 (SELECT received_at FROM facts
@@ -52,38 +53,40 @@ impl Store {
                 EXISTS (SELECT FROM journal_rest) AS "journal_rest!",
                 pg_database_size(current_database()) AS "bytes!"
             "#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        let held = sqlx::query!(
-            r#"
+            )
+            .fetch_one(&*self.pool)
+            .await?;
+            let held = sqlx::query!(
+                r#"
             -- standing: held
             SELECT coalesce(reason, '') AS "reason!", count(*) AS "n!"
             FROM (SELECT reason FROM sequences WHERE status = 'held' LIMIT $1) q
             GROUP BY reason
             "#,
-            MOST_HELD,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Standing {
-            due_since: self.due_since(now).await?,
-            unshown_since: row.unshown_since,
-            senders_unowned: row.senders_unowned,
-            senders_blocked: row.senders_blocked,
-            templates_closed: row.templates_closed,
-            connections_stopped: row.connections_stopped,
-            journal_rest: row.journal_rest,
-            bytes: row.bytes,
-            held: held.into_iter().map(|row| (row.reason, row.n)).collect(),
+                MOST_HELD,
+            )
+            .fetch_all(&*self.pool)
+            .await?;
+            Ok(Standing {
+                due_since: self.due_since(now).await?,
+                unshown_since: row.unshown_since,
+                senders_unowned: row.senders_unowned,
+                senders_blocked: row.senders_blocked,
+                templates_closed: row.templates_closed,
+                connections_stopped: row.connections_stopped,
+                journal_rest: row.journal_rest,
+                bytes: row.bytes,
+                held: held.into_iter().map(|row| (row.reason, row.n)).collect(),
+            })
         })
     }
 
     /// The oldest of what claimers should have taken: of each sender every decision, and the
     /// heads of its open lanes. One look into the index a lane.
     async fn due_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let oldest = sqlx::query_scalar!(
-            r#"
+        again!(self, "due_since", {
+            let oldest = sqlx::query_scalar!(
+                r#"
             -- standing: due
             SELECT min(q.due_at) AS due_at
             FROM senders s JOIN connections c ON c.id = s.connection
@@ -109,11 +112,12 @@ impl Store {
                 LIMIT 1
             ) q
             "#,
-            now,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(oldest)
+                now,
+            )
+            .fetch_one(&*self.pool)
+            .await?;
+            Ok(oldest)
+        })
     }
 
     /// Connections to the database: in use, and idle.

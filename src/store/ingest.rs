@@ -19,6 +19,11 @@ use crate::model::ids::{AttemptId, ConnectionId, MessageId, SenderId, TemplateId
 /// Batches that are written at the same time, each in a session of its own.
 pub const WRITERS: usize = 2;
 
+/// A writer's own connection, made when it is needed: neither waits a webhook for a connection
+/// that something else holds, nor is it asked first whether it is there.
+#[derive(Debug, Default)]
+pub struct Session(Option<PgConnection>);
+
 /// Rows of one batch, ready to be written.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
@@ -138,17 +143,34 @@ impl<'a> Said<'a> {
 }
 
 impl Store {
-    /// A session of the writer's own: no other request waits for it, and none makes it wait.
-    pub async fn connect_writer(&self) -> Result<PgConnection, StoreError> {
+    /// Commits a batch. Returns the senders that have sequences due because of it.
+    pub async fn ingest(
+        &self,
+        session: &mut Session,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<SenderId>, StoreError> {
+        // Taken: whoever drops this future drops with it a session on which an answer may be due.
+        let mut open = match session.0.take() {
+            Some(open) => open,
+            None => self.connect_writer().await?,
+        };
+        let due = self.ingest_adopting(&mut open, batch).await;
+        // After any other error a session may be in any state.
+        if due.as_ref().map_or_else(StoreError::is_refusal, |_| true) {
+            session.0 = Some(open);
+        }
+        due
+    }
+
+    async fn connect_writer(&self) -> Result<PgConnection, StoreError> {
         let connecting = PgConnection::connect_with(&self.pools.options);
         tokio::time::timeout(self.pools.connect_timeout, connecting)
             .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| StoreError::NoAnswer("connect_writer"))?
             .map_err(StoreError::from)
     }
 
-    /// Commits a batch. Returns the senders that have sequences due because of it.
-    pub async fn ingest(
+    async fn ingest_adopting(
         &self,
         session: &mut PgConnection,
         batch: &Batch<'_>,
@@ -174,7 +196,7 @@ impl Store {
         session: &mut PgConnection,
         batch: &Batch<'_>,
     ) -> Result<Vec<SenderId>, StoreError> {
-        again!("ingest", {
+        again!(self, "ingest", {
             if batch.templates.is_empty() && batch.problems.is_empty() {
                 return self.ingest_rows(session, batch).await;
             }
@@ -199,7 +221,7 @@ impl Store {
                 uuid: message,
             };
             let ours = AttemptId { message, n };
-            again!("adopt", {
+            again!(self, "adopt", {
                 let mut transaction = self.pool.begin().await?;
                 self.adopt(&mut transaction, ours, said.provider_message_id)
                     .await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 pub use self::block::{Block, Blocks, JournalRow, id_at};
 use self::block::{Entry, open_body, open_directory, place_of};
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, WebhookId};
 
@@ -136,24 +136,26 @@ impl Store {
         before: Uuid,
         limit: i64,
     ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
-        let blocks = sqlx::query!(
-            r#"
+        again!(self, "blocks_before", {
+            let blocks = sqlx::query!(
+                r#"
             -- list_webhooks
             SELECT id, directory FROM journal
             WHERE id < $1 AND id >= $2 AND ($3::uuid IS NULL OR $3 = ANY(connections))
             ORDER BY id DESC
             LIMIT $4
             "#,
-            before,
-            filter.since.map_or(Uuid::nil(), first_id),
-            filter.connection.map(|connection| connection.0),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
-        let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
-        blocks.collect()
+                before,
+                filter.since.map_or(Uuid::nil(), first_id),
+                filter.connection.map(|connection| connection.0),
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?;
+            let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
+            let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
+            blocks.collect()
+        })
     }
 
     /// The blocks of webhooks in a state that few are in.
@@ -164,8 +166,9 @@ impl Store {
         before: Uuid,
         limit: i64,
     ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
-        let webhooks = sqlx::query_scalar!(
-            r#"
+        again!(self, "problem_blocks", {
+            let webhooks = sqlx::query_scalar!(
+                r#"
             -- list_webhooks: problems
             SELECT webhook FROM journal_problems
             WHERE webhook < $1 AND webhook >= $2 AND state = $3
@@ -173,48 +176,51 @@ impl Store {
             ORDER BY webhook DESC
             LIMIT $5
             "#,
-            before,
-            filter.since.map_or(Uuid::nil(), first_id),
-            state.as_str(),
-            filter.connection.map(|connection| connection.0),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut ids: Vec<_> = webhooks
-            .into_iter()
-            .map(|id| place_of(WebhookId(id)).0)
-            .collect();
-        ids.dedup();
-        let blocks = sqlx::query!(
-            r#"
+                before,
+                filter.since.map_or(Uuid::nil(), first_id),
+                state.as_str(),
+                filter.connection.map(|connection| connection.0),
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?;
+            let mut ids: Vec<_> = webhooks
+                .into_iter()
+                .map(|id| place_of(WebhookId(id)).0)
+                .collect();
+            ids.dedup();
+            let blocks = sqlx::query!(
+                r#"
             -- list_webhooks: blocks of problems
             SELECT id, directory FROM journal WHERE id = ANY($1) ORDER BY id DESC
             "#,
-            &ids,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
-        let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
-        blocks.collect()
+                &ids,
+            )
+            .fetch_all(&*self.pool)
+            .await?;
+            let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
+            let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
+            blocks.collect()
+        })
     }
 
     async fn problems(&self, from: Uuid, before: Uuid) -> Result<Problems, StoreError> {
-        let rows = sqlx::query!(
-            r#"
+        again!(self, "problems", {
+            let rows = sqlx::query!(
+                r#"
             -- journal_problems
             SELECT webhook, state, reason FROM journal_problems
             WHERE webhook >= $1 AND webhook < $2
             "#,
-            from,
-            before,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| Ok((row.webhook, (State::parse(&row.state)?, row.reason))))
-            .collect()
+                from,
+                before,
+            )
+            .fetch_all(&*self.pool)
+            .await?;
+            rows.into_iter()
+                .map(|row| Ok((row.webhook, (State::parse(&row.state)?, row.reason))))
+                .collect()
+        })
     }
 
     /// One, with its headers and its bytes.
@@ -222,28 +228,30 @@ impl Store {
         &self,
         id: WebhookId,
     ) -> Result<Option<(WebhookRow, Value, Vec<u8>)>, StoreError> {
-        let (block, place) = place_of(id);
-        let found = sqlx::query!(
-            r#"
+        again!(self, "webhook", {
+            let (block, place) = place_of(id);
+            let found = sqlx::query!(
+                r#"
             -- webhook
             SELECT directory, bodies FROM journal WHERE id = $1
             "#,
-            block,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        let entries = open_directory(block, &found.directory)?;
-        let Some(entry) = entries.get(place) else {
-            return Ok(None);
-        };
-        let body = open_body(block, &entries, place, &found.bodies)?;
-        let next = Uuid::from_u128(id.0.as_u128().saturating_add(1));
-        let problems = self.problems(id.0, next).await?;
-        let headers = Value::Object(entry.headers.clone().into_owned());
-        Ok(Some((row(block, place, entry, &problems), headers, body)))
+                block,
+            )
+            .fetch_optional(&*self.pool)
+            .await?;
+            let Some(found) = found else {
+                return Ok(None);
+            };
+            let entries = open_directory(block, &found.directory)?;
+            let Some(entry) = entries.get(place) else {
+                return Ok(None);
+            };
+            let body = open_body(block, &entries, place, &found.bodies)?;
+            let next = Uuid::from_u128(id.0.as_u128().saturating_add(1));
+            let problems = self.problems(id.0, next).await?;
+            let headers = Value::Object(entry.headers.clone().into_owned());
+            Ok(Some((row(block, place, entry, &problems), headers, body)))
+        })
     }
 
     /// Marks a webhook of which one item could not be written, although the database is well.
@@ -253,21 +261,23 @@ impl Store {
         connection: ConnectionId,
         reason: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
+        again!(self, "mark_not_applied", {
+            sqlx::query!(
+                r#"
             -- mark_not_applied
             INSERT INTO journal_problems AS p (webhook, connection, state, reason)
             VALUES ($1, $2, 'not_applied', $3)
             ON CONFLICT (webhook) DO UPDATE
             SET state = excluded.state, reason = p.reason || '; ' || excluded.reason
             "#,
-            webhook.0,
-            connection.0,
-            reason,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+                webhook.0,
+                connection.0,
+                reason,
+            )
+            .execute(&*self.pool)
+            .await?;
+            Ok(())
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::clock;
 
 /// For how long a key that was revoked may still be taken.
@@ -27,31 +27,35 @@ impl Store {
     pub async fn create_key(&self, name: &str) -> Result<SecretString, StoreError> {
         let key = format!("tt_{}", BASE32.encode(&clock::random::<32>()));
         let hash = digest(&key);
-        sqlx::query!(
-            r#"
+        again!(self, "create_key", {
+            Ok(sqlx::query!(
+                r#"
             -- create_key
             INSERT INTO api_keys (id, name, hash, created_at) VALUES ($1, $2, $3, $4)
             "#,
-            self.clock.new_id(),
-            name,
-            hash.as_slice(),
-            self.clock.now(),
-        )
-        .execute(&self.pool)
-        .await?;
+                self.clock.new_id(),
+                name,
+                hash.as_slice(),
+                self.clock.now(),
+            )
+            .execute(&*self.pool)
+            .await?)
+        })?;
         Ok(key.into())
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyId>, StoreError> {
-        let found = sqlx::query_scalar!(
-            r#"
+        let found = again!(self, "find_key", {
+            Ok(sqlx::query_scalar!(
+                r#"
             -- find_key
             SELECT id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL
             "#,
-            hash.as_slice(),
-        )
-        .fetch_optional(&self.pool)
-        .await?;
+                hash.as_slice(),
+            )
+            .fetch_optional(&*self.pool)
+            .await?)
+        })?;
         Ok(found.map(ApiKeyId))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId};
 
 /// A sender that is ours for now.
@@ -56,7 +56,8 @@ impl Store {
         instance: Uuid,
         silent_after: Duration,
     ) -> Result<i64, StoreError> {
-        let share = sqlx::query_scalar!(
+        let share = again!(self, "report_instance", {
+            Ok(sqlx::query_scalar!(
             r#"
             -- report_instance
             WITH alive AS (
@@ -76,19 +77,22 @@ impl Store {
             instance,
             interval(silent_after),
         )
-        .fetch_one(&self.pool)
-        .await?;
+        .fetch_one(&*self.pool)
+        .await?)
+        })?;
         Ok(share)
     }
 
     /// Says that this instance is going, so that the others take over at once.
     pub async fn remove_instance(&self, instance: Uuid) -> Result<(), StoreError> {
-        sqlx::query!(
-            "-- remove_instance\nDELETE FROM instances WHERE id = $1",
-            instance
-        )
-        .execute(&self.pool)
-        .await?;
+        again!(self, "remove_instance", {
+            Ok(sqlx::query!(
+                "-- remove_instance\nDELETE FROM instances WHERE id = $1",
+                instance
+            )
+            .execute(&*self.pool)
+            .await?)
+        })?;
         Ok(())
     }
 
@@ -99,20 +103,22 @@ impl Store {
         senders: &[SenderId],
         lease: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
-        let rows = sqlx::query_as!(
-            Row,
-            r#"
+        let rows = again!(self, "renew_leases", {
+            Ok(sqlx::query_as!(
+                Row,
+                r#"
             -- renew_leases
             UPDATE senders SET lease_until = clock_timestamp() + $3::interval
             WHERE id = ANY ($2) AND lease_owner = $1 AND lease_until > clock_timestamp()
             RETURNING id, connection, lease_epoch, messages_per_second
             "#,
-            instance,
-            &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
-            interval(lease),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                instance,
+                &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
+                interval(lease),
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows.into_iter().map(Lease::from).collect())
     }
 
@@ -123,9 +129,10 @@ impl Store {
         most: i64,
         lease: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
-        let rows = sqlx::query_as!(
-            Row,
-            r#"
+        let rows = again!(self, "acquire_leases", {
+            Ok(sqlx::query_as!(
+                Row,
+                r#"
             -- acquire_leases
             UPDATE senders
             SET lease_owner = $1, lease_epoch = lease_epoch + 1,
@@ -139,38 +146,41 @@ impl Store {
             )
             RETURNING id, connection, lease_epoch, messages_per_second
             "#,
-            instance,
-            most,
-            interval(lease),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                instance,
+                most,
+                interval(lease),
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows.into_iter().map(Lease::from).collect())
     }
 
     /// When the next lease of another instance ends, if it does not renew it: one that died does
     /// not, and its senders are then free.
     pub async fn next_lease_end(&self, instance: Uuid) -> Result<Option<Duration>, StoreError> {
-        let seconds = sqlx::query_scalar!(
-            r#"
+        let seconds = again!(self, "next_lease_end", {
+            let end = sqlx::query_scalar!(
+                r#"
             -- next_lease_end
             SELECT extract(epoch FROM min(lease_until) - clock_timestamp())::double precision
             FROM senders WHERE lease_owner <> $1 AND lease_until > clock_timestamp()
             "#,
-            instance,
-        )
-        .fetch_one(&self.pool)
-        .await?;
+                instance,
+            );
+            Ok(end.fetch_one(&*self.pool).await?)
+        })?;
         // Below zero: it has ended since the row was read.
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
-    /// Gives a sender back, and tells the others, so that one of them takes it at once. Only this ownership ends:
-    /// what another has taken meanwhile stays with it, and so does what this instance has taken
+    /// Gives a sender back, and tells the others, so that one of them takes it at once. Only this
+    /// ownership ends: what another has taken meanwhile stays with it, and so does what this instance has taken
     /// again while posts of the old lease were under way.
     pub async fn release_lease(&self, instance: Uuid, lease: &Lease) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
+        again!(self, "release_lease", {
+            Ok(sqlx::query!(
+                r#"
             -- release_lease
             WITH released AS (
                 UPDATE senders SET lease_owner = NULL, lease_until = NULL
@@ -179,12 +189,13 @@ impl Store {
             )
             SELECT pg_notify('twotick_free', '') AS "told" FROM released
             "#,
-            instance,
-            lease.sender.0,
-            lease.epoch,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
+                instance,
+                lease.sender.0,
+                lease.epoch,
+            )
+            .fetch_optional(&*self.pool)
+            .await?)
+        })?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::messages::{Message, read_messages};
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -40,7 +40,7 @@ impl Store {
     pub async fn list_messages(
         &self,
         filter: &MessageFilter,
-        mut before: Option<Uuid>,
+        before: Option<Uuid>,
         limit: i64,
         limits: &RetryLimits,
     ) -> Result<(Vec<Message>, Option<Uuid>), StoreError> {
@@ -50,29 +50,32 @@ impl Store {
         } else {
             limit
         };
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        let mut list = self.begin_list().await?;
-        loop {
-            let ids = list_ids(&mut list, filter, before, stride).await?;
-            let candidates = read_messages(&mut list, &ids).await?;
-            looked_at += ids.len();
-            for (id, message) in candidates {
-                let status = filter.status;
-                if status.is_none_or(|status| message.status(limits) == status) {
-                    found.push(message);
+        again!(self, "list_messages", {
+            let (mut found, mut looked_at) = (Vec::new(), 0);
+            let mut before = before;
+            let mut list = self.begin_list().await?;
+            loop {
+                let ids = list_ids(&mut list, filter, before, stride).await?;
+                let candidates = read_messages(&mut list, &ids).await?;
+                looked_at += ids.len();
+                for (id, message) in candidates {
+                    let status = filter.status;
+                    if status.is_none_or(|status| message.status(limits) == status) {
+                        found.push(message);
+                    }
+                    before = Some(id.uuid);
+                    if found.len() == wanted {
+                        return Ok((found, before));
+                    }
                 }
-                before = Some(id.uuid);
-                if found.len() == wanted {
+                if ids.len() < usize::try_from(stride).unwrap_or(0) {
+                    return Ok((found, None));
+                }
+                if looked_at >= LOOKED_AT {
                     return Ok((found, before));
                 }
             }
-            if ids.len() < usize::try_from(stride).unwrap_or(0) {
-                return Ok((found, None));
-            }
-            if looked_at >= LOOKED_AT {
-                return Ok((found, before));
-            }
-        }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempts::outcome;
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::evidence::{Evidence, Failure};
 use crate::model::fact::ProviderError;
@@ -108,8 +108,10 @@ impl Store {
         &self,
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Message)>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        read_messages(&mut connection, ids).await
+        again!(self, "messages", {
+            let mut connection = self.pool.acquire().await?;
+            read_messages(&mut connection, ids).await
+        })
     }
 
     /// The messages that attempts of these provider ids belong to.
@@ -117,18 +119,20 @@ impl Store {
         &self,
         ids: &[String],
     ) -> Result<Vec<(String, MessageId)>, StoreError> {
-        let rows = sqlx::query!(
-            r#"
+        let rows = again!(self, "messages_of_provider_ids", {
+            Ok(sqlx::query!(
+                r#"
             -- messages_of_provider_ids
             SELECT provider_message_id AS "provider_message_id!", sender, message
             FROM attempts
             WHERE provider_message_id = ANY($1)
             ORDER BY provider_message_id, sender
             "#,
-            ids,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                ids,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows
             .into_iter()
             .map(|row| (row.provider_message_id, message_id(row.sender, row.message)))

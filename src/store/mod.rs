@@ -5,6 +5,7 @@
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
 mod adopt;
+mod again;
 pub mod answers;
 mod attempts;
 pub mod claim;
@@ -12,6 +13,7 @@ mod connection_cache;
 mod connections;
 mod facts;
 pub mod feed;
+mod fitness;
 mod gauges;
 mod hints;
 pub mod ingest;
@@ -22,6 +24,7 @@ pub mod message_list;
 pub mod messages;
 mod once;
 mod partitions;
+mod pool;
 mod pools;
 pub mod senders;
 pub mod sequence_changes;
@@ -32,12 +35,12 @@ mod templates;
 pub mod templates_read;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use self::again::again;
+use self::pool::Pool;
 use crate::clock::Clock;
 use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
@@ -60,6 +63,9 @@ pub enum StoreError {
     /// It is away, overloaded, or refused a statement.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// It said nothing in time. What was asked for may have been done.
+    #[error("the database did not answer in time ({0})")]
+    NoAnswer(&'static str),
     /// A row's sealed value does not open.
     #[error("{what}: {source}")]
     Sealed {
@@ -97,13 +103,17 @@ impl StoreError {
             if error.as_database_error().and_then(|error| error.constraint()) == Some(constraint))
     }
 
-    /// Whether it may work later: the server is away, stopping, full, or in a conflict that
-    /// lasted. Anything else is a fault of ours.
+    /// Whether it may work later: the server is away, stopping, full, a standby, or in a conflict
+    /// that lasted. Anything else is a fault of ours.
     pub fn may_pass(&self) -> bool {
-        /// Connection, transaction rollback, resources, operator intervention; and a transaction
-        /// that was ended because we stalled.
-        const CLASSES: [&str; 5] = ["08", "40", "53", "57", "25P03"];
+        /// Connection, read-only transaction, a transaction that was ended because we stalled,
+        /// authorization (a server that is not set up yet), transaction rollback, resources, lock
+        /// not available, operator intervention, and what the system below it cannot do.
+        const CLASSES: [&str; 9] = [
+            "08", "25006", "25P03", "28", "40", "53", "55P03", "57", "58",
+        ];
         match self {
+            Self::NoAnswer(_) => true,
             Self::Database(
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
@@ -119,16 +129,11 @@ impl StoreError {
     }
 }
 
-/// A transaction that waits so long for its next statement belongs to a process that is stalled,
-/// or to a machine that is gone. The server ends it, or its locks would keep others from taking
-/// over what was its own. Shorter than a lease.
-const STALLED: &str = "3s";
-
 /// Access to everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The connections of `self`'s part of the service.
-    pool: PgPool,
+    pool: Pool,
     pools: Arc<Pools>,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
@@ -143,28 +148,23 @@ impl Store {
         sealing_key: SealingKey,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        // Every plan is for any parameters: a plan per call costs more than it saves here.
-        let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.options([
-            ("plan_cache_mode", "force_generic_plan"),
-            ("jit", "off"),
-            ("idle_in_transaction_session_timeout", STALLED),
-        ]);
-        // Alone, because the pool would say that it timed out, and not why.
+        let options = pool::options(url)?;
+        // Alone, because the pool would say that it timed out, and not why; and without limits:
+        // a migration may take long.
         let first = PgConnection::connect_with(&options);
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
-        first
-            .map_err(|_| sqlx::Error::PoolTimedOut)??
-            .close()
-            .await?;
-        let pools = Pools::new(settings, &options);
+        let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        fitness::check(&mut first).await?;
+        // `run` makes a future that is not `Send`.
+        sqlx::migrate!().run_direct(None, &mut first, false).await?;
+        first.close().await?;
+        let pools = Pools::new(settings, options, &clock);
         let store = Self {
             pool: pools.api.clone(),
             pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
         };
-        sqlx::migrate!().run(&store.pool).await?;
-        store.check_settings().await?;
         store.check_sealing_key().await?;
         Ok(store)
     }
@@ -206,32 +206,14 @@ impl Store {
         self.pools.close().await;
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!("SELECT 1 AS one")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// 200 means committed: a server that acknowledges before it has flushed cannot keep that.
-    async fn check_settings(&self) -> Result<(), OpenError> {
-        let settings = sqlx::query!(
-            r#"
-            SELECT current_setting('synchronous_commit') AS "synchronous_commit!",
-                   current_setting('fsync') AS "fsync!",
-                   current_setting('server_version_num')::integer AS "version!"
-            "#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        if settings.synchronous_commit == "off" || settings.fsync == "off" {
-            return Err(OpenError::NotDurable);
-        }
-        if settings.version < 150_000 {
-            return Err(OpenError::TooOld(settings.version / 10_000));
-        }
-        Ok(())
+    /// Whether the database answers, and lets us write.
+    pub async fn ping(&self) -> Result<bool, StoreError> {
+        again!(self, "ping", {
+            let writes = sqlx::query_scalar!(
+                r#"SELECT current_setting('transaction_read_only') = 'off' AS "writes!""#
+            );
+            Ok(writes.fetch_one(&*self.pool).await?)
+        })
     }
 
     async fn check_sealing_key(&self) -> Result<(), OpenError> {
@@ -241,10 +223,10 @@ impl Store {
             "INSERT INTO sealing_check (sealed) VALUES ($1) ON CONFLICT DO NOTHING",
             sealed
         )
-        .execute(&self.pool)
+        .execute(&*self.pool)
         .await?;
         let sealed = sqlx::query_scalar!("SELECT sealed FROM sealing_check")
-            .fetch_one(&self.pool)
+            .fetch_one(&*self.pool)
             .await?;
         self.sealing_key.open(CONTEXT, &sealed)?;
         Ok(())
@@ -271,6 +253,21 @@ pub enum OpenError {
     /// A crash of the server would lose what we answered 200 for.
     #[error("the database must have fsync on and synchronous_commit not off: 200 means committed")]
     NotDurable,
+    /// A failover would lose what we answered 200 for.
+    #[error(
+        "synchronous_standby_names is set and synchronous_commit is local: a failover would lose \
+         what was answered 200. Set synchronous_commit to on, or remove the standby's name"
+    )]
+    NotReplicated,
+    /// Nobody can write there.
+    #[error(
+        "this server is a standby (it is in recovery): DATABASE_URL must lead to the primary; \
+         promote this one or name the other"
+    )]
+    Standby,
+    /// Nobody may write there.
+    #[error("this database is read-only (default_transaction_read_only is on for us)")]
+    ReadOnly,
     /// Older than 15.
     #[error("PostgreSQL 15 or newer is needed, this is {0}")]
     TooOld(i32),
@@ -285,42 +282,6 @@ pub async fn migrate(url: &str) -> Result<(), OpenError> {
     sqlx::migrate!().run(&mut connection).await?;
     sqlx::Connection::close(connection).await?;
     Ok(())
-}
-
-/// SQLSTATEs after which the same transaction may simply be run again: serialization failure,
-/// deadlock.
-const RUN_AGAIN: [&str; 2] = ["40001", "40P01"];
-
-/// Runs a transaction, again where the database asks for it: `again!("name", { … })`, with `?`
-/// inside. The name is for the log. A macro, because the compiler cannot yet see that the future
-/// of a generic async closure is `Send`.
-macro_rules! again {
-    ($name:literal, $transaction:block) => {{
-        let mut tries = 1;
-        loop {
-            let result: Result<_, $crate::store::StoreError> = async { $transaction }.await;
-            match result {
-                Err(error) if $crate::store::runs_again($name, &error, tries).await => tries += 1,
-                result => break result,
-            }
-        }
-    }};
-}
-use again;
-
-/// Whether a transaction that failed so runs again; waits a moment if it does.
-async fn runs_again(name: &'static str, error: &StoreError, tries: u32) -> bool {
-    /// A conflict that lasts longer than this is no accident of timing.
-    const TRIES: u32 = 5;
-    let conflict = error
-        .sqlstate()
-        .is_some_and(|code| RUN_AGAIN.contains(&code.as_str()));
-    if conflict && tries < TRIES {
-        tracing::debug!(name, tries, %error, "a transaction runs again");
-        tokio::time::sleep(Duration::from_millis(u64::from(tries))).await;
-        return true;
-    }
-    false
 }
 
 impl From<i32> for SenderId {

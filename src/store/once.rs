@@ -12,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{ApiKeyId, Store, StoreError};
+use super::{ApiKeyId, Store, StoreError, again};
 
 /// For how long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -153,8 +153,9 @@ impl Store {
     pub async fn forget_idempotency_keys(&self) -> Result<(), StoreError> {
         let until = self.clock.now() - KEPT;
         loop {
-            let deleted = sqlx::query!(
-                r#"
+            let deleted = again!(self, "forget_idempotency_keys", {
+                Ok(sqlx::query!(
+                    r#"
                 -- forget_idempotency_keys
                 DELETE FROM idempotency_keys
                 WHERE ctid = ANY(ARRAY(
@@ -166,11 +167,12 @@ impl Store {
                     FOR UPDATE SKIP LOCKED
                 ))
                 "#,
-                until,
-                FORGOTTEN_AT_ONCE,
-            )
-            .execute(&self.pool)
-            .await?;
+                    until,
+                    FORGOTTEN_AT_ONCE,
+                )
+                .execute(&*self.pool)
+                .await?)
+            })?;
             if deleted.rows_affected() == 0 {
                 return Ok(());
             }

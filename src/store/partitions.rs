@@ -4,7 +4,7 @@
 use time::Date;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 
 /// How many days ahead partitions stand ready, should upkeep ever stand still.
 const DAYS_AHEAD: i64 = 3;
@@ -26,55 +26,58 @@ impl Store {
     async fn make_journal_partition(&self, day: Date) -> Result<(), StoreError> {
         let name = name(day);
         let (from, to) = (first_id(day), first_id(day + time::Duration::days(1)));
-        let mut transaction = self.pool.begin().await?;
-        // Who waits for the lock of a table that is read for long (a dump) lets nobody write
-        // meanwhile, and webhooks would wait with us.
-        sqlx::query("SET LOCAL lock_timeout = '1s'")
-            .execute(&mut *transaction)
-            .await?;
-        // Instances that start together would run into each other. DDL, not the write path.
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('twotick journal')) AS locked")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let is_taken = sqlx::query_scalar!(
-            r#"
+        again!(self, "make_journal_partition", {
+            let mut transaction = self.pool.begin().await?;
+            // Who waits for the lock of a table that is read for long (a dump) lets nobody write
+            // meanwhile, and webhooks would wait with us.
+            sqlx::query("SET LOCAL lock_timeout = '1s'")
+                .execute(&mut *transaction)
+                .await?;
+            // Instances that start together would run into each other. DDL, not the write path.
+            sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('twotick journal')) AS locked")
+                .fetch_one(&mut *transaction)
+                .await?;
+            let is_taken = sqlx::query_scalar!(
+                r#"
             -- make_journal_partition
             SELECT to_regclass($1) IS NOT NULL
                 OR EXISTS (SELECT FROM journal_rest WHERE id >= $2 AND id < $3) AS "is_taken!"
             "#,
-            name,
-            from,
-            to,
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        if !is_taken {
-            // Name and bounds are our own digits; DDL takes no parameters.
-            let ddl = format!(
-                "CREATE TABLE {name} PARTITION OF journal FOR VALUES FROM ('{from}') TO ('{to}')"
-            );
-            sqlx::query(sqlx::AssertSqlSafe(ddl))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        Ok(transaction.commit().await?)
+                name,
+                from,
+                to,
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            if !is_taken {
+                // Name and bounds are our own digits; DDL takes no parameters.
+                let ddl = format!(
+                    "CREATE TABLE {name} PARTITION OF journal FOR VALUES FROM ('{from}') TO ('{to}')"
+                );
+                sqlx::query(sqlx::AssertSqlSafe(ddl))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        })
     }
 
     /// Drops the partitions of days that ended more than `days` days ago. What cannot be dropped
     /// now is tried again.
     pub async fn forget_webhooks(&self, days: u16) -> Result<(), StoreError> {
         let oldest_kept = self.clock.now().date() - time::Duration::days(days.into());
-        let partitions = sqlx::query_scalar!(
-            r#"
-            -- forget_webhooks: partitions
-            SELECT c.relname::text AS "name!"
-            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-            WHERE i.inhparent = 'journal'::regclass
-            ORDER BY c.relname
-            "#
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let partitions = again!(self, "forget_webhooks: partitions", {
+            let partitions = sqlx::query_scalar!(
+                r#"
+                -- forget_webhooks: partitions
+                SELECT c.relname::text AS "name!"
+                FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'journal'::regclass
+                ORDER BY c.relname
+                "#
+            );
+            Ok(partitions.fetch_all(&*self.pool).await?)
+        })?;
         let kept = name(oldest_kept);
         // Dates without gaps: their order is that of their names. The rest has no date.
         let is_day = |name: &String| {
@@ -86,30 +89,38 @@ impl Store {
                 self.drop_journal_partition(&name).await?;
             }
         }
-        sqlx::query!(
-            "-- forget_webhooks: rest\nDELETE FROM journal_rest WHERE id < $1",
-            first_id(oldest_kept)
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        again!(self, "forget_webhooks: rest", {
+            let first = first_id(oldest_kept);
+            let rest = sqlx::query!(
+                r#"
+                -- forget_webhooks: rest
+                WITH rest AS (DELETE FROM journal_rest WHERE id < $1)
+                DELETE FROM journal_problems WHERE webhook < $1
+                "#,
+                first
+            );
+            rest.execute(&*self.pool).await?;
+            Ok(())
+        })
     }
 
     async fn drop_journal_partition(&self, name: &str) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        // It needs the whole journal for a moment, and whoever waits for that lets no webhook be
-        // written meanwhile. Not given at once, as while a dump reads, it is given up.
-        sqlx::query("SET LOCAL lock_timeout = '500ms'")
-            .execute(&mut *transaction)
-            .await?;
-        // Another instance may have been quicker.
-        let ddl = format!("DROP TABLE IF EXISTS {name}");
-        sqlx::query(sqlx::AssertSqlSafe(ddl))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        tracing::info!(name, "a day of the journal was dropped: its time is over");
-        Ok(())
+        again!(self, "drop_journal_partition", {
+            let mut transaction = self.pool.begin().await?;
+            // It needs the whole journal for a moment, and whoever waits for that lets no webhook be
+            // written meanwhile. Not given at once, as while a dump reads, it is given up.
+            sqlx::query("SET LOCAL lock_timeout = '500ms'")
+                .execute(&mut *transaction)
+                .await?;
+            // Another instance may have been quicker.
+            let ddl = format!("DROP TABLE IF EXISTS {name}");
+            sqlx::query(sqlx::AssertSqlSafe(ddl))
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            tracing::info!(name, "a day of the journal was dropped: its time is over");
+            Ok(())
+        })
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 use super::ingest::WRITERS;
+use super::pool::{Doubt, Pool, limited};
+use crate::clock::Clock;
 use crate::config;
 
 /// Who has connections of its own.
@@ -31,37 +32,38 @@ pub(super) struct Pools {
     /// For sessions that are in none.
     pub(super) options: PgConnectOptions,
     pub(super) connect_timeout: Duration,
-    pub(super) ingest: PgPool,
-    pub(super) look_ups: PgPool,
-    pub(super) leases: PgPool,
-    pub(super) hints: PgPool,
-    pub(super) sending: PgPool,
-    pub(super) api: PgPool,
+    pub(super) ingest: Pool,
+    pub(super) look_ups: Pool,
+    pub(super) leases: Pool,
+    pub(super) hints: Pool,
+    pub(super) sending: Pool,
+    pub(super) api: Pool,
 }
 
 impl Pools {
     /// Shares out `max_connections`, and connects when one is needed. Fewer than eight are taken
     /// for eight.
-    pub(super) fn new(settings: &config::Database, options: &PgConnectOptions) -> Self {
-        let pool = |connections: u32| {
-            PgPoolOptions::new()
-                .max_connections(connections.max(1))
-                .acquire_timeout(settings.acquire_timeout)
-                .connect_lazy_with(options.clone())
-        };
+    pub(super) fn new(
+        settings: &config::Database,
+        options: PgConnectOptions,
+        clock: &Clock,
+    ) -> Self {
+        let options = limited(options, settings.statement_timeout);
+        let doubt = Doubt::new(clock);
+        let pool = |connections: u32| Pool::new(&options, connections, settings, &doubt);
         /// One each for ingest's beginnings (new senders), look-ups, leases and hints, and the
         /// sessions of the writers.
         const KEPT: u32 = 4 + WRITERS as u32;
         let others = settings.max_connections.saturating_sub(KEPT);
         Self {
-            options: options.clone(),
-            connect_timeout: settings.acquire_timeout,
             ingest: pool(1),
             look_ups: pool(1),
             leases: pool(1),
             hints: pool(1),
             sending: pool(others.div_ceil(2)),
             api: pool(others / 2),
+            connect_timeout: settings.acquire_timeout,
+            options,
         }
     }
 
@@ -76,7 +78,7 @@ impl Pools {
             &self.api,
         ];
         let open = pools.map(|pool| usize::try_from(pool.size()).unwrap_or(usize::MAX));
-        let idle = pools.map(sqlx::Pool::num_idle);
+        let idle = pools.map(|pool| pool.num_idle());
         (open.iter().sum(), idle.iter().sum())
     }
 

@@ -64,15 +64,15 @@ pub enum CreateSenderError {
     Taken,
     /// The database could not.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
 }
 
-impl From<sqlx::Error> for CreateSenderError {
-    fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error() {
-            Some(refused) if refused.is_foreign_key_violation() => Self::UnknownConnection,
-            _ => Self::Store(error.into()),
+impl From<StoreError> for CreateSenderError {
+    fn from(error: StoreError) -> Self {
+        if error.is_on("senders_connection_fkey") {
+            return Self::UnknownConnection;
         }
+        Self::Store(error)
     }
 }
 
@@ -84,25 +84,31 @@ impl Store {
         once: &Once,
         show: impl Fn(Sender) -> V + Sync,
     ) -> Result<Reply, CreateSenderError> {
-        let mut transaction = self.pool.begin().await?;
-        if let Some(reply) = self.first_reply(&mut transaction, once).await? {
-            return Ok(reply);
-        }
-        let id = self.insert_sender(&mut transaction, new).await?;
-        let made = read_senders(&mut transaction, Some(id), None, None, 1).await?;
-        let made = made.into_iter().next();
-        let made = made.ok_or_else(|| StoreError::Corrupt(format!("senders: {id}")))?;
-        let answer = shown(&show(made))?;
-        Ok(self.commit_reply(transaction, once, answer).await?)
+        let made = again!(self, "create_sender", {
+            let mut transaction = self.pool.begin().await?;
+            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+                return Ok(Some(reply));
+            }
+            let Some(id) = self.insert_sender(&mut transaction, new).await? else {
+                return Ok(None);
+            };
+            let made = read_senders(&mut transaction, Some(id), None, None, 1).await?;
+            let made = made.into_iter().next();
+            let made = made.ok_or_else(|| StoreError::Corrupt(format!("senders: {id}")))?;
+            let answer = shown(&show(made))?;
+            let reply = self.commit_reply(transaction, once, answer).await?;
+            Ok(Some(reply))
+        })?;
+        made.ok_or(CreateSenderError::Taken)
     }
 
     /// Makes a sender, or takes over the one that a webhook made: it gets what is given here, and
-    /// keeps what is not.
+    /// keeps what is not. `None` when somebody else made it.
     async fn insert_sender(
         &self,
         connection: &mut PgConnection,
         new: &NewSender,
-    ) -> Result<SenderId, CreateSenderError> {
+    ) -> Result<Option<SenderId>, StoreError> {
         let id = sqlx::query_scalar!(
             r#"
             -- create_sender
@@ -127,7 +133,7 @@ impl Store {
         )
         .fetch_optional(connection)
         .await?;
-        id.map(SenderId).ok_or(CreateSenderError::Taken)
+        Ok(id.map(SenderId))
     }
 
     /// The senders of these numbers; one that nobody knew is made, with origin `webhook`.
@@ -136,8 +142,9 @@ impl Store {
         connection: ConnectionId,
         numbers: &[NumberRef],
     ) -> Result<Vec<(String, SenderId)>, StoreError> {
-        let rows = sqlx::query!(
-            r#"
+        let rows = again!(self, "register_senders", {
+            Ok(sqlx::query!(
+                r#"
             -- register_senders
             INSERT INTO senders AS s
                 (connection, phone_number_id, display_phone_number, waba_id, origin, created_at)
@@ -153,23 +160,24 @@ impl Store {
                 waba_id = coalesce(s.waba_id, excluded.waba_id)
             RETURNING phone_number_id, id
             "#,
-            connection.0,
-            &numbers
-                .iter()
-                .map(|n| n.phone_number_id.clone())
-                .collect::<Vec<_>>(),
-            &numbers
-                .iter()
-                .map(|n| n.display_phone_number.clone())
-                .collect::<Vec<_>>() as &[Option<String>],
-            &numbers
-                .iter()
-                .map(|n| n.waba_id.clone())
-                .collect::<Vec<_>>() as &[Option<String>],
-            self.clock.now(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                connection.0,
+                &numbers
+                    .iter()
+                    .map(|n| n.phone_number_id.clone())
+                    .collect::<Vec<_>>(),
+                &numbers
+                    .iter()
+                    .map(|n| n.display_phone_number.clone())
+                    .collect::<Vec<_>>() as &[Option<String>],
+                &numbers
+                    .iter()
+                    .map(|n| n.waba_id.clone())
+                    .collect::<Vec<_>>() as &[Option<String>],
+                self.clock.now(),
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows
             .into_iter()
             .map(|row| (row.phone_number_id, SenderId(row.id)))
@@ -182,7 +190,7 @@ impl Store {
         id: SenderId,
         change: &SenderChange,
     ) -> Result<bool, StoreError> {
-        again!("update_sender", {
+        again!(self, "update_sender", {
             let mut transaction = self.pool.begin().await?;
             let updated = sqlx::query!(
                 r#"
@@ -218,9 +226,11 @@ impl Store {
 
     /// Reads one.
     pub async fn sender(&self, id: SenderId) -> Result<Option<Sender>, StoreError> {
-        let mut pooled = self.pool.acquire().await?;
-        let found = read_senders(&mut pooled, Some(id), None, None, 1).await?;
-        Ok(found.into_iter().next())
+        again!(self, "sender", {
+            let mut pooled = self.pool.acquire().await?;
+            let found = read_senders(&mut pooled, Some(id), None, None, 1).await?;
+            Ok(found.into_iter().next())
+        })
     }
 
     /// A page, newest first.
@@ -230,8 +240,10 @@ impl Store {
         before: Option<SenderId>,
         limit: i64,
     ) -> Result<Vec<Sender>, StoreError> {
-        let mut pooled = self.pool.acquire().await?;
-        read_senders(&mut pooled, None, connection, before, limit).await
+        again!(self, "list_senders", {
+            let mut pooled = self.pool.acquire().await?;
+            read_senders(&mut pooled, None, connection, before, limit).await
+        })
     }
 }
 

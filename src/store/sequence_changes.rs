@@ -118,7 +118,7 @@ impl Store {
         once: &Once,
         show: impl Fn(SequenceRow) -> V + Sync,
     ) -> Changed {
-        again!("change_sequence", {
+        again!(self, "change_sequence", {
             let mut transaction = self.pool.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(Ok(reply)));
@@ -157,7 +157,7 @@ impl Store {
         once: &Once,
         show: impl Fn(Message) -> V + Sync,
     ) -> Changed {
-        again!("change_message", {
+        again!(self, "change_message", {
             let mut transaction = self.pool.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(Ok(reply)));

@@ -68,7 +68,7 @@ impl Store {
         once: &Once,
         show: impl Fn(SequenceRow) -> V + Sync,
     ) -> Result<Option<Reply>, StoreError> {
-        again!("create_sequence", {
+        again!(self, "create_sequence", {
             let mut transaction = self.pool.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(reply));
@@ -92,7 +92,7 @@ impl Store {
         once: &Once,
         show: impl Fn(Message) -> V + Sync,
     ) -> Result<Option<Reply>, StoreError> {
-        again!("create_message", {
+        again!(self, "create_message", {
             let mut transaction = self.pool.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(reply));

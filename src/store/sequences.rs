@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::messages::{Message, read_messages};
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::sequence::{Gate, OnFailure, Reason, SequenceStatus, SequenceWork};
@@ -46,8 +46,10 @@ pub struct SequenceFilter {
 impl Store {
     /// Reads one, with its messages. Lone messages are no sequences to callers.
     pub async fn sequence(&self, id: SequenceId) -> Result<Option<SequenceRow>, StoreError> {
-        let mut list = self.begin_list().await?;
-        read_sequence(&mut list, id).await
+        again!(self, "sequence", {
+            let mut list = self.begin_list().await?;
+            read_sequence(&mut list, id).await
+        })
     }
 
     /// A page, newest first.
@@ -57,8 +59,10 @@ impl Store {
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<SequenceRow>, StoreError> {
-        let mut list = self.begin_list().await?;
-        read_sequences(&mut list, None, filter, before, limit).await
+        again!(self, "list_sequences", {
+            let mut list = self.begin_list().await?;
+            read_sequences(&mut list, None, filter, before, limit).await
+        })
     }
 }
 

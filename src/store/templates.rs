@@ -218,8 +218,9 @@ impl Store {
     ) -> Result<Vec<TemplateToRead>, StoreError> {
         /// Meta allows 200 management calls an hour and WABA.
         const AT_ONCE: i64 = 10;
-        let rows = sqlx::query!(
-            r#"
+        let rows = again!(self, "take_template_reads", {
+            Ok(sqlx::query!(
+                r#"
             -- take_template_reads
             UPDATE templates SET read_due_at = $2
             WHERE id IN (
@@ -229,12 +230,13 @@ impl Store {
             )
             RETURNING id, connection, waba_id, name, language, provider_template_id
             "#,
-            self.clock.now(),
-            next_at,
-            AT_ONCE,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                self.clock.now(),
+                next_at,
+                AT_ONCE,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows
             .into_iter()
             .map(|row| TemplateToRead {
@@ -257,7 +259,7 @@ impl Store {
         read: &TemplateToRead,
         said: &TemplateSaid,
     ) -> Result<bool, StoreError> {
-        again!("record_template_read", {
+        again!(self, "record_template_read", {
             let mut transaction = self.pool.begin().await?;
             let change = self.join_template(&mut transaction, said).await?;
             let changed = change.is_some();

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
 
@@ -60,9 +60,10 @@ impl Store {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Template>, StoreError> {
-        let rows = sqlx::query_as!(
-            Template,
-            r#"
+        let rows = again!(self, "read_templates", {
+            Ok(sqlx::query_as!(
+                Template,
+                r#"
             -- read_templates
             SELECT t.id, t.connection, t.waba_id, t.name, t.language,
                    t.provider_template_id, t.category, t.status, t.sendable, t.reason,
@@ -81,33 +82,36 @@ impl Store {
             ORDER BY t.id
             LIMIT $7
             "#,
-            id,
-            after,
-            filter.sender.map(|sender| sender.0),
-            filter.connection.map(|connection| connection.0),
-            filter.name,
-            filter.status,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                id,
+                after,
+                filter.sender.map(|sender| sender.0),
+                filter.connection.map(|connection| connection.0),
+                filter.name,
+                filter.status,
+                limit,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(rows)
     }
 
     /// Where the facts of a connection's templates are: what webhooks and reads said is in its
     /// own stream, what answers said in their sender's.
     pub async fn template_streams(&self, connection: ConnectionId) -> Result<Vec<i32>, StoreError> {
-        let streams = sqlx::query_scalar!(
-            r#"
+        let streams = again!(self, "template_streams", {
+            Ok(sqlx::query_scalar!(
+                r#"
             -- template_streams
             SELECT stream AS "stream!" FROM connections WHERE id = $1
             UNION ALL
             SELECT id FROM senders WHERE connection = $1
             "#,
-            connection.0,
-        )
-        .fetch_all(&self.pool)
-        .await?;
+                connection.0,
+            )
+            .fetch_all(&*self.pool)
+            .await?)
+        })?;
         Ok(streams)
     }
 }

@@ -1,10 +1,12 @@
 //! What may be claimed: the lease that permits it, the lanes that are open, the rows that are due.
 
+use serde::Deserialize as _;
 use sqlx::PgConnection;
 
 use super::super::StoreError;
 use super::super::leases::interval;
 use super::ClaimRequest;
+use super::corrupt::Corrupt;
 use super::plan::{Lanes, Row};
 use crate::model::Timestamp;
 use crate::model::ids::SenderId;
@@ -84,13 +86,14 @@ pub(super) async fn open_lanes(
 }
 
 /// Locks what is due: all decisions, and of each open lane in turn as many heads as may be
-/// posted. A row that somebody else has locked is about to be changed: it comes again.
+/// posted. A row that somebody else has locked is about to be changed: it comes again. One that
+/// cannot be understood is told apart.
 pub(super) async fn lock_due(
     connection: &mut PgConnection,
     request: &ClaimRequest,
     lanes: &Lanes,
     now: Timestamp,
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<(Vec<Row>, Vec<Corrupt>), StoreError> {
     let posts = i64::try_from(request.posts).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
         r#"
@@ -112,8 +115,7 @@ pub(super) async fn lock_due(
             (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
-               q.on_failure,
-               q.gate AS "gate: sqlx::types::Json<Gate>"
+               q.on_failure, q.gate
         FROM sequences q
         WHERE q.sender = $1 AND q.id IN (SELECT id FROM picked)
             -- Once more, of what it is under the lock: it may have been paused meanwhile.
@@ -128,25 +130,37 @@ pub(super) async fn lock_due(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let corrupt = || StoreError::Corrupt(format!("sequences, id {}", row.id));
-            Ok(Row {
-                id: row.id,
-                status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
-                reason: row.reason.as_deref().and_then(Reason::parse),
-                work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
-                head: row.head,
-                attempt: row.attempt,
-                length: row.length,
-                ready_at: row.ready_at,
-                deadline_at: row.deadline_at,
-                on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
-                gate: row.gate.0,
-                due_at: None,
-                lane: lane::DECISION.to_owned(),
-                claim: None,
-            })
-        })
-        .collect()
+    let (mut due, mut corrupt) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let words = (
+            SequenceStatus::parse(&row.status),
+            SequenceWork::parse(&row.work),
+            OnFailure::parse(&row.on_failure),
+            Gate::deserialize(&row.gate),
+        );
+        let (Some(status), Some(work), Some(on_failure), Ok(gate)) = words else {
+            corrupt.push(Corrupt {
+                sequence: row.id,
+                what: format!("sequences.status, work, on_failure or gate: {words:?}"),
+            });
+            continue;
+        };
+        due.push(Row {
+            id: row.id,
+            status,
+            reason: row.reason.as_deref().and_then(Reason::parse),
+            work,
+            head: row.head,
+            attempt: row.attempt,
+            length: row.length,
+            ready_at: row.ready_at,
+            deadline_at: row.deadline_at,
+            on_failure,
+            gate,
+            due_at: None,
+            lane: lane::DECISION.to_owned(),
+            claim: None,
+        });
+    }
+    Ok((due, corrupt))
 }

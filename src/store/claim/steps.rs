@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Deserialize as _;
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
 use super::super::attempts::outcome;
+use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
 use crate::model::evidence::{Evidence, Failure};
 use crate::model::ids::SenderId;
@@ -18,19 +21,20 @@ use crate::model::sequence::{Gate, OnUnknown};
 const STEPS_READ: i32 = 3;
 
 /// The messages from each head on, with all of their attempts. A statement of its own, so that
-/// its snapshot is younger than the locks.
+/// its snapshot is younger than the locks. Sequences with a step that cannot be understood are
+/// added to `corrupt`.
 pub(super) async fn read_steps(
     connection: &mut PgConnection,
     sender: SenderId,
     rows: &[Row],
+    corrupt: &mut Vec<Corrupt>,
 ) -> Result<HashMap<Uuid, Vec<Step>>, StoreError> {
     let steps = sqlx::query!(
         r#"
         -- claim: steps
         SELECT m.sequence AS "sequence!", m.position AS "position!", m.id, m.cancelled_at,
                m.template_name, m.template_language, m.delay_ms, m.on_unknown,
-               m.gate AS "gate: sqlx::types::Json<Gate>",
-               a.n AS "n?", a.outcome, (a.refusal ->> 'code')::bigint AS refusal_code, a.unknown_at,
+               m.gate, a.n AS "n?", a.outcome, a.refusal -> 'code' AS refusal_code, a.unknown_at,
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
         FROM unnest($2::uuid[], $3::integer[]) AS q (id, head)
@@ -51,9 +55,23 @@ pub(super) async fn read_steps(
     for row in steps {
         let sequence = sequences.entry(row.sequence).or_default();
         if sequence.last().is_none_or(|step| step.message != row.id) {
-            let own_gate = row.gate.map(|gate| gate.0);
-            let Some(gate) = own_gate.or_else(|| gates.get(&row.sequence).copied()) else {
-                continue;
+            let gate = match (&row.gate, gates.get(&row.sequence)) {
+                (Some(own), _) => Gate::deserialize(own),
+                (None, Some(gate)) => Ok(*gate),
+                (None, None) => continue,
+            };
+            let gate = match gate {
+                Ok(gate) => gate,
+                Err(error) => {
+                    // A step has a row for each of its attempts.
+                    if corrupt.iter().all(|known| known.sequence != row.sequence) {
+                        corrupt.push(Corrupt {
+                            sequence: row.sequence,
+                            what: format!("messages.gate, position {}: {error}", row.position),
+                        });
+                    }
+                    continue;
+                }
             };
             sequence.push(Step {
                 message: row.id,
@@ -70,7 +88,11 @@ pub(super) async fn read_steps(
             continue;
         };
         step.attempts.push(Attempt {
-            outcome: outcome(row.outcome.as_deref(), row.refusal_code, row.unknown_at),
+            outcome: outcome(
+                row.outcome.as_deref(),
+                row.refusal_code.as_ref().and_then(Value::as_i64),
+                row.unknown_at,
+            ),
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,

@@ -106,7 +106,12 @@ impl fmt::Debug for Blocks {
 impl Blocks {
     /// The block of these webhooks, whose ids are its places; `None` for no webhooks. Fails when
     /// there is no memory for it.
-    pub fn pack(&mut self, rows: &[JournalRow<'_>]) -> std::io::Result<Option<Block>> {
+    pub fn pack(&mut self, rows: &[JournalRow<'_>]) -> Result<Option<Block>, StoreError> {
+        self.try_pack(rows)
+            .map_err(|error| sqlx::Error::Io(error).into())
+    }
+
+    fn try_pack(&mut self, rows: &[JournalRow<'_>]) -> std::io::Result<Option<Block>> {
         let Some(first) = rows.first() else {
             return Ok(None);
         };

@@ -1,0 +1,151 @@
+//! The connections to the database. What always holds: nobody waits for ever for one, neither
+//! for a free one nor for an answer on it, and what a client leaves behind that went away without
+//! a word is ended by the server.
+//!
+//! A connection that is cut says so. One that is stalled (a partition, a failover that takes the
+//! address away) says nothing: only a time limit tells. Then all others of its age are doubted,
+//! because the next one would cost as long.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use crate::clock::Clock;
+use crate::config;
+
+/// How long an idle connection may take to say that it is there.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long the end may take: connections that nobody answers on are left behind.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Clones share everything.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    pool: PgPool,
+    limit: Duration,
+    doubt: Doubt,
+}
+
+/// From when on connections are trusted. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Doubt {
+    clock: Clock,
+    from: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Where and how to connect for a short while, without limits: for migrations.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    // Every plan is for any parameters: a plan per call costs more than it saves here.
+    Ok(url
+        .parse::<PgConnectOptions>()?
+        .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]))
+}
+
+impl Pool {
+    /// Connects when a connection is needed. `options` are [`limited`].
+    pub(super) fn new(
+        options: &PgConnectOptions,
+        connections: u32,
+        settings: &config::Database,
+        doubt: &Doubt,
+    ) -> Self {
+        let trusted = doubt.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.max(1))
+            .acquire_timeout(settings.acquire_timeout)
+            // Ours, because that of the pool has no limit.
+            .test_before_acquire(false)
+            .before_acquire(move |connection, seen| {
+                let trusted = trusted.holds_for(seen.age);
+                Box::pin(async move { Ok(trusted && answers(connection).await) })
+            })
+            // Whoever gave up on an answer gives its connection back: it is still waited for.
+            .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))
+            .connect_lazy_with(options.clone());
+        Self {
+            pool,
+            // A free connection, then an answer; the server's own limit comes first, because an
+            // error says more than silence.
+            limit: settings.acquire_timeout + settings.statement_timeout + PING,
+            doubt: doubt.clone(),
+        }
+    }
+
+    /// How long one transaction may take, all told.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Connections made before now are not used any more.
+    pub(super) fn distrust(&self) {
+        let mut from = self.doubt.from();
+        *from = Some(self.doubt.clock.monotonic());
+    }
+
+    /// Waits for connections in use and closes all.
+    pub(super) async fn close(&self) {
+        if tokio::time::timeout(CLOSE, self.pool.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the database does not answer: connections are left as they are");
+        }
+    }
+}
+
+impl Deref for Pool {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+impl Doubt {
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self {
+            clock: clock.clone(),
+            from: Arc::default(),
+        }
+    }
+
+    /// Whether a connection of this age is trusted.
+    fn holds_for(&self, age: Duration) -> bool {
+        let from = *self.from();
+        let made_at = self.clock.monotonic().checked_sub(age);
+        from.is_none_or(|from| made_at.is_some_and(|made_at| made_at > from))
+    }
+
+    fn from(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn answers(connection: &mut PgConnection) -> bool {
+    let answer = tokio::time::timeout(PING, connection.ping()).await;
+    matches!(answer, Ok(Ok(())))
+}
+
+/// A transaction that waits so long for its next statement belongs to a process that is stalled,
+/// or to a machine that is gone. The server ends it, or its locks would keep others from taking
+/// over what was its own. Shorter than a lease.
+const STALLED: &str = "3s";
+
+/// What the server does for us: ends statements that take too long, and sessions whose client is
+/// gone, with their locks. A sender whose row such a session has locked could not be taken over.
+pub(super) fn limited(options: PgConnectOptions, limit: Duration) -> PgConnectOptions {
+    let millis = limit.as_millis().to_string();
+    let seconds = limit.as_secs().max(1).to_string();
+    options.options([
+        ("statement_timeout", millis.as_str()),
+        ("idle_in_transaction_session_timeout", STALLED),
+        ("tcp_user_timeout", &millis),
+        ("tcp_keepalives_idle", &seconds),
+        ("tcp_keepalives_interval", "1"),
+        ("tcp_keepalives_count", "3"),
+    ])
+}

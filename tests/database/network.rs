@@ -1,0 +1,108 @@
+//! Between the service and its database lies a network.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::ground::{Ground, until};
+use crate::load::Load;
+
+/// Sessions that hear hints, also those of which the service does not know any more.
+const LISTENERS: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND query SIMILAR TO '(LISTEN|-- hints)%'";
+
+#[tokio::test]
+async fn cut_connections_lose_nothing_and_double_nothing() {
+    let load = Load::begin(Ground::start().await, 30).await;
+    for round in 0..40 {
+        load.goes_on(3).await;
+        match round % 8 {
+            7 => load.ground().proxy.cut_all(),
+            // Another one each time, in the middle of whatever it does.
+            n => load.ground().proxy.cut_one(n * 7 + round),
+        }
+    }
+    load.end().await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_acknowledgement_is_lost_is_done_once() {
+    let mut load = Load::begin(Ground::start().await, 0).await;
+    let proxy = &load.ground().proxy;
+    // Claims, what came of them, decisions; and webhooks, which commit by themselves.
+    let lost = [
+        ("message.released", 5),
+        ("message.accepted", 5),
+        ("message.refused", 2),
+        ("sequence.advanced", 2),
+    ];
+    for (fact, n) in lost {
+        proxy.lose_commits(fact, n);
+    }
+    proxy.lose_answers("wamid.stranger", 5);
+    load.add_sequences(30).await;
+    let all = 5 + lost.iter().map(|(_, n)| n).sum::<usize>();
+    until("answers were lost", || async {
+        load.ground().proxy.lost() == all
+    })
+    .await;
+    load.end().await;
+}
+
+#[tokio::test]
+async fn while_the_database_turns_away_all_is_503_and_then_all_goes_on() {
+    let load = Load::begin(Ground::start().await, 20).await;
+    load.goes_on(20).await;
+    load.ground().proxy.shut();
+    everything_is_503(&load).await;
+    load.ground().proxy.open();
+    load.goes_on(20).await;
+    load.end().await;
+}
+
+#[tokio::test]
+async fn a_database_that_says_nothing_is_not_waited_for() {
+    let load = Load::begin(Ground::start().await, 20).await;
+    load.goes_on(20).await;
+    load.ground().proxy.stall();
+    everything_is_503(&load).await;
+    // Longer than any limit, so that everything that waits has given up once.
+    load.is_refused(12).await;
+    // New connections work, the old ones stay silent.
+    load.ground().proxy.silence();
+    load.goes_on(20).await;
+    until("somebody listens anew", || async {
+        load.ground().count(LISTENERS).await == 2
+    })
+    .await;
+    // At last their ends hear of each other's.
+    load.ground().proxy.cut_all();
+    load.goes_on(20).await;
+    load.end().await;
+}
+
+/// Webhooks and the API say 503, and whoever asks for health hears the truth.
+pub async fn everything_is_503(load: &Load) {
+    nothing_is_written(load).await;
+    let ground = load.ground();
+    until("not ready", || async {
+        ground.status("/health/ready").await == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert_eq!(ground.status("/health/live").await, StatusCode::OK);
+}
+
+/// Webhooks, and what the API is asked to make, are answered 503.
+pub async fn nothing_is_written(load: &Load) {
+    let ground = load.ground();
+    load.is_refused(6).await;
+    let message = json!({
+        "sender": ground.sender, "to": "447700900999", "type": "text", "text": {"body": "x"},
+    });
+    let asked = ground.send(Method::POST, "/v1/messages", &message);
+    let (status, _) = tokio::time::timeout(Duration::from_secs(10), asked)
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
