@@ -223,29 +223,39 @@ CREATE TABLE facts (
     -- message id, a digest.
     key         text        NOT NULL COLLATE "C",
     source      text        NOT NULL CHECK (source IN ('webhook', 'answer', 'poll', 'sweep', 'api')),
-    data        jsonb       NOT NULL,
+    -- json, not jsonb: it is shown and hardly ever looked into, and costs a third to write.
+    data        json        NOT NULL,
     CONSTRAINT facts_once PRIMARY KEY (stream, subject, n, type, key)
 );
 CREATE INDEX facts_feed ON facts (xid, id);
 
--- Every webhook, byte for byte. The id is a UUID of version 7, so a range of ids is a range of
--- time: partitions are days, and a look-up by id finds its partition.
+-- Every webhook, byte for byte: those of one commit in one compressed block. The id is a UUID of
+-- version 7, so a range of ids is a range of time: partitions are days, and a look-up by id finds
+-- its partition. A webhook's id is its block's with its place in the lowest 16 bits.
 CREATE TABLE journal (
-    id          uuid        NOT NULL,
-    connection  uuid        NOT NULL,
-    received_at timestamptz NOT NULL,
-    bytes       integer     NOT NULL,
-    facts       integer     NOT NULL,
-    state       text        NOT NULL CHECK (state IN ('applied', 'undecoded', 'not_applied')),
-    reason      text,
-    headers     jsonb       NOT NULL,
-    body        bytea       NOT NULL,
-    PRIMARY KEY (id),
-    CHECK (state = 'applied' OR reason IS NOT NULL)
+    id          uuid     NOT NULL,
+    webhooks    smallint NOT NULL CHECK (webhooks > 0),
+    -- Whose webhooks are in it, each once.
+    connections uuid[]   NOT NULL,
+    -- zstd: JSON, an array with an object a webhook (store/journal/block.rs).
+    directory   bytea    NOT NULL,
+    -- zstd: their bodies, one behind the other.
+    bodies      bytea    NOT NULL,
+    PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
-CREATE INDEX journal_problems ON journal (state, id) WHERE state <> 'applied';
+-- Compressed already.
+ALTER TABLE journal ALTER directory SET STORAGE EXTERNAL, ALTER bodies SET STORAGE EXTERNAL;
 -- Takes what no day's partition takes; empty unless the upkeep of partitions stood still.
 CREATE TABLE journal_rest PARTITION OF journal DEFAULT;
+
+-- Webhooks of which something could not be understood, or could not be written.
+CREATE TABLE journal_problems (
+    webhook    uuid NOT NULL,
+    connection uuid NOT NULL,
+    state      text NOT NULL CHECK (state IN ('undecoded', 'not_applied')),
+    reason     text NOT NULL,
+    PRIMARY KEY (webhook)
+);
 
 CREATE TABLE api_keys (
     id         uuid        PRIMARY KEY,
@@ -277,16 +287,6 @@ CREATE TABLE sealing_check (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     sealed bytea   NOT NULL
 );
-
--- For a statement that sees that its snapshot is out of date: it fails as a conflict does, and
--- is run again.
-CREATE FUNCTION run_again() RETURNS boolean
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    RAISE EXCEPTION 'a row that was found is gone' USING ERRCODE = 'serialization_failure';
-END
-$$;
 
 -- Whether a message may have a status: false only when it certainly has another. Which it has is
 -- decided by model::message::status on what is left.

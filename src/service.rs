@@ -46,7 +46,7 @@ impl Service {
         } = self;
         store.make_journal_partitions().await;
         let (signals, outbox) = Signals::new();
-        let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
+        let (ingest, batches) = ingest::start(store.clone(), signals.clone(), &config.ingest);
         let connections = ConnectionCache::new(store.clone());
         let sending = Sending {
             store: store.clone(),
@@ -62,7 +62,7 @@ impl Service {
             instance: store.clock().new_id(),
         };
         let tasks = TaskTracker::new();
-        tasks.spawn(writer.run());
+        tasks.spawn(batches.run());
         tasks.spawn(send::run(sending.clone(), shutdown.clone()));
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
         tasks.spawn(send::send_hints(store.clone(), outbox, shutdown.clone()));

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 use crate::{NUMBER, SECRET};
 
@@ -64,15 +65,17 @@ impl Measured {
     }
 }
 
+/// Messages that go through their statuses together.
+const COHORT: usize = 3000;
 /// The statuses of one message, in the order they come; every body is a new one.
 const WORDS: [&str; 3] = ["sent", "delivered", "read"];
 
 pub async fn run(
+    threads: &Handle,
     target: &Target,
     connections: usize,
     statuses: usize,
     length: Duration,
-    label: &'static str,
 ) -> Measured {
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
@@ -86,7 +89,7 @@ pub async fn run(
                 path: target.path.clone(),
                 statuses,
             };
-            tokio::spawn(connection.run(until))
+            threads.spawn(connection.run(until))
         })
         .collect();
     let mut measured = Measured::default();
@@ -99,7 +102,7 @@ pub async fn run(
     let said = next.load(Ordering::Relaxed);
     assert!(
         said <= target.messages.len() * WORDS.len(),
-        "{label}: ran out of messages"
+        "ran out of messages"
     );
     measured
 }
@@ -158,10 +161,11 @@ impl Connection {
 
     fn status(&self, body: &mut String) {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
-        // All `sent` first: no message gets two statuses in one batch.
-        let (message, word) = (at % self.messages.len(), at / self.messages.len());
+        // All that are sent together are delivered together, and then read.
+        let (cohort, at_cohort) = (at / (COHORT * WORDS.len()), at % (COHORT * WORDS.len()));
+        let message = (cohort * COHORT + at_cohort % COHORT) % self.messages.len();
         let Known { wamid, callback } = &self.messages[message];
-        let word = WORDS[word.min(WORDS.len() - 1)];
+        let word = WORDS[at_cohort / COHORT];
         let time = 1_763_769_600 + at / 1000;
         write!(
             body,

@@ -12,6 +12,7 @@
     reason = "a benchmark measures time, prints, and may panic"
 )]
 
+mod cpu;
 mod load;
 mod naive;
 mod ours;
@@ -19,6 +20,7 @@ mod ours;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::runtime::Handle;
 use twotick::postgres::{Cluster, Options};
 
 use crate::load::{Measured, Target};
@@ -42,41 +44,57 @@ struct Args {
     bench: bool,
 }
 
-#[tokio::main]
-async fn main() {
-    let args = Args::parse();
+fn main() {
+    // The generator has threads of its own, so that what they take can be told apart.
+    let load = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("load")
+        .enable_all()
+        .build()
+        .unwrap();
+    let service = tokio::runtime::Runtime::new().unwrap();
+    service.block_on(bench(Args::parse(), load.handle()));
+    load.shutdown_background();
+}
+
+async fn bench(args: Args, load: &Handle) {
     let cluster = Cluster::start(Options::default()).await.unwrap();
     println!("closed loop, generator, service and Postgres on one machine; naive beside ours");
     println!(
-        "conns  statuses       naive/s        ours/s  ratio   naive p50/p99 ms    ours p50/p99 ms   WAL B  rows B   HOT"
+        "conns  statuses       naive/s        ours/s  ratio   naive p50/p99 ms    ours p50/p99 ms   WAL B  rows B   HOT  µs service/pg"
     );
     for &statuses in &args.statuses {
         for &connections in &args.connections {
-            compare(&cluster, &args, connections, statuses).await;
+            compare(&cluster, &args, load, connections, statuses).await;
         }
     }
     cluster.stop().await.unwrap();
 }
 
-async fn compare(cluster: &Cluster, args: &Args, connections: usize, statuses: usize) {
+async fn compare(
+    cluster: &Cluster,
+    args: &Args,
+    load: &Handle,
+    connections: usize,
+    statuses: usize,
+) {
     let seconds = Duration::from_secs(args.seconds);
     let (mut naive, mut ours) = (Vec::new(), Vec::new());
     let mut costs = ours::Costs::default();
     for round in 0..args.rounds {
         let name = format!("c{connections}s{statuses}r{round}");
         let target = naive::start(cluster, &format!("{name}_naive")).await;
-        naive.push(load::run(&target.target, connections, statuses, seconds, "naive").await);
+        naive.push(load::run(load, &target.target, connections, statuses, seconds).await);
         target.stop().await;
         let target = ours::start(cluster, &format!("{name}_ours")).await;
-        let measured = load::run(&target.target, connections, statuses, seconds, "ours").await;
-        target.check(measured.webhooks * statuses as u64).await;
+        let measured = load::run(load, &target.target, connections, statuses, seconds).await;
         costs = target.costs(measured.webhooks).await;
+        target.check(measured.webhooks * statuses as u64).await;
         ours.push(measured);
         target.stop().await;
     }
     let (naive, ours) = (Measured::all(&naive), Measured::all(&ours));
     println!(
-        "{connections:5}  {statuses:8}  {:12.0}  {:12.0}  {:5.2}  {:8.1} /{:8.1}  {:8.1} /{:8.1}  {:6.0}  {:6.0}  {:4.2}",
+        "{connections:5}  {statuses:8}  {:12.0}  {:12.0}  {:5.2}  {:8.1} /{:8.1}  {:8.1} /{:8.1}  {:6.0}  {:6.0}  {:4.2}  {:5.0} /{:5.0}",
         naive.per_second(),
         ours.per_second(),
         ours.per_second() / naive.per_second(),
@@ -87,6 +105,8 @@ async fn compare(cluster: &Cluster, args: &Args, connections: usize, statuses: u
         costs.wal_bytes,
         costs.table_bytes,
         costs.hot_share,
+        costs.cpu_us[0],
+        costs.cpu_us[1],
     );
 }
 

@@ -1,5 +1,5 @@
 //! The service, on a database with messages that have been posted: every second one is followed
-//! by another in its sequence, which `delivered` releases.
+//! by another in its sequence, which `delivered` releases; the others are alone.
 
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use twotick::seal::SealingKey;
 use twotick::service::Service;
 use twotick::store::{Credentials, NewConnection, Once, Store};
 
+use crate::cpu::{self, Cpu};
 use crate::load::{Known, Target};
 use crate::{NUMBER, SECRET};
 
@@ -26,6 +27,7 @@ pub struct Ours {
     stop: CancellationToken,
     service: tokio::task::JoinHandle<()>,
     wal_before: i64,
+    cpu_before: Cpu,
 }
 
 /// What a webhook cost, in bytes, and how many updates stayed on their page.
@@ -34,6 +36,8 @@ pub struct Costs {
     pub wal_bytes: f64,
     pub table_bytes: f64,
     pub hot_share: f64,
+    /// Microseconds of the service's threads, and of Postgres.
+    pub cpu_us: [f64; 2],
 }
 
 /// A migrated database with a connection, a sender and posted messages. The service is not
@@ -99,10 +103,15 @@ fn preload() -> String {
         ) i;
         INSERT INTO sequences (sender, id, head, length, created_at, single, status, work, lane,
                                recipient, gate, on_failure, deadline_at, due_at)
-        SELECT 1, sequence, 1, 1 + n % 2, now(), false, 'running', 'waiting', '', '447700900123',
+        SELECT 1, sequence, 1, 2, now(), false, 'running', 'waiting', '', '447700900123',
                '{{"status":"delivered","deadline_ms":86400000,"on_deadline":"stop"}}'::jsonb, 'stop',
                now() + interval '1 day', now() + interval '1 day'
-        FROM made;
+        FROM made WHERE n % 2 = 1
+        UNION ALL
+        SELECT 1, sequence, 2, 1, now(), true, 'completed', 'done', '', '447700900123',
+               '{{"status":"accepted","deadline_ms":86400000,"on_deadline":"stop"}}'::jsonb, 'stop',
+               NULL, NULL
+        FROM made WHERE n % 2 = 0;
         INSERT INTO messages (sender, sequence, id, position, created_at, origin, recipient, type, content)
         SELECT 1, sequence, message, 1, now(), 'ours', '447700900123', 'text', '{{"body":"hello"}}'::jsonb FROM made
         UNION ALL
@@ -110,7 +119,7 @@ fn preload() -> String {
         FROM made WHERE n % 2 = 1;
         INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at, accepted_at,
                               outcome, provider_message_id)
-        SELECT 1, message, 1, sequence, 1, 2, now(), now(), 'accepted',
+        SELECT 1, message, 1, sequence, 1, CASE WHEN n % 2 = 1 THEN 2 END, now(), now(), 'accepted',
                'wamid.HBgLMTU1NTAxOTAwNDQVAgARGBI' || upper(replace(gen_random_uuid()::text, '-', ''))
         FROM made;
         "#
@@ -165,6 +174,7 @@ pub async fn start(cluster: &Cluster, database: &str) -> Ours {
     .run(listener, stop.clone());
     let service = tokio::spawn(async move { service.await.unwrap() });
     let wal_before = wal(&pool).await;
+    let cpu_before = cpu::now(&pool).await;
     let target = crate::target(address, format!("/webhooks/{}", connection.id), messages);
     Ours {
         target,
@@ -172,6 +182,7 @@ pub async fn start(cluster: &Cluster, database: &str) -> Ours {
         stop,
         service,
         wal_before,
+        cpu_before,
     }
 }
 
@@ -192,7 +203,7 @@ impl Ours {
         assert_eq!(facts.unsigned_abs(), statuses, "every status is one fact");
         let wrong: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM attempts a JOIN sequences q ON (q.sender, q.id) = (a.sender, a.sequence)
-             WHERE (a.delivered_at IS NOT NULL) <> (q.due_at <= now())",
+             WHERE (a.delivered_at IS NOT NULL AND q.work <> 'done') <> coalesce(q.due_at <= now(), false)",
         )
         .fetch_one(&self.pool)
         .await
@@ -204,6 +215,9 @@ impl Ours {
     }
 
     pub async fn costs(&self, webhooks: u64) -> Costs {
+        let cpu_us = cpu::now(&self.pool)
+            .await
+            .per_webhook(self.cpu_before, webhooks);
         let per_webhook = |bytes: i64| bytes as f64 / webhooks as f64;
         let wal = wal(&self.pool).await - self.wal_before;
         let tables: i64 = sqlx::query_scalar(
@@ -227,6 +241,7 @@ impl Ours {
             wal_bytes: per_webhook(wal),
             table_bytes: per_webhook(tables),
             hot_share: hot,
+            cpu_us,
         }
     }
 

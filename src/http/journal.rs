@@ -15,7 +15,7 @@ use super::problem::ApiError;
 use super::request::{Query, id};
 use super::schema::BodyEncoding;
 use crate::model::ids::{ConnectionId, WebhookId};
-use crate::store::journal_read::{JournalFilter, WebhookRow};
+use crate::store::journal::{JournalFilter, State as Became, WebhookRow};
 
 type Webhooks = Page<View>;
 
@@ -51,12 +51,12 @@ enum JournalState {
     NotApplied,
 }
 
-impl JournalState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Undecoded => "undecoded",
-            Self::NotApplied => "not_applied",
+impl From<JournalState> for Became {
+    fn from(state: JournalState) -> Self {
+        match state {
+            JournalState::Applied => Self::Applied,
+            JournalState::Undecoded => Self::Undecoded,
+            JournalState::NotApplied => Self::NotApplied,
         }
     }
 }
@@ -68,12 +68,12 @@ struct View {
     id: WebhookId,
     connection: ConnectionId,
     received_at: Moment,
-    bytes: i32,
+    bytes: usize,
     #[schema(value_type = JournalState)]
-    state: String,
+    state: &'static str,
     reason: Option<String>,
     /// How many things it says.
-    events: i32,
+    events: usize,
 }
 
 /// A webhook, byte for byte.
@@ -93,11 +93,11 @@ struct Whole {
 impl From<WebhookRow> for View {
     fn from(webhook: WebhookRow) -> Self {
         Self {
-            id: WebhookId(webhook.id),
+            id: webhook.id,
             connection: webhook.connection,
             received_at: webhook.received_at.into(),
             bytes: webhook.bytes,
-            state: webhook.state,
+            state: webhook.state.as_str(),
             reason: webhook.reason,
             events: webhook.facts,
         }
@@ -119,7 +119,7 @@ async fn list(
 ) -> Result<Json<Page<View>>, ApiError> {
     let filter = JournalFilter {
         connection: asked.connection,
-        state: asked.state.map(|state| state.as_str().to_owned()),
+        state: asked.state.map(Became::from),
         since: asked.since.map(|at| at.0),
         until: asked.until.map(|at| at.0),
     };
@@ -129,7 +129,7 @@ async fn list(
         .store
         .list_webhooks(&filter, before, limit.rows())
         .await?;
-    let place = |webhook: &WebhookRow| webhook.id.into_bytes();
+    let place = |webhook: &WebhookRow| webhook.id.0.into_bytes();
     Ok(Json(Page::of(found, limit, place, View::from)))
 }
 

@@ -17,7 +17,7 @@ use super::Api;
 use super::problem::ApiError;
 use super::request::{Query, id, whole_body};
 use crate::ingest::Webhook;
-use crate::model::ids::{ConnectionId, WebhookId};
+use crate::model::ids::ConnectionId;
 use crate::provider::meta::webhook::{
     HandshakeError, SIGNATURE_HEADER, decode, verify_handshake, verify_signature,
 };
@@ -109,7 +109,6 @@ async fn receive(
 
     let received_at = api.clock().now();
     let webhook = Webhook {
-        id: WebhookId(api.clock().new_id()),
         connection: connection.id,
         stream: connection.stream,
         received_at,

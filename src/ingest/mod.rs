@@ -1,7 +1,8 @@
 //! From a verified webhook to its commit. Handlers hand their bytes to a bounded queue and
-//! wait; one writer commits all that is there in one statement and answers all (group commit):
+//! wait; a writer commits all that is there in one statement and answers all (group commit):
 //! round trips to the database, not CPU, bound how many webhooks a second can be taken.
 
+mod batches;
 mod prepare;
 mod writer;
 
@@ -16,17 +17,15 @@ use crate::clock::Clock;
 use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
-use crate::model::ids::{ConnectionId, WebhookId};
+use crate::model::ids::ConnectionId;
 use crate::signals::Signals;
 use crate::store::Store;
 
-pub use writer::Writer;
+pub use batches::Batches;
 
 /// A webhook whose signature held.
 #[derive(Debug)]
 pub struct Webhook {
-    /// Ours.
-    pub id: WebhookId,
     /// Whose secret verified it.
     pub connection: ConnectionId,
     /// The connection's own stream, for facts that have no sender.
@@ -69,6 +68,7 @@ pub struct Ingest {
 }
 
 /// A webhook in the queue, and who waits for it.
+#[derive(Debug)]
 struct Waiting {
     webhook: Webhook,
     /// Dropped unanswered when it could not be written.
@@ -122,9 +122,8 @@ impl Ingest {
     }
 }
 
-/// The queue, and the writer that empties it. The writer ends when every [`Ingest`] is gone and
-/// the queue is empty: who stops the handlers first loses nothing.
-pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Ingest, Writer) {
+/// The queue, and what empties it. That ends when every [`Ingest`] is gone and the queue is empty: who stops the handlers first loses nothing.
+pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Ingest, Batches) {
     let (queue, waiting) = mpsc::channel(settings.queue_webhooks);
     let ingest = Ingest {
         queue,
@@ -133,5 +132,5 @@ pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Inge
         deadline: settings.deadline,
         clock: store.clock().clone(),
     };
-    (ingest, Writer::new(store, signals, waiting))
+    (ingest, Batches::new(store, signals, waiting))
 }

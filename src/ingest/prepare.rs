@@ -9,18 +9,19 @@ use super::Webhook;
 use crate::clock::Clock;
 use crate::model::event;
 use crate::model::evidence::Evidence;
-use crate::model::fact::{Decoded, Fact, NumberRef, Said, StatusFact, TemplateRef};
-use crate::model::ids::{AttemptId, ConnectionId, SenderId, TemplateId};
+use crate::model::fact::{Decoded, Fact, NumberRef, Problem, Said, StatusFact, TemplateRef};
+use crate::model::ids::{AttemptId, ConnectionId, SenderId, TemplateId, WebhookId};
 use crate::model::template::Health;
-use crate::store::ingest::{
-    AttemptSaid, Batch, FactRow, JournalRow, TemplateSaid, TemplateStatusSaid,
-};
+use crate::store::ingest::{AttemptSaid, Batch, FactRow, TemplateSaid, TemplateStatusSaid};
+use crate::store::journal::{JournalRow, ProblemRow, State};
 
 /// A part of a webhook: a big one is applied in chunks, and one that fails is cut until the
 /// item that fails stands alone.
 #[derive(Debug, Clone)]
 pub(super) struct Piece<'a> {
     pub(super) webhook: &'a Webhook,
+    /// What it is called in the journal.
+    pub(super) id: WebhookId,
     /// Which of its facts.
     pub(super) facts: std::ops::Range<usize>,
     /// Whether its journal row is written with this piece.
@@ -29,12 +30,23 @@ pub(super) struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     /// The webhook as a whole.
-    pub(super) fn whole(webhook: &'a Webhook) -> Self {
+    pub(super) fn whole(webhook: &'a Webhook, id: WebhookId) -> Self {
         Self {
             webhook,
+            id,
             facts: 0..webhook.decoded.facts.len(),
             journal: true,
         }
+    }
+
+    /// In parts of so many facts, the journal row with the first.
+    pub(super) fn chunks(self, facts: usize) -> impl Iterator<Item = Self> {
+        let (first, end) = (self.facts.start, self.facts.end);
+        (first..end).step_by(facts).map(move |start| Self {
+            facts: start..end.min(start + facts),
+            journal: self.journal && start == first,
+            ..self
+        })
     }
 
     /// In two, the journal row with the first.
@@ -62,30 +74,50 @@ impl<'a> Piece<'a> {
 }
 
 /// Senders by their number, as far as this instance has met them.
-pub(super) type Senders = HashMap<(ConnectionId, String), SenderId>;
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    by_number: HashMap<ConnectionId, HashMap<String, SenderId>>,
+    known: usize,
+}
 
-/// The numbers of these pieces that are not in `known` yet.
-pub(super) fn unknown_numbers(
-    pieces: &[Piece<'_>],
-    known: &Senders,
-) -> HashMap<ConnectionId, Vec<NumberRef>> {
-    let mut unknown: HashMap<ConnectionId, Vec<NumberRef>> = HashMap::new();
-    for piece in pieces {
-        for number in piece
-            .facts()
-            .iter()
-            .filter_map(|fact| number_of(&fact.said))
-        {
-            let key = (piece.webhook.connection, number.phone_number_id.clone());
-            if !known.contains_key(&key) {
-                let numbers = unknown.entry(piece.webhook.connection).or_default();
+impl Senders {
+    /// How many are remembered; beyond, the memory starts anew.
+    const MOST: usize = 100_000;
+
+    fn get(&self, connection: ConnectionId, number: &NumberRef) -> Option<SenderId> {
+        let senders = self.by_number.get(&connection)?;
+        senders.get(&number.phone_number_id).copied()
+    }
+
+    pub(super) fn insert(&mut self, connection: ConnectionId, number: String, sender: SenderId) {
+        let senders = self.by_number.entry(connection).or_default();
+        self.known += usize::from(senders.insert(number, sender).is_none());
+    }
+
+    /// The numbers of these pieces that are not known yet.
+    pub(super) fn unknown(
+        &mut self,
+        pieces: &[Piece<'_>],
+    ) -> HashMap<ConnectionId, Vec<NumberRef>> {
+        if self.known > Self::MOST {
+            *self = Self::default();
+        }
+        let mut unknown: HashMap<ConnectionId, Vec<NumberRef>> = HashMap::new();
+        for piece in pieces {
+            let connection = piece.webhook.connection;
+            let numbers = piece
+                .facts()
+                .iter()
+                .filter_map(|fact| number_of(&fact.said));
+            for number in numbers.filter(|number| self.get(connection, number).is_none()) {
+                let numbers = unknown.entry(connection).or_default();
                 if !numbers.contains(number) {
                     numbers.push(number.clone());
                 }
             }
         }
+        unknown
     }
-    unknown
 }
 
 fn number_of(said: &Said) -> Option<&NumberRef> {
@@ -100,75 +132,95 @@ fn number_of(said: &Said) -> Option<&NumberRef> {
 
 /// Collects the rows of a batch.
 struct Preparation<'a> {
-    clock: &'a Clock,
     senders: &'a Senders,
-    batch: Batch,
+    ids: Ids,
+    batch: Batch<'a>,
+    journal: Vec<JournalRow<'a>>,
     attempts: HashMap<(SenderId, &'a str), usize>,
+    by_our_id: HashMap<AttemptId, usize>,
     templates: HashMap<TemplateId, usize>,
 }
 
-/// The rows of these pieces. Every number in them is in `senders`.
-pub(super) fn prepare(pieces: &[Piece<'_>], senders: &Senders, clock: &Clock) -> Batch {
+/// Ids for the rows of one batch: one is made, and the rest count on from it.
+struct Ids {
+    first: u128,
+    made: u128,
+}
+
+impl Ids {
+    fn new(clock: &Clock) -> Self {
+        /// What is counted in: more than rows of a batch.
+        const COUNTER: u128 = 0xffff;
+        Self {
+            first: clock.new_id().as_u128() & !COUNTER,
+            made: 0,
+        }
+    }
+
+    fn next(&mut self) -> Uuid {
+        let id = Uuid::from_u128(self.first | self.made);
+        self.made += 1;
+        id
+    }
+}
+
+/// The rows of these pieces, and of their journal. Every number in them is in `senders`.
+pub(super) fn prepare<'a>(
+    pieces: &[Piece<'a>],
+    senders: &'a Senders,
+    clock: &Clock,
+) -> (Batch<'a>, Vec<JournalRow<'a>>) {
     let mut preparation = Preparation {
-        clock,
         senders,
+        ids: Ids::new(clock),
         batch: Batch::default(),
+        journal: Vec::new(),
         attempts: HashMap::new(),
+        by_our_id: HashMap::new(),
         templates: HashMap::new(),
     };
     for piece in pieces {
         if piece.journal {
-            preparation.batch.journal.push(journal_row(piece.webhook));
+            preparation.keep(piece);
         }
         for (index, fact) in piece.facts.clone().zip(piece.facts()) {
-            preparation.add(piece.webhook, index, fact);
+            preparation.add(piece, index, fact);
         }
     }
-    preparation.batch
-}
-
-fn journal_row(webhook: &Webhook) -> JournalRow {
-    let Decoded {
-        facts,
-        problems,
-        note,
-    } = &webhook.decoded;
-    /// A body of nothing but bad items must not make a reason as long as itself.
-    const SHOWN: usize = 10;
-    let mut reason: Vec<String> = problems
-        .iter()
-        .take(SHOWN)
-        .map(|problem| match problem.item.as_str() {
-            "" => problem.reason.clone(),
-            item => format!("{item}: {}", problem.reason),
-        })
-        .collect();
-    if problems.len() > SHOWN {
-        reason.push(format!("and {} more", problems.len() - SHOWN));
-    }
-    reason.extend(note.map(str::to_owned));
-    JournalRow {
-        id: webhook.id.0,
-        connection: webhook.connection,
-        received_at: webhook.received_at,
-        facts: i32::try_from(facts.len()).unwrap_or(i32::MAX),
-        state: if problems.is_empty() {
-            "applied"
-        } else {
-            "undecoded"
-        },
-        reason: (!reason.is_empty()).then(|| reason.join("; ")),
-        headers: webhook.headers.clone(),
-        body: webhook.body.clone(),
-    }
+    preparation.finish()
 }
 
 impl<'a> Preparation<'a> {
-    fn add(&mut self, webhook: &Webhook, index: usize, fact: &'a Fact) {
-        let sender = number_of(&fact.said).and_then(|number| {
-            let key = (webhook.connection, number.phone_number_id.clone());
-            self.senders.get(&key).copied()
+    fn keep(&mut self, piece: &Piece<'a>) {
+        let webhook = piece.webhook;
+        let Decoded {
+            facts,
+            problems,
+            note,
+        } = &webhook.decoded;
+        self.journal.push(JournalRow {
+            id: piece.id,
+            connection: webhook.connection,
+            received_at: webhook.received_at,
+            facts: facts.len(),
+            note: *note,
+            headers: &webhook.headers,
+            body: &webhook.body,
         });
+        if !problems.is_empty() {
+            self.batch.problems.push(ProblemRow {
+                webhook: piece.id,
+                connection: webhook.connection,
+                state: State::Undecoded,
+                reason: reason(problems),
+            });
+        }
+    }
+
+    fn add(&mut self, piece: &Piece<'a>, index: usize, fact: &'a Fact) {
+        let webhook = piece.webhook;
+        let sender =
+            number_of(&fact.said).and_then(|number| self.senders.get(webhook.connection, number));
         let attempt = match (&fact.said, sender) {
             (Said::Status(status), Some(sender)) => Some(self.join(webhook, sender, fact, status)),
             _ => None,
@@ -201,18 +253,19 @@ impl<'a> Preparation<'a> {
             stream: sender.map_or(webhook.stream, |sender| sender.0),
             attempt,
             subject,
-            id: self.clock.new_id(),
+            id: self.ids.next(),
             r#type: event::of(&fact.said),
-            key: fact.key.clone(),
+            key: &fact.key,
             occurred_at: fact.at,
             received_at: webhook.received_at,
-            webhook: webhook.id.0,
+            webhook: piece.id.0,
             item: i16::try_from(index).unwrap_or(i16::MAX),
-            data: fact.data.clone(),
+            data: &fact.data,
         });
     }
 
-    /// Folds a status into the value of its attempt. One provider id is one attempt.
+    /// Folds a status into the value of its attempt: the statement writes each attempt once, so
+    /// each must stand in the batch once, by whichever of its ids it is named.
     fn join(
         &mut self,
         webhook: &Webhook,
@@ -225,25 +278,32 @@ impl<'a> Preparation<'a> {
             .as_deref()
             .and_then(AttemptId::from_callback)
             // Another connection's ids must not be touched by this one's webhooks.
-            .filter(|id| id.message.sender == sender)
-            .map(|id| (id.message.uuid, id.n));
+            .filter(|id| id.message.sender == sender);
         let evidence = Evidence::of(status, fact.at, webhook.received_at);
-        let attempts = &mut self.batch.attempts;
         let key = (sender, status.provider_message_id.as_str());
+        let by_our_id = ours.and_then(|ours| self.by_our_id.get(&ours).copied());
+        let attempts = &mut self.batch.attempts;
+        let ids = &mut self.ids;
         let at = *self.attempts.entry(key).or_insert_with(|| {
-            attempts.push(AttemptSaid {
-                sender,
-                ours,
-                provider_message_id: status.provider_message_id.clone(),
-                recipient: status.recipient.clone(),
-                stranger: self.clock.new_id(),
-                evidence: Evidence::default(),
-            });
-            attempts.len() - 1
+            by_our_id.unwrap_or_else(|| {
+                attempts.push(AttemptSaid {
+                    sender,
+                    ours: None,
+                    provider_message_id: &status.provider_message_id,
+                    recipient: status.recipient.as_deref(),
+                    stranger: ids.next(),
+                    evidence: Evidence::default(),
+                });
+                attempts.len() - 1
+            })
         });
         if let Some(said) = attempts.get_mut(at) {
             said.evidence = said.evidence.join(evidence);
-            said.ours = said.ours.or(ours);
+            // Whoever has it already stays the only one.
+            if let Some(ours) = ours.filter(|_| said.ours.is_none() && by_our_id.is_none()) {
+                said.ours = Some((ours.message.uuid, ours.n));
+                self.by_our_id.insert(ours, at);
+            }
         }
         at
     }
@@ -277,6 +337,43 @@ impl<'a> Preparation<'a> {
         }
         id.0
     }
+
+    /// Attempts in the order in which every writer locks them.
+    fn finish(self) -> (Batch<'a>, Vec<JournalRow<'a>>) {
+        let mut batch = self.batch;
+        let mut attempts: Vec<_> = batch.attempts.into_iter().enumerate().collect();
+        attempts.sort_unstable_by_key(|(_, a)| (a.sender, a.ours, a.provider_message_id));
+        let mut places = vec![(0, Uuid::nil()); attempts.len()];
+        for (place, (met, said)) in attempts.iter().enumerate() {
+            if let Some(of_met) = places.get_mut(*met) {
+                *of_met = (place, said.stranger);
+            }
+        }
+        for fact in &mut batch.facts {
+            if let Some((place, stranger)) = fact.attempt.and_then(|met| places.get(met)) {
+                (fact.attempt, fact.subject) = (Some(*place), *stranger);
+            }
+        }
+        batch.attempts = attempts.into_iter().map(|(_, said)| said).collect();
+        (batch, self.journal)
+    }
+}
+
+fn reason(problems: &[Problem]) -> String {
+    /// A body of nothing but bad items must not make a reason as long as itself.
+    const SHOWN: usize = 10;
+    let mut reason: Vec<String> = problems
+        .iter()
+        .take(SHOWN)
+        .map(|problem| match problem.item.as_str() {
+            "" => problem.reason.clone(),
+            item => format!("{item}: {}", problem.reason),
+        })
+        .collect();
+    if problems.len() > SHOWN {
+        reason.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    reason.join("; ")
 }
 
 fn join_status(status: &mut Option<TemplateStatusSaid>, said: TemplateStatusSaid) {

@@ -1,84 +1,52 @@
-//! The writer: takes what is there, commits it, answers. While one commit flushes, the next
-//! batch fills, so that it needs no timer. A batch that the database refuses for its content is
+//! The writers: each takes a batch, commits it, answers. While one commit flushes, the next batch
+//! fills, so that there needs to be no timer. A batch that the database refuses for its content is
 //! cut until the item stands alone; that item is journalled as not applied and its siblings are
 //! written.
 
-use tokio::sync::mpsc;
+use std::time::Duration;
 
-use super::prepare::{Piece, Senders, prepare, unknown_numbers};
+use sqlx::PgConnection;
+
+use super::prepare::{Piece, Senders, prepare};
 use super::{Waiting, Webhook};
 use crate::model::ids::SenderId;
 use crate::signals::Signals;
+use crate::store::journal::{Blocks, id_at};
 use crate::store::{Store, StoreError};
 
-/// Webhooks in a batch: more do not make the commit cheaper, and all of them wait for it.
-const MAX_WEBHOOKS: usize = 512;
-/// Facts in a batch, and so in a chunk of a big webhook: beyond, Postgres' CPU is the bound.
-const MAX_FACTS: usize = 800;
-/// Bytes of bodies in a batch.
-const MAX_BYTES: usize = 4 << 20;
-/// Senders remembered; beyond, the memory starts anew.
-const MAX_SENDERS: usize = 100_000;
+/// Facts in a transaction: a big webhook is applied in chunks of so many.
+pub(super) const MAX_FACTS: usize = 800;
+/// A commit that takes longer never comes: the session is given up. Far beyond what a provider
+/// waits, because what is committed late need not be written again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Commits webhooks, one batch at a time.
+/// Commits webhooks, one batch at a time, in a session of its own.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     store: Store,
     signals: Signals,
-    waiting: mpsc::Receiver<Waiting>,
+    session: Option<PgConnection>,
+    blocks: Blocks,
     senders: Senders,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, signals: Signals, waiting: mpsc::Receiver<Waiting>) -> Self {
+    pub(super) fn new(store: Store, signals: Signals) -> Self {
         Self {
             store,
             signals,
-            waiting,
-            senders: Senders::new(),
+            session: None,
+            blocks: Blocks::default(),
+            senders: Senders::default(),
         }
     }
 
-    /// Runs until every [`super::Ingest`] is gone and the queue is empty.
-    pub async fn run(mut self) {
-        let mut next = None;
-        loop {
-            let first = match next.take() {
-                Some(first) => first,
-                None => match self.waiting.recv().await {
-                    Some(first) => first,
-                    None => return,
-                },
-            };
-            let batch;
-            (batch, next) = self.take(first);
-            self.write(batch).await;
-        }
-    }
-
-    /// All that is there, within the bounds; and the one that did not fit.
-    fn take(&mut self, first: Waiting) -> (Vec<Waiting>, Option<Waiting>) {
-        let mut facts = first.webhook.decoded.facts.len();
-        let mut bytes = first.webhook.body.len();
-        let mut batch = vec![first];
-        while batch.len() < MAX_WEBHOOKS {
-            let Ok(waiting) = self.waiting.try_recv() else {
-                break;
-            };
-            facts += waiting.webhook.decoded.facts.len();
-            bytes += waiting.webhook.body.len();
-            if facts > MAX_FACTS || bytes > MAX_BYTES {
-                return (batch, Some(waiting));
-            }
-            batch.push(waiting);
-        }
-        (batch, None)
-    }
-
-    async fn write(&mut self, batch: Vec<Waiting>) {
+    /// Commits these and answers all of them.
+    pub(super) async fn write(&mut self, batch: Vec<Waiting>) {
         metrics::histogram!("twotick_ingest_batch_webhooks").record(batch.len() as f64);
         let webhooks: Vec<&Webhook> = batch.iter().map(|waiting| &waiting.webhook).collect();
-        match self.apply_all(&webhooks).await {
+        let applied = tokio::time::timeout(PATIENCE, self.apply_all(&webhooks)).await;
+        match applied.unwrap_or(Err(StoreError::Database(sqlx::Error::PoolTimedOut))) {
             Ok(due) => {
                 metrics::counter!("twotick_webhooks_committed_total").increment(batch.len() as u64);
                 for waiting in batch {
@@ -88,6 +56,8 @@ impl Writer {
                 self.wake(&due);
             }
             Err(error) => {
+                // Whatever became of the session, the next batch has a new one.
+                self.session = None;
                 metrics::counter!("twotick_webhooks_uncommitted_total")
                     .increment(batch.len() as u64);
                 tracing::warn!(%error, webhooks = batch.len(), "webhooks could not be committed");
@@ -107,20 +77,25 @@ impl Writer {
 
     async fn apply_all(&mut self, webhooks: &[&Webhook]) -> Result<Due, StoreError> {
         let mut due = Due::default();
-        if let [big] = webhooks
-            && big.decoded.facts.len() > MAX_FACTS
-        {
-            for piece in chunks(big) {
-                self.apply(vec![piece], &mut due).await?;
+        let mut pieces = self.number(webhooks);
+        match &*pieces {
+            [big] if big.facts.len() > MAX_FACTS => {
+                for piece in big.clone().chunks(MAX_FACTS) {
+                    self.apply(vec![piece], &mut due).await?;
+                }
             }
-            return Ok(due);
+            _ => self.apply(std::mem::take(&mut pieces), &mut due).await?,
         }
-        let pieces = webhooks
-            .iter()
-            .map(|webhook| Piece::whole(webhook))
-            .collect();
-        self.apply(pieces, &mut due).await?;
         Ok(due)
+    }
+
+    /// Whole webhooks, with the ids of one block.
+    fn number<'a>(&self, webhooks: &[&'a Webhook]) -> Vec<Piece<'a>> {
+        let block = self.store.clock().new_id();
+        (0..)
+            .zip(webhooks)
+            .map(|(place, webhook)| Piece::whole(webhook, id_at(block, place)))
+            .collect()
     }
 
     /// Applies pieces in as few transactions as the database lets us. Each is idempotent, so
@@ -145,8 +120,11 @@ impl Writer {
                         }
                     }
                     n => {
-                        todo.push(pieces.split_off(n / 2));
-                        todo.push(pieces);
+                        let second = pieces.split_off(n / 2);
+                        for half in [second, pieces] {
+                            let webhooks: Vec<_> = half.iter().map(|p| p.webhook).collect();
+                            todo.push(self.number(&webhooks));
+                        }
                     }
                 },
             }
@@ -156,19 +134,29 @@ impl Writer {
 
     async fn apply_once(&mut self, pieces: &[Piece<'_>], due: &mut Due) -> Result<(), StoreError> {
         self.meet_senders(pieces).await?;
-        let batch = prepare(pieces, &self.senders, self.store.clock());
-        due.senders.extend(self.store.ingest(&batch).await?);
+        let (mut batch, journal) = prepare(pieces, &self.senders, self.store.clock());
+        batch.journal = self.blocks.pack(&journal).map_err(sqlx::Error::Io)?;
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.store.connect_writer().await?,
+        };
+        // Taken, so that whoever drops this future drops a session in an unknown state with it.
+        let senders = self.store.ingest(&mut session, &batch).await;
+        if senders
+            .as_ref()
+            .map_or_else(StoreError::is_refusal, |_| true)
+        {
+            self.session = Some(session);
+        }
+        due.senders.extend(senders?);
         due.templates |= !batch.templates.is_empty();
         Ok(())
     }
 
     async fn meet_senders(&mut self, pieces: &[Piece<'_>]) -> Result<(), StoreError> {
-        if self.senders.len() > MAX_SENDERS {
-            self.senders.clear();
-        }
-        for (connection, numbers) in unknown_numbers(pieces, &self.senders) {
+        for (connection, numbers) in self.senders.unknown(pieces) {
             for (number, sender) in self.store.register_senders(connection, &numbers).await? {
-                self.senders.insert((connection, number), sender);
+                self.senders.insert(connection, number, sender);
             }
         }
         Ok(())
@@ -181,13 +169,13 @@ impl Writer {
         error: &StoreError,
         due: &mut Due,
     ) -> Result<(), StoreError> {
-        let webhook = piece.webhook;
+        let Piece { webhook, id, .. } = piece;
         let item = webhook
             .decoded
             .facts
             .get(piece.facts.start)
             .map(|fact| fact.item.clone());
-        tracing::error!(webhook = %webhook.id, ?item, %error, "an item could not be applied");
+        tracing::error!(webhook = %id, ?item, %error, "an item could not be applied");
         metrics::counter!("twotick_items_not_applied_total").increment(1);
         if piece.journal {
             let empty = piece.facts.start..piece.facts.start;
@@ -198,7 +186,8 @@ impl Writer {
             self.apply_once(&[journal], due).await?;
         }
         let reason = format!("{}: {error}", item.unwrap_or_default());
-        self.store.mark_not_applied(webhook.id.0, &reason).await
+        let connection = webhook.connection;
+        self.store.mark_not_applied(id, connection, &reason).await
     }
 }
 
@@ -207,13 +196,4 @@ impl Writer {
 struct Due {
     senders: Vec<SenderId>,
     templates: bool,
-}
-
-fn chunks(webhook: &Webhook) -> impl Iterator<Item = Piece<'_>> {
-    let facts = webhook.decoded.facts.len();
-    (0..facts).step_by(MAX_FACTS).map(move |start| Piece {
-        webhook,
-        facts: start..facts.min(start + MAX_FACTS),
-        journal: start == 0,
-    })
 }

@@ -2,6 +2,8 @@
 //! `message.…`, `sequence.…`, `template.…`, `sender.…`, `connection.…`; `inbound.…` and
 //! `webhook.…` have none.
 
+use std::borrow::Cow;
+
 use super::fact::{Said, Status};
 
 /// The claimer took the message: it is being posted. Ours.
@@ -52,17 +54,21 @@ pub const TEMPLATE_STATUS: &str = "template.status";
 pub const TEMPLATE_QUALITY: &str = "template.quality";
 
 /// The type of a fact that a webhook said.
-pub fn of(said: &Said) -> String {
+pub fn of(said: &Said) -> Cow<'static, str> {
     match said {
         Said::Status(status) => match &status.status {
             // `message.other` would hide the word; a word of theirs could be one of ours.
-            Status::Other(word) => format!("message.status.{word}"),
-            known => format!("message.{}", known.as_str()),
+            Status::Other(word) => format!("message.status.{word}").into(),
+            Status::Sent => "message.sent".into(),
+            Status::Delivered => "message.delivered".into(),
+            Status::Read => "message.read".into(),
+            Status::Played => "message.played".into(),
+            Status::Failed => "message.failed".into(),
         },
-        Said::Inbound(inbound) => format!("inbound.{}", inbound.kind),
-        Said::TemplateStatus(_) => TEMPLATE_STATUS.to_owned(),
-        Said::TemplateQuality(_) => TEMPLATE_QUALITY.to_owned(),
-        Said::SenderError(_) => "sender.error".to_owned(),
-        Said::Other(_) => "webhook.other".to_owned(),
+        Said::Inbound(inbound) => format!("inbound.{}", inbound.kind).into(),
+        Said::TemplateStatus(_) => TEMPLATE_STATUS.into(),
+        Said::TemplateQuality(_) => TEMPLATE_QUALITY.into(),
+        Said::SenderError(_) => "sender.error".into(),
+        Said::Other(_) => "webhook.other".into(),
     }
 }

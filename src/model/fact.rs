@@ -2,7 +2,7 @@
 //! make these; `store` writes them. Providers' vocabularies are open: what we do not know is
 //! kept as it came.
 
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
 use super::Timestamp;
 
@@ -45,8 +45,9 @@ pub struct Fact {
     pub at: Option<Timestamp>,
     /// What happened.
     pub said: Said,
-    /// The `data` of the event: what the API shows, absent values left out.
-    pub data: Map<String, Value>,
+    /// The `data` of the event: a JSON object, as text. What the API shows, absent values left
+    /// out.
+    pub data: String,
 }
 
 /// The kinds of fact a webhook brings.
@@ -80,8 +81,8 @@ pub struct NumberRef {
 /// One element of `statuses[]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusFact {
-    /// The sender it is about.
-    pub number: NumberRef,
+    /// The sender it is about. Shared by all statuses that stand beside each other.
+    pub number: Arc<NumberRef>,
     /// The provider's id of the message (`wamid…`). Opaque.
     pub provider_message_id: String,
     /// What became of the message.

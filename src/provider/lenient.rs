@@ -143,6 +143,17 @@ pub fn moment(raw: &RawValue) -> Option<Timestamp> {
         .and_then(|seconds| Timestamp::from_unix_timestamp(seconds).ok())
 }
 
+/// A value that is kept as it came, unless it is nested deeper than readers of JSON bear.
+pub fn kept(raw: &RawValue) -> Result<&RawValue, serde_json::Error> {
+    /// Fewer than serde_json's limit of 128: so many openings cannot nest deeper.
+    const ENOUGH: usize = 100;
+    let openings = raw.get().bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    if openings.count() > ENOUGH {
+        tree(raw)?;
+    }
+    Ok(raw)
+}
+
 /// The whole value as a tree. Only for what is kept as it came.
 pub fn tree(raw: &RawValue) -> Result<Value, serde_json::Error> {
     serde_json::from_str(raw.get())

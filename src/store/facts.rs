@@ -75,7 +75,7 @@ impl Store {
                 (stream, subject, n, type, source, data, id, key, occurred_at, received_at)
             SELECT x.*, x.id::text, $8::timestamptz, $8::timestamptz
             FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[], $5::text[],
-                        $6::jsonb[], $7::uuid[]) AS x (stream, subject, n, type, source, data, id)
+                        $6::json[], $7::uuid[]) AS x (stream, subject, n, type, source, data, id)
             "#,
             &facts.iter().map(|fact| fact.stream).collect::<Vec<_>>(),
             &facts.iter().map(|fact| fact.subject).collect::<Vec<_>>(),

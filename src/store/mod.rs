@@ -15,7 +15,7 @@ pub mod feed;
 mod gauges;
 mod hints;
 pub mod ingest;
-pub mod journal_read;
+pub mod journal;
 mod keys;
 pub mod leases;
 pub mod message_list;
@@ -118,6 +118,9 @@ impl StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// For sessions outside the pool.
+    options: Arc<PgConnectOptions>,
+    connect_timeout: Duration,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
 }
@@ -145,10 +148,12 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         let store = Self {
             pool,
+            options: Arc::new(options),
+            connect_timeout: settings.acquire_timeout,
             clock,
             sealing_key: Arc::new(sealing_key),
         };

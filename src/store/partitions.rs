@@ -92,6 +92,12 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        sqlx::query!(
+            "-- forget_webhooks: problems\nDELETE FROM journal_problems WHERE webhook < $1",
+            first_id(oldest_kept)
+        )
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ fn delivered(id: &str) -> String {
 }
 
 async fn stored(app: &App) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM journal")
+    sqlx::query_scalar("SELECT coalesce(sum(webhooks), 0) FROM journal")
         .fetch_one(&app.pool)
         .await
         .unwrap()

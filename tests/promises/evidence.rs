@@ -1,5 +1,7 @@
 //! Promise 5: the order in which webhooks come does not matter.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -37,11 +39,11 @@ fn expected(history: &[(&str, i64)]) -> Value {
         .iter()
         .fold(Evidence::default(), |evidence, (word, at)| {
             let fact = StatusFact {
-                number: NumberRef {
+                number: Arc::new(NumberRef {
                     waba_id: None,
                     phone_number_id: NUMBER.to_owned(),
                     display_phone_number: None,
-                },
+                }),
                 provider_message_id: String::new(),
                 status: Status::from(*word),
                 recipient: None,

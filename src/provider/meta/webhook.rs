@@ -124,7 +124,7 @@ impl Change<'_> {
             at: self.at(),
             item: path,
             said: Said::Other(OtherFact { field, number }),
-            data,
+            data: text(data),
         })
     }
 }
@@ -252,6 +252,11 @@ fn needed(name: &'static str, text: Option<&str>) -> Result<String, Unreadable> 
     text.filter(|text| !text.is_empty())
         .map(str::to_owned)
         .ok_or(Unreadable::Missing(name))
+}
+
+/// The `data` of a fact.
+fn text(data: Map<String, Value>) -> String {
+    Value::Object(data).to_string()
 }
 
 /// Adds what is there.

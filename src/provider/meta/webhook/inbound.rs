@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::messages::needed_number;
-use super::{Unreadable, needed, put, within};
+use super::{Unreadable, needed, put, text, within};
 use crate::model::fact::{Fact, InboundFact, ItemPath, NumberRef, Said};
 use crate::provider::lenient::{self, Members};
 
@@ -46,7 +46,7 @@ pub(super) fn read(
         item: path,
         key: id.clone(),
         at: item.get("timestamp").and_then(lenient::moment),
-        data,
+        data: text(data),
         said: Said::Inbound(InboundFact {
             number: needed_number(number)?,
             provider_message_id: id,

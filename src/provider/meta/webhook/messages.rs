@@ -1,6 +1,8 @@
 //! The field `messages`: statuses, what users wrote, errors of a sender, and whatever arrays Meta
 //! adds beside them (`user_actions` came in 2025).
 
+use std::sync::Arc;
+
 use serde_json::Map;
 use serde_json::value::RawValue;
 
@@ -12,8 +14,8 @@ use crate::provider::lenient::{self, KEY_BYTES, Members};
 const TEST_SAMPLE: (&str, &str) = ("0", "123456123");
 
 pub(super) fn walk(change: &Change<'_>, value: &Members<'_>, out: &mut Decoded) {
-    let number = number(change, value);
-    if is_test_sample(number.as_ref()) {
+    let number = number(change, value).map(Arc::new);
+    if is_test_sample(number.as_deref()) {
         out.note = Some("the sample that the app dashboard's \"Test\" button posts");
         return;
     }
@@ -38,12 +40,31 @@ pub(super) fn walk(change: &Change<'_>, value: &Members<'_>, out: &mut Decoded) 
         let path = change.path.clone();
         out.take(
             path.clone(),
-            change.other(path, "messages".into(), number, change.value),
+            change.other(
+                path,
+                "messages".into(),
+                number.as_deref().cloned(),
+                change.value,
+            ),
         );
     }
 }
 
 fn item(
+    change: &Change<'_>,
+    value: &Members<'_>,
+    number: Option<&Arc<NumberRef>>,
+    list: &str,
+    path: ItemPath,
+    raw: &RawValue,
+) -> Result<Fact, Unreadable> {
+    match list {
+        "statuses" => statuses::read(change, number, path, raw),
+        _ => beside(change, value, number.map(Arc::as_ref), list, path, raw),
+    }
+}
+
+fn beside(
     change: &Change<'_>,
     value: &Members<'_>,
     number: Option<&NumberRef>,
@@ -52,7 +73,6 @@ fn item(
     raw: &RawValue,
 ) -> Result<Fact, Unreadable> {
     match list {
-        "statuses" => statuses::read(change, number, path, raw),
         "messages" => inbound::read(value, number, path, raw),
         "errors" => sender_error(change, number, path, raw),
         _ => other(change, number, format!("messages.{list}"), path, raw),
@@ -75,7 +95,7 @@ pub(super) fn number(change: &Change<'_>, value: &Members<'_>) -> Option<NumberR
     })
 }
 
-pub(super) fn needed_number(number: Option<&NumberRef>) -> Result<NumberRef, Unreadable> {
+pub(super) fn needed_number<T: Clone>(number: Option<&T>) -> Result<T, Unreadable> {
     number
         .cloned()
         .ok_or(Unreadable::Missing("metadata.phone_number_id"))
@@ -105,7 +125,7 @@ fn sender_error(
         at: change.at(),
         item: path,
         said: Said::SenderError(number),
-        data,
+        data: super::text(data),
     })
 }
 

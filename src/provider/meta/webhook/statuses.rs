@@ -1,12 +1,14 @@
 //! Elements of `statuses[]`: what became of a message. The hot path: fields are borrowed from the
 //! body, and trees are built only of the small objects that are kept.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::messages::{needed_number, other};
-use super::{Change, Unreadable, errors, needed, put, within};
+use super::{Change, Unreadable, errors, needed, within};
 use crate::model::fact::{Fact, ItemPath, NumberRef, ProviderError, Said, Status, StatusFact};
 use crate::provider::lenient::{self, Text};
 
@@ -80,7 +82,7 @@ fn first<'t>(spellings: [&'t Option<Text<'_>>; 2]) -> Option<&'t str> {
 
 pub(super) fn read(
     change: &Change<'_>,
-    number: Option<&NumberRef>,
+    number: Option<&Arc<NumberRef>>,
     path: ItemPath,
     raw: &RawValue,
 ) -> Result<Fact, Unreadable> {
@@ -89,7 +91,7 @@ pub(super) fn read(
     if let Some(kind) = text(&item.kind).filter(|kind| *kind != "message") {
         return other(
             change,
-            number,
+            number.map(Arc::as_ref),
             format!("messages.statuses.{kind}"),
             path,
             raw,
@@ -97,13 +99,14 @@ pub(super) fn read(
     }
     let id = needed("id", text(&item.id))?;
     let status = needed("status", text(&item.status))?;
+    let status = Status::from(status.as_str());
     let recipient = text(&item.recipient_id);
     let participant = item.participant();
     within("recipient_id", recipient)?;
     within("recipient_user_id", text(&item.recipient_user_id))?;
     within("recipient_parent_user_id", item.parent_user())?;
     within("recipient_participant_id", participant)?;
-    let (error, data) = data(&item, &id, &status)?;
+    let (error, data) = data(&item, &status)?;
     Ok(Fact {
         item: path,
         key: participant.unwrap_or_default().to_owned(),
@@ -112,7 +115,7 @@ pub(super) fn read(
         said: Said::Status(StatusFact {
             number: needed_number(number)?,
             provider_message_id: id,
-            status: Status::from(status.as_str()),
+            status,
             recipient: recipient.map(str::to_owned),
             participant: participant.map(str::to_owned),
             callback: text(&item.biz_opaque_callback_data).map(str::to_owned),
@@ -121,11 +124,31 @@ pub(super) fn read(
     })
 }
 
-fn data(
-    item: &Item<'_>,
-    id: &str,
-    status: &str,
-) -> Result<(Option<ProviderError>, Map<String, Value>), Unreadable> {
+/// What is kept of a status, with our names. Its attempt knows the provider's id, and its type
+/// the word, unless that is unknown.
+#[derive(Debug, Serialize)]
+struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_parent_user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_data: Option<&'a str>,
+}
+
+fn data(item: &Item<'_>, status: &Status) -> Result<(Option<ProviderError>, String), Unreadable> {
     let (error, errors) = match item.errors {
         Some(raw) => {
             let (error, shown) = errors::read_all(raw)?;
@@ -138,27 +161,24 @@ fn data(
     let nested = conversation
         .as_mut()
         .and_then(Value::as_object_mut)
-        .and_then(|conversation| conversation.remove("pricing"));
-    let pricing = item.pricing.map(lenient::tree).transpose()?.or(nested);
+        .and_then(|conversation| conversation.remove("pricing"))
+        .map(|pricing| to_raw_value(&pricing))
+        .transpose()?;
+    let pricing = item.pricing.map(lenient::kept).transpose()?;
 
-    let mut data = Map::new();
-    put(&mut data, "provider_message_id", Some(id));
-    put(&mut data, "status", Some(status));
-    put(&mut data, "recipient", text(&item.recipient_id));
-    put(
-        &mut data,
-        "recipient_user_id",
-        text(&item.recipient_user_id),
-    );
-    put(&mut data, "recipient_parent_user_id", item.parent_user());
-    put(&mut data, "participant", item.participant());
-    put(&mut data, "errors", errors);
-    put(&mut data, "pricing", pricing);
-    put(&mut data, "conversation", conversation);
-    put(
-        &mut data,
-        "callback_data",
-        text(&item.biz_opaque_callback_data),
-    );
-    Ok((error, data))
+    let data = Data {
+        status: match status {
+            Status::Other(word) => Some(word),
+            _ => None,
+        },
+        recipient: text(&item.recipient_id),
+        recipient_user_id: text(&item.recipient_user_id),
+        recipient_parent_user_id: item.parent_user(),
+        participant: item.participant(),
+        errors,
+        pricing: pricing.or(nested.as_deref()),
+        conversation,
+        callback_data: text(&item.biz_opaque_callback_data),
+    };
+    Ok((error, serde_json::to_string(&data)?))
 }

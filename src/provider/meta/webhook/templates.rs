@@ -51,7 +51,7 @@ pub(super) fn status(change: &Change<'_>, value: &Members<'_>) -> Result<Fact, U
         key: change.digest(&change.field, None, change.value),
         at: change.at(),
         said: Said::TemplateStatus(fact),
-        data,
+        data: super::text(data),
     })
 }
 
@@ -74,7 +74,7 @@ pub(super) fn quality(change: &Change<'_>, value: &Members<'_>) -> Result<Fact, 
         key: change.digest(&change.field, None, change.value),
         at: change.at(),
         said: Said::TemplateQuality(TemplateQualityFact { template, new }),
-        data,
+        data: super::text(data),
     })
 }
 

@@ -53,6 +53,10 @@ fn only(decoded: &Decoded) -> &Fact {
     &decoded.facts[0]
 }
 
+fn data(fact: &Fact) -> Value {
+    serde_json::from_str(&fact.data).unwrap()
+}
+
 fn seconds(fact: &Fact) -> Option<i64> {
     fact.at.map(Timestamp::unix_timestamp)
 }

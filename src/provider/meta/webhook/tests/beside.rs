@@ -29,7 +29,7 @@ fn an_inbound_message_is_kept_as_it_was_sent() {
     assert_eq!(inbound.kind, "button");
     assert_eq!(inbound.from_user_id.as_deref(), Some("US.7"));
     assert_eq!(
-        Value::Object(fact.data.clone()),
+        data(fact),
         json!({
             "provider_message_id": "wamid.I", "from": "15550190044", "from_user_id": "US.7",
             "type": "button", "button": {"payload": "STOP", "text": "Stop"},
@@ -45,7 +45,7 @@ fn an_inbound_message_without_id_is_a_problem_and_without_type_is_not() {
     let decoded = decoded(&in_messages(json!({"messages": items})));
     assert_eq!(decoded.problems.len(), 1);
     assert_eq!(decoded.facts.len(), 2);
-    assert_eq!(decoded.facts[0].data["type"], "unknown");
+    assert_eq!(data(&decoded.facts[0])["type"], "unknown");
 }
 
 #[test]
@@ -63,18 +63,16 @@ fn errors_and_arrays_beside_the_messages_are_facts() {
         .iter()
         .filter(|f| matches!(f.said, Said::SenderError(_)))
         .collect();
-    assert_eq!(errors[0].data["code"], 130_429);
-    assert_eq!(errors[0].data["details"], "Slow.");
+    assert_eq!(data(errors[0])["code"], 130_429);
+    assert_eq!(data(errors[0])["details"], "Slow.");
     let clicks: Vec<&Fact> = decoded
         .facts
         .iter()
         .filter(|f| matches!(f.said, Said::Other(_)))
         .collect();
     assert_eq!(
-        clicks[0].data,
-        *json!({"field": "messages.user_actions", "value": click})
-            .as_object()
-            .unwrap()
+        data(clicks[0]),
+        json!({"field": "messages.user_actions", "value": click})
     );
     assert_eq!(seconds(clicks[0]), Some(1_763_770_100));
     assert_eq!(clicks[0].key, clicks[1].key, "the same item again");
@@ -89,7 +87,7 @@ fn a_messages_value_without_lists_is_kept_whole() {
     assert!(
         matches!(&fact.said, Said::Other(other) if other.field == "messages" && other.number.is_some())
     );
-    assert_eq!(fact.data["value"]["novelty"], 1);
+    assert_eq!(data(fact)["value"]["novelty"], 1);
 }
 
 #[test]
@@ -105,10 +103,8 @@ fn other_fields_are_kept_as_they_came() {
             matches!(&fact.said, Said::Other(o) if o.field == "account_update" && o.number.is_none())
         );
         assert_eq!(
-            fact.data,
-            *json!({"field": "account_update", "value": value})
-                .as_object()
-                .unwrap()
+            data(fact),
+            json!({"field": "account_update", "value": value})
         );
         assert_eq!(seconds(fact), Some(1_763_771_000));
     }

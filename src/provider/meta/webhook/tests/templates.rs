@@ -28,7 +28,7 @@ fn a_template_status_is_read_whole() {
     assert_eq!(said.template.language, "en_US");
     assert_eq!(said.template.waba_id.as_deref(), Some(WABA));
     assert_eq!(
-        Value::Object(fact.data.clone()),
+        data(fact),
         json!({
             "template_id": "1402993871104426", "name": "winter_offer", "language": "en_US",
             "event": "PAUSED", "pause_title": "FIRST_PAUSE", "pause_description": "until Nov 22",
@@ -50,13 +50,13 @@ fn disable_dates_come_in_three_forms_and_reasons_may_be_null() {
         event["other_info"] = json!("not an object");
         let decoded = decoded(&field("message_template_status_update", event));
         let fact = only(&decoded);
-        assert_eq!(fact.data["disable_date"], shown);
-        assert_eq!(fact.data.get("reason"), None);
+        assert_eq!(data(fact)["disable_date"], shown);
+        assert_eq!(data(fact).get("reason"), None);
     }
     let mut event = template_event();
     event["reason"] = "INCORRECT_CATEGORY".into();
     let decoded = decoded(&field("message_template_status_update", event));
-    assert_eq!(only(&decoded).data["reason"], "INCORRECT_CATEGORY");
+    assert_eq!(data(only(&decoded))["reason"], "INCORRECT_CATEGORY");
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn a_quality_update_is_known_by_its_score_whatever_the_field_says() {
         let decoded = decoded(&field(name, value.clone()));
         let fact = only(&decoded);
         assert!(matches!(&fact.said, Said::TemplateQuality(said) if said.new == "RED"));
-        assert_eq!(fact.data["previous"], "YELLOW");
-        assert_eq!(fact.data["new"], "RED");
+        assert_eq!(data(fact)["previous"], "YELLOW");
+        assert_eq!(data(fact)["new"], "RED");
     }
 }
 

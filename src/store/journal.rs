@@ -1,0 +1,321 @@
+//! Webhooks as they came, byte for byte, in blocks of one commit each. What is not `applied`
+//! stands in `journal_problems` beside.
+
+mod block;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use self::block::{Block, Blocks, JournalRow, id_at};
+use self::block::{Entry, open_body, open_directory, place_of};
+use super::{Store, StoreError};
+use crate::model::Timestamp;
+use crate::model::ids::{ConnectionId, WebhookId};
+
+/// A webhook, without its bytes.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the API's own words")]
+pub struct WebhookRow {
+    pub id: WebhookId,
+    pub connection: ConnectionId,
+    pub received_at: Timestamp,
+    pub bytes: usize,
+    pub facts: usize,
+    pub state: State,
+    pub reason: Option<String>,
+}
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All that it said is written.
+    Applied,
+    /// Some of it could not be understood.
+    Undecoded,
+    /// Some of it could not be written.
+    NotApplied,
+}
+
+impl State {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Undecoded => "undecoded",
+            Self::NotApplied => "not_applied",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self, StoreError> {
+        [Self::Applied, Self::Undecoded, Self::NotApplied]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| StoreError::Corrupt(format!("journal_problems.state: {word}")))
+    }
+}
+
+/// What a list is narrowed to; `None` narrows nothing.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the API's own words")]
+pub struct JournalFilter {
+    pub connection: Option<ConnectionId>,
+    pub state: Option<State>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Why a webhook is not simply applied.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the columns of journal_problems")]
+pub struct ProblemRow {
+    pub webhook: WebhookId,
+    pub connection: ConnectionId,
+    pub state: State,
+    pub reason: String,
+}
+
+/// The lowest id that can have been made in the millisecond of `at`: the journal is partitioned
+/// by id, and ids begin with their time.
+fn first_id(at: Timestamp) -> Uuid {
+    let ms = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    Uuid::from_u128(u128::from(ms) << 80)
+}
+
+type Problems = HashMap<Uuid, (State, String)>;
+
+impl Store {
+    /// A page, newest first.
+    pub async fn list_webhooks(
+        &self,
+        filter: &JournalFilter,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<WebhookRow>, StoreError> {
+        /// Blocks that are opened at a time.
+        const BLOCKS: i64 = 32;
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let until = filter.until.map(first_id);
+        let mut before = match (before, until) {
+            (Some(before), Some(until)) => before.min(until),
+            (before, until) => before.or(until).unwrap_or(Uuid::max()),
+        };
+        let mut found = Vec::new();
+        loop {
+            let blocks = match filter.state {
+                None | Some(State::Applied) => self.blocks_before(filter, before, BLOCKS).await?,
+                Some(state) => self.problem_blocks(filter, state, before, BLOCKS).await?,
+            };
+            let Some((last, _)) = blocks.last() else {
+                return Ok(found);
+            };
+            let last = *last;
+            let problems = self.problems(last, before).await?;
+            for (block, entries) in blocks {
+                let rows = entries.iter().enumerate().rev();
+                let rows = rows.map(|(place, entry)| row(block, place, entry, &problems));
+                let wanted = |row: &WebhookRow| {
+                    row.id.0 < before
+                        && filter.connection.is_none_or(|c| c == row.connection)
+                        && filter.state.is_none_or(|state| state == row.state)
+                };
+                found.extend(rows.filter(wanted));
+            }
+            if found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+            before = last;
+        }
+    }
+
+    async fn blocks_before(
+        &self,
+        filter: &JournalFilter,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
+        let blocks = sqlx::query!(
+            r#"
+            -- list_webhooks
+            SELECT id, directory FROM journal
+            WHERE id < $1 AND id >= $2 AND ($3::uuid IS NULL OR $3 = ANY(connections))
+            ORDER BY id DESC
+            LIMIT $4
+            "#,
+            before,
+            filter.since.map_or(Uuid::nil(), first_id),
+            filter.connection.map(|connection| connection.0),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
+        let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
+        blocks.collect()
+    }
+
+    /// The blocks of webhooks in a state that few are in.
+    async fn problem_blocks(
+        &self,
+        filter: &JournalFilter,
+        state: State,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
+        let webhooks = sqlx::query_scalar!(
+            r#"
+            -- list_webhooks: problems
+            SELECT webhook FROM journal_problems
+            WHERE webhook < $1 AND webhook >= $2 AND state = $3
+                AND ($4::uuid IS NULL OR connection = $4)
+            ORDER BY webhook DESC
+            LIMIT $5
+            "#,
+            before,
+            filter.since.map_or(Uuid::nil(), first_id),
+            state.as_str(),
+            filter.connection.map(|connection| connection.0),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut ids: Vec<_> = webhooks
+            .into_iter()
+            .map(|id| place_of(WebhookId(id)).0)
+            .collect();
+        ids.dedup();
+        let blocks = sqlx::query!(
+            r#"
+            -- list_webhooks: blocks of problems
+            SELECT id, directory FROM journal WHERE id = ANY($1) ORDER BY id DESC
+            "#,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
+        let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
+        blocks.collect()
+    }
+
+    async fn problems(&self, from: Uuid, before: Uuid) -> Result<Problems, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            -- journal_problems
+            SELECT webhook, state, reason FROM journal_problems
+            WHERE webhook >= $1 AND webhook < $2
+            "#,
+            from,
+            before,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((row.webhook, (State::parse(&row.state)?, row.reason))))
+            .collect()
+    }
+
+    /// One, with its headers and its bytes.
+    pub async fn webhook(
+        &self,
+        id: WebhookId,
+    ) -> Result<Option<(WebhookRow, Value, Vec<u8>)>, StoreError> {
+        let (block, place) = place_of(id);
+        let found = sqlx::query!(
+            r#"
+            -- webhook
+            SELECT directory, bodies FROM journal WHERE id = $1
+            "#,
+            block,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let entries = open_directory(block, &found.directory)?;
+        let Some(entry) = entries.get(place) else {
+            return Ok(None);
+        };
+        let body = open_body(block, &entries, place, &found.bodies)?;
+        let next = Uuid::from_u128(id.0.as_u128().saturating_add(1));
+        let problems = self.problems(id.0, next).await?;
+        let headers = Value::Object(entry.headers.clone().into_owned());
+        Ok(Some((row(block, place, entry, &problems), headers, body)))
+    }
+
+    /// Marks a webhook of which one item could not be written, although the database is well.
+    pub async fn mark_not_applied(
+        &self,
+        webhook: WebhookId,
+        connection: ConnectionId,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            -- mark_not_applied
+            INSERT INTO journal_problems AS p (webhook, connection, state, reason)
+            VALUES ($1, $2, 'not_applied', $3)
+            ON CONFLICT (webhook) DO UPDATE
+            SET state = excluded.state, reason = p.reason || '; ' || excluded.reason
+            "#,
+            webhook.0,
+            connection.0,
+            reason,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn insert_problems(
+    connection: &mut sqlx::PgConnection,
+    problems: &[ProblemRow],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        -- insert_problems
+        INSERT INTO journal_problems (webhook, connection, state, reason)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
+        "#,
+        &problems.iter().map(|row| row.webhook.0).collect::<Vec<_>>(),
+        &problems
+            .iter()
+            .map(|row| row.connection.0)
+            .collect::<Vec<_>>(),
+        &problems
+            .iter()
+            .map(|row| row.state.as_str())
+            .collect::<Vec<_>>() as &[&str],
+        &problems
+            .iter()
+            .map(|row| row.reason.as_str())
+            .collect::<Vec<_>>() as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn row(block: Uuid, place: usize, entry: &Entry<'_>, problems: &Problems) -> WebhookRow {
+    let id = id_at(block, u16::try_from(place).unwrap_or(u16::MAX));
+    let (state, reason) = match problems.get(&id.0) {
+        Some((state, reason)) => (*state, Some(reason.clone())),
+        None => (
+            State::Applied,
+            entry.note.clone().map(|note| note.into_owned()),
+        ),
+    };
+    WebhookRow {
+        id,
+        connection: ConnectionId(entry.connection),
+        received_at: entry.received_at(),
+        bytes: entry.bytes,
+        facts: entry.facts,
+        state,
+        reason,
+    }
+}
