@@ -83,7 +83,7 @@ impl Store {
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claimed>, StoreError> {
         again!("claim", {
             let now = self.clock.now();
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let Some(poster) = lock_lease(&mut transaction, request).await? else {
                 return Ok(None);
             };

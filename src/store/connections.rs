@@ -109,7 +109,7 @@ impl Store {
         once: &Once,
         show: impl Fn(Connection) -> V + Sync,
     ) -> Result<Reply, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         if let Some(reply) = self.first_reply(&mut transaction, once).await? {
             return Ok(reply);
         }
@@ -219,7 +219,7 @@ impl Store {
         change: &CredentialsChange,
     ) -> Result<Option<Connection>, StoreError> {
         again!("update_credentials", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let row = sqlx::query!(
                 r#"
                 -- update_credentials: lock

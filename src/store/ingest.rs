@@ -169,7 +169,7 @@ impl Store {
                 let mut connection = self.pool.acquire().await?;
                 return self.ingest_rows(&mut connection, batch).await;
             }
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let now = self.clock.now();
             self.join_templates(&mut transaction, &batch.templates, now)
                 .await?;
@@ -190,7 +190,7 @@ impl Store {
             };
             let ours = AttemptId { message, n };
             again!("adopt", {
-                let mut transaction = self.pool.begin().await?;
+                let mut transaction = self.begin().await?;
                 self.adopt(&mut transaction, ours, &said.provider_message_id)
                     .await?;
                 Ok(transaction.commit().await?)

@@ -31,7 +31,7 @@ impl Store {
             day.day()
         );
         let (from, to) = (first_id(day), first_id(day + time::Duration::days(1)));
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         // Who waits for the lock of a table that is read for long (a dump) lets nobody write
         // meanwhile, and webhooks would wait with us.
         sqlx::query("SET LOCAL lock_timeout = '1s'")

@@ -84,7 +84,7 @@ impl Store {
         once: &Once,
         show: impl Fn(Sender) -> V + Sync,
     ) -> Result<Reply, CreateSenderError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         if let Some(reply) = self.first_reply(&mut transaction, once).await? {
             return Ok(reply);
         }
@@ -183,7 +183,7 @@ impl Store {
         change: &SenderChange,
     ) -> Result<bool, StoreError> {
         again!("update_sender", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let updated = sqlx::query!(
                 r#"
                 -- update_sender

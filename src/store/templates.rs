@@ -258,7 +258,7 @@ impl Store {
         said: &TemplateSaid,
     ) -> Result<bool, StoreError> {
         again!("record_template_read", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let change = self.join_template(&mut transaction, said).await?;
             let changed = change.is_some();
             if let Some(Change {

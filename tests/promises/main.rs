@@ -6,6 +6,7 @@
 
 mod evidence;
 mod gates;
+mod hang_up;
 mod races;
 mod sending;
 mod support;
