@@ -112,6 +112,14 @@ fn sql_stands_in_store_alone() {
 }
 
 #[test]
+fn transactions_begin_where_nobody_can_drop_their_beginning() {
+    let beginnings = offences("store", &["pool.begin", ".begin_with("]);
+    let elsewhere = |found: &&String| !found.contains("store/transaction.rs");
+    let elsewhere: Vec<_> = beginnings.iter().filter(elsewhere).cloned().collect();
+    assert_none(&elsewhere);
+}
+
+#[test]
 fn store_knows_nothing_of_those_who_call_it() {
     let callers = [
         "crate::http",

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{Sending, Standing, post};
 use crate::model::Timestamp;
@@ -76,7 +76,8 @@ pub(super) struct Claimer {
     stop: CancellationToken,
     wake: Arc<Notify>,
     rate: Rate,
-    posts: TaskTracker,
+    /// Under way. They end with the claimer when it is dropped.
+    posts: JoinSet<()>,
     /// When to look for orphaned claims next.
     orphans_due: Instant,
 }
@@ -92,7 +93,7 @@ impl Claimer {
         Self {
             wake: sending.signals.own(lease.sender),
             rate: Rate::new(sending.clone(), lease.messages_per_second),
-            posts: TaskTracker::new(),
+            posts: JoinSet::new(),
             orphans_due: sending.clock().monotonic(),
             sending,
             lease,
@@ -122,8 +123,7 @@ impl Claimer {
             }
         }
         self.sending.signals.disown(self.lease.sender, &self.wake);
-        self.posts.close();
-        self.posts.wait().await;
+        while self.posts.join_next().await.is_some() {}
         let Sending {
             store, instance, ..
         } = &self.sending;
@@ -136,6 +136,7 @@ impl Claimer {
     async fn work(&mut self) -> Result<Pause, StoreError> {
         self.settle_orphans().await?;
         loop {
+            while self.posts.try_join_next().is_some() {}
             let tokens = self.tokens().min(MAX_POSTS);
             let slots = self.take_slots(tokens);
             let (posts, asked_at) = (slots.len(), self.sending.clock().monotonic());
@@ -189,7 +190,7 @@ impl Claimer {
         }
     }
 
-    fn post(&self, claims: Vec<Claim>, slots: Vec<OwnedSemaphorePermit>, asked_at: Instant) {
+    fn post(&mut self, claims: Vec<Claim>, slots: Vec<OwnedSemaphorePermit>, asked_at: Instant) {
         metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
         self.rate.with(|bucket, _| bucket.spend(claims.len()));
         for (claim, slot) in claims.into_iter().zip(slots) {

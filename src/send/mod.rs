@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::claimer::Claimer;
@@ -89,13 +89,14 @@ struct Standing {
 }
 
 /// Keeps leases and claimers until `shutdown`, then lets the posts under way end and gives the
-/// senders back.
+/// senders back. Dropping it drops all of sending at once, as a crash does: no claimer and no post
+/// goes on behind its owner's back.
 pub async fn run(sending: Sending, shutdown: CancellationToken) {
     let mut manager = Manager {
         leases: sending.store.of(Part::Leases),
         slots: Slots::default(),
         owned: HashMap::new(),
-        claimers: TaskTracker::new(),
+        claimers: JoinSet::new(),
         sending,
     };
     let period = manager.sending.settings.lease / 4;
@@ -119,7 +120,7 @@ struct Manager {
     leases: Store,
     slots: Slots,
     owned: HashMap<SenderId, Owned>,
-    claimers: TaskTracker,
+    claimers: JoinSet<()>,
 }
 
 impl Manager {
@@ -128,6 +129,7 @@ impl Manager {
         let Sending {
             settings, instance, ..
         } = self.sending.clone();
+        while self.claimers.try_join_next().is_some() {}
         let store = self.leases.clone();
         let share = store.report_instance(instance, settings.lease).await?;
         self.renew().await?;
@@ -211,7 +213,7 @@ impl Manager {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         let Sending {
             instance, settings, ..
         } = &self.sending;
@@ -222,12 +224,10 @@ impl Manager {
         for owned in self.owned.values() {
             owned.stop.cancel();
         }
-        self.claimers.close();
         // A claimer waits for its posts; their answers are bounded, the database is not.
-        if tokio::time::timeout(settings.lease, self.claimers.wait())
-            .await
-            .is_err()
-        {
+        let claimers = &mut self.claimers;
+        let ended = async { while claimers.join_next().await.is_some() {} };
+        if tokio::time::timeout(settings.lease, ended).await.is_err() {
             tracing::warn!("posts are still under way; the next owner settles them");
         }
     }

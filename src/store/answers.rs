@@ -73,7 +73,7 @@ impl Store {
         adopt: bool,
     ) -> Result<bool, StoreError> {
         again!(self, "record_accepted", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if adopt {
                 self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
                     .await?;
@@ -197,7 +197,7 @@ impl Store {
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
         let fact = OwnFact::of_claim(claim, event::MESSAGE_REFUSED, "answer").with(data);
         again!(self, "record_refused", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let mut facts = vec![fact.clone()];
             if let Some(closes) = &refused.closes {
                 let closing = self.write_closing(&mut transaction, claim, closes, &refused.error);
@@ -313,7 +313,7 @@ impl Store {
         let fact = OwnFact::of_claim(claim, event::MESSAGE_UNKNOWN, "answer")
             .with(json!({"reason": reason}));
         again!(self, "record_unknown", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let settled = sqlx::query!(
                 r#"
                 -- record_unknown
@@ -356,7 +356,7 @@ impl Store {
         let fact = OwnFact::of_claim(claim, event::MESSAGE_RETURNED, "sweep")
             .with(json!({"reason": reason}));
         again!(self, "return_claim", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             // Told once, also when the acknowledgement of the commit was lost.
             if give_back(&mut transaction, claim, at, &json!({"title": reason})).await? {
                 self.write_facts(&mut transaction, std::slice::from_ref(&fact))
@@ -402,7 +402,7 @@ impl Store {
         answer_timeout: std::time::Duration,
     ) -> Result<u64, StoreError> {
         again!(self, "give_up_claims", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let now = self.clock.now();
             let given_up = sqlx::query!(
                 r#"

@@ -94,7 +94,7 @@ impl Store {
     ) -> Result<Option<Claimed>, StoreError> {
         again!(self, "claim", {
             let now = self.clock.now();
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let Some(poster) = lock_lease(&mut transaction, request).await? else {
                 return Ok(None);
             };

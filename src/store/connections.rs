@@ -110,7 +110,7 @@ impl Store {
         show: impl Fn(Connection) -> V + Sync,
     ) -> Result<Reply, StoreError> {
         again!(self, "create_connection", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(reply);
             }
@@ -224,7 +224,7 @@ impl Store {
         change: &CredentialsChange,
     ) -> Result<Option<Connection>, StoreError> {
         again!(self, "update_credentials", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let row = sqlx::query!(
                 r#"
                 -- update_credentials: lock

@@ -222,7 +222,7 @@ impl Store {
             };
             let ours = AttemptId { message, n };
             again!(self, "adopt", {
-                let mut transaction = self.pool.begin().await?;
+                let mut transaction = self.begin().await?;
                 self.adopt(&mut transaction, ours, said.provider_message_id)
                     .await?;
                 Ok(transaction.commit().await?)

@@ -33,6 +33,7 @@ mod sequence_steps;
 pub mod sequences;
 mod templates;
 pub mod templates_read;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -193,10 +194,7 @@ impl Store {
     /// For lists with many optional filters: each is planned with its own values, so that the
     /// index of the filter that is given is used. All its statements see one moment.
     async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut list = self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?;
+        let mut list = self.begin_snapshot().await?;
         plan_each(&mut list).await?;
         Ok(list)
     }

@@ -27,7 +27,7 @@ impl Store {
         let name = name(day);
         let (from, to) = (first_id(day), first_id(day + time::Duration::days(1)));
         again!(self, "make_journal_partition", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             // Who waits for the lock of a table that is read for long (a dump) lets nobody write
             // meanwhile, and webhooks would wait with us.
             sqlx::query("SET LOCAL lock_timeout = '1s'")
@@ -106,7 +106,7 @@ impl Store {
 
     async fn drop_journal_partition(&self, name: &str) -> Result<(), StoreError> {
         again!(self, "drop_journal_partition", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             // It needs the whole journal for a moment, and whoever waits for that lets no webhook be
             // written meanwhile. Not given at once, as while a dump reads, it is given up.
             sqlx::query("SET LOCAL lock_timeout = '500ms'")

@@ -85,7 +85,7 @@ impl Store {
         show: impl Fn(Sender) -> V + Sync,
     ) -> Result<Reply, CreateSenderError> {
         let made = again!(self, "create_sender", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(reply));
             }
@@ -191,7 +191,7 @@ impl Store {
         change: &SenderChange,
     ) -> Result<bool, StoreError> {
         again!(self, "update_sender", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let updated = sqlx::query!(
                 r#"
                 -- update_sender

@@ -119,7 +119,7 @@ impl Store {
         show: impl Fn(SequenceRow) -> V + Sync,
     ) -> Changed {
         again!(self, "change_sequence", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(Ok(reply)));
             }
@@ -158,7 +158,7 @@ impl Store {
         show: impl Fn(Message) -> V + Sync,
     ) -> Changed {
         again!(self, "change_message", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(Ok(reply)));
             }

@@ -69,7 +69,7 @@ impl Store {
         show: impl Fn(SequenceRow) -> V + Sync,
     ) -> Result<Option<Reply>, StoreError> {
         again!(self, "create_sequence", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(reply));
             }
@@ -93,7 +93,7 @@ impl Store {
         show: impl Fn(Message) -> V + Sync,
     ) -> Result<Option<Reply>, StoreError> {
         again!(self, "create_message", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
                 return Ok(Some(reply));
             }

@@ -66,7 +66,9 @@ impl Store {
                 reason = x.reason, pause_title = x.pause_title,
                 category = coalesce(x.category, t.category),
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id),
-                read_due_at = $9, updated_at = $9
+                -- A word that changes nothing asks for no reading: a reading is one itself.
+                read_due_at = CASE WHEN t.status = x.status THEN t.read_due_at ELSE $9 END,
+                updated_at = $9
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[],
                         $6::text[], $7::text[], $8::text[])
                 AS x (id, status, status_at, sendable, reason, pause_title, category,
@@ -260,7 +262,7 @@ impl Store {
         said: &TemplateSaid,
     ) -> Result<bool, StoreError> {
         again!(self, "record_template_read", {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let change = self.join_template(&mut transaction, said).await?;
             let changed = change.is_some();
             if let Some(Change {

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod gates;
+mod hang_up;
 mod overload;
 mod races;
 mod sending;

@@ -176,3 +176,32 @@ async fn quality_is_kept_with_the_template() {
         .await;
     assert_eq!(history["data"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn an_open_template_is_read_once_and_not_for_ever() {
+    let app = App::start().await;
+    let approved = json!({"language": "en_US", "status": "APPROVED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", approved)
+        .await;
+    let mut session = app.session().await;
+    // Without an id it is read by its name, where the simulator has it.
+    let value = json!({
+        "event": "APPROVED", "message_template_name": "offer",
+        "message_template_language": "en_US",
+    });
+    let event = management_body("message_template_status_update", T0 + 10, value);
+    assert_eq!(app.webhook(&event).await, StatusCode::OK);
+    // Every reading is a newer word than the one before, and says the same.
+    for _ in 0..200 {
+        app.clock.advance(std::time::Duration::from_secs(2));
+        let due: bool = sqlx::query_scalar("SELECT read_due_at IS NOT NULL FROM templates")
+            .fetch_one(&mut session)
+            .await
+            .unwrap();
+        if !due {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it is still to be read");
+}
