@@ -32,6 +32,7 @@ mod templates;
 mod webhooks;
 mod wording;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
@@ -49,9 +50,13 @@ use crate::store::{ConnectionCache, KeyCache, Store};
 pub use listener::serve;
 pub use problem::{ApiError, FieldError};
 
-/// What handlers work with. Clones share everything.
+/// What handlers work with. Clones share everything: each request makes some.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+/// What the clones of an [`Api`] share.
+#[derive(Debug)]
+pub struct Parts {
     store: Store,
     connections: ConnectionCache,
     keys: KeyCache,
@@ -64,6 +69,14 @@ pub struct Api {
     api_bytes: Budget,
 }
 
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Api {
     /// `metrics` is what `/metrics` shows, where this process records any.
     pub fn new(
@@ -74,7 +87,7 @@ impl Api {
         config: Arc<Config>,
         metrics: Option<PrometheusHandle>,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             keys: KeyCache::new(store.clone()),
             store,
             connections,
@@ -84,7 +97,7 @@ impl Api {
             api_bytes: Budget::new(config.http.api_bytes),
             config,
             metrics,
-        }
+        }))
     }
 
     fn clock(&self) -> &Clock {
