@@ -7,9 +7,6 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use twotick::cli;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Durable WhatsApp delivery: signed webhooks in, ordered sequences out.
 #[derive(Debug, Parser)]
 #[command(version, about)]

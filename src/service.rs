@@ -76,7 +76,7 @@ impl Service {
             served.clone(),
         ));
         tasks.spawn(send::listen(
-            store.of(Part::Hints),
+            store.of(Part::Sending),
             signals.clone(),
             shutdown.clone(),
         ));

@@ -25,10 +25,6 @@ use twotick::postgres::{Cluster, Options};
 
 use crate::load::{Measured, Target};
 
-// That of the binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Debug, Parser)]
 struct Args {
     /// Length of one round, in seconds

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use super::{Store, StoreError, again};
 use crate::model::ids::SenderId;
@@ -51,10 +51,16 @@ impl Store {
         })
     }
 
-    /// Begins to listen, on a connection of its own.
+    /// Begins to listen, on a connection of its own: of no pool, because one that was cut off
+    /// without a word keeps its place in a pool for a while.
     pub async fn listen(&self) -> Result<Hints, StoreError> {
         let listener = again!(self, "listen", {
-            let mut listener = PgListener::connect_with(&self.pool).await?;
+            let alone = PgPoolOptions::new()
+                .max_connections(1)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .connect_lazy_with(self.pools.options.clone());
+            let mut listener = PgListener::connect_with(&alone).await?;
             listener.eager_reconnect(false);
             listener.listen_all([DUE, FREE]).await?;
             Ok(listener)

@@ -176,7 +176,6 @@ impl Store {
             Part::Ingest => &self.pools.ingest,
             Part::LookUps => &self.pools.look_ups,
             Part::Leases => &self.pools.leases,
-            Part::Hints => &self.pools.hints,
             Part::Sending => &self.pools.sending,
             Part::Api => &self.pools.api,
         };

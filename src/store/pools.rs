@@ -19,8 +19,6 @@ pub enum Part {
     LookUps,
     /// Leases of senders: one late renewal, and a sender is lost.
     Leases,
-    /// The one that listens for hints, for good.
-    Hints,
     /// Claims, answers, and what else sending does.
     Sending,
     /// API calls.
@@ -35,7 +33,6 @@ pub(super) struct Pools {
     pub(super) ingest: Pool,
     pub(super) look_ups: Pool,
     pub(super) leases: Pool,
-    pub(super) hints: Pool,
     pub(super) sending: Pool,
     pub(super) api: Pool,
 }
@@ -51,7 +48,7 @@ impl Pools {
         let options = limited(options, settings.statement_timeout);
         let doubt = Doubt::new(clock);
         let pool = |connections: u32| Pool::new(&options, connections, settings, &doubt);
-        /// One each for ingest's beginnings (new senders), look-ups, leases and hints, and the
+        /// One each for new senders, look-ups and leases, the one that listens for hints, and the
         /// sessions of the writers.
         const KEPT: u32 = 4 + WRITERS as u32;
         let others = settings.max_connections.saturating_sub(KEPT);
@@ -59,7 +56,6 @@ impl Pools {
             ingest: pool(1),
             look_ups: pool(1),
             leases: pool(1),
-            hints: pool(1),
             sending: pool(others.div_ceil(2)),
             api: pool(others / 2),
             connect_timeout: settings.acquire_timeout,
@@ -73,7 +69,6 @@ impl Pools {
             &self.ingest,
             &self.look_ups,
             &self.leases,
-            &self.hints,
             &self.sending,
             &self.api,
         ];
@@ -88,7 +83,6 @@ impl Pools {
             self.ingest.close(),
             self.look_ups.close(),
             self.leases.close(),
-            self.hints.close(),
             self.sending.close(),
             self.api.close(),
         );

@@ -221,7 +221,7 @@ async fn every_webhook_is_there_once(ground: &Ground, posted: usize) {
     .unwrap();
     let posted = i64::try_from(posted).unwrap();
     assert_eq!((messages, facts), (posted, 2 * posted));
-    let not_applied = ground.count("SELECT count(*) FROM journal WHERE state <> 'applied'");
+    let not_applied = ground.count("SELECT count(*) FROM journal_problems");
     assert_eq!(
         not_applied.await,
         0,

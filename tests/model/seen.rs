@@ -148,8 +148,9 @@ async fn evidence(run: &mut Run<'_>) -> HashMap<String, Vec<Row>> {
 
 async fn said(run: &mut Run<'_>) -> HashMap<(String, String), i64> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT f.data ->> 'provider_message_id', f.type, count(*)
+        "SELECT a.provider_message_id, f.type, count(*)
          FROM facts f
+         JOIN attempts a ON a.sender = f.stream AND a.message = f.subject AND a.n = f.n
          WHERE f.stream = $1 AND f.source = 'webhook' AND f.type LIKE 'message.%'
          GROUP BY 1, 2",
     )

@@ -165,6 +165,7 @@ async fn calls_that_hold_all_their_connections_stop_neither_webhooks_nor_leases(
         config.send.post_timeout = Duration::from_millis(700);
         // So long that only a connection of its own explains that somebody is served.
         config.database.acquire_timeout = Duration::from_secs(15);
+        config.database.statement_timeout = Duration::from_secs(60);
     })
     .await;
     let later = json!({
