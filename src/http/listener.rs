@@ -5,7 +5,9 @@
 //! At the end nothing is cut that was sent before: for `http.drain_ms` all is taken and every
 //! answer closes its connection; then the door is shut behind whoever had come through it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +19,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +32,8 @@ const MAX_HEAD: usize = 64 << 10;
 const LAST_LOOK: Duration = Duration::from_millis(200);
 /// How long a connection that gives its place up may take to send what it still has.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How often an idle connection is looked for while all places are taken.
+const CROWDED: Duration = Duration::from_millis(10);
 /// How long to wait after the system has refused a connection, mostly for want of descriptors.
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -50,7 +54,7 @@ pub async fn serve(
         http,
         router: TowerToHyperService::new(router),
         places: Arc::new(Semaphore::new(settings.max_connections)),
-        crowded: Arc::default(),
+        guests: Arc::default(),
         tasks: TaskTracker::new(),
         draining: shutdown.clone(),
         shut: CancellationToken::new(),
@@ -73,8 +77,7 @@ struct Door {
     http: http1::Builder,
     router: TowerToHyperService<Router>,
     places: Arc<Semaphore>,
-    /// Tells the connection that has been idle longest that its place is needed.
-    crowded: Arc<Notify>,
+    guests: Arc<Guests>,
     tasks: TaskTracker,
     /// Answers close their connections.
     draining: CancellationToken,
@@ -94,7 +97,7 @@ impl Door {
                 // One that has gone again matters to nobody. For all else: fewer connections help.
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    self.crowded.notify_one();
+                    self.guests.dismiss_one();
                     tokio::time::sleep(REFUSED).await;
                 }
             }
@@ -120,49 +123,129 @@ impl Door {
             return Some(place);
         }
         metrics::counter!("twotick_http_connections_crowded_total").increment(1);
-        self.crowded.notify_one();
-        // Never closed, so never `None`.
-        Arc::clone(&self.places).acquire_owned().await.ok()
+        loop {
+            self.guests.dismiss_one();
+            let place = Arc::clone(&self.places).acquire_owned();
+            // Should all be busy: one of them is idle soon.
+            if let Ok(place) = tokio::time::timeout(CROWDED, place).await {
+                // Never closed, so never `None`.
+                return place.ok();
+            }
+        }
     }
 
     fn take(&self, stream: TcpStream, place: impl Send + 'static) {
-        // Whether a request is being answered.
-        let (busy, is_busy) = watch::channel(false);
+        let guest = Guests::enter(&self.guests, self.shut.child_token());
+        let (state, leave) = (Arc::clone(&guest.state), guest.leave.clone());
         let (router, draining) = (self.router.clone(), self.draining.clone());
+        let guests = Arc::clone(&self.guests);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            busy.send_replace(true);
-            let (answer, busy) = (router.call(request), busy.clone());
+            state.store(BUSY, Ordering::Relaxed);
+            let answer = router.call(request);
+            let (state, guests) = (Arc::clone(&state), Arc::clone(&guests));
             let draining = draining.clone();
             async move {
                 let answer = answer.await;
-                busy.send_replace(false);
+                state.store(guests.turn(), Ordering::Relaxed);
                 answer.map(|response| closing(response, draining.is_cancelled()))
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let (crowded, shut) = (Arc::clone(&self.crowded), self.shut.clone());
+        let shut = self.shut.clone();
         let served = async move {
             let mut connection = std::pin::pin!(connection);
-            let given_up = tokio::select! {
+            tokio::select! {
                 _ = connection.as_mut() => return,
-                () = needed_by_another(&crowded, is_busy) => true,
-                () = async { shut.cancelled().await; tokio::time::sleep(LAST_LOOK).await } => false,
-            };
-            connection.as_mut().graceful_shutdown();
-            if given_up {
+                () = leave.cancelled() => {}
+            }
+            if !shut.is_cancelled() {
+                connection.as_mut().graceful_shutdown();
                 let _ = tokio::time::timeout(LAST_WORDS, connection).await;
-            } else {
+            } else if tokio::time::timeout(LAST_LOOK, connection.as_mut())
+                .await
+                .is_err()
+            {
+                connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
         };
         let cut = self.cut.clone();
         self.tasks.spawn(async move {
-            let _place = place;
+            let _held = (place, guest);
             tokio::select! {
                 () = served => {}
                 () = cut.cancelled() => {}
             }
         });
+    }
+}
+
+/// The state of a connection on which a request is being answered.
+const BUSY: u64 = 0;
+
+/// The connections there are. What each request costs here is two writes to an atomic.
+#[derive(Debug, Default)]
+struct Guests {
+    present: Mutex<HashMap<u64, Guest>>,
+    turns: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+struct Guest {
+    /// [`BUSY`], or the turn at which it became idle.
+    state: Arc<AtomicU64>,
+    leave: CancellationToken,
+}
+
+/// A connection's place in [`Guests`], until it is dropped.
+struct Present {
+    guests: Arc<Guests>,
+    id: u64,
+    state: Arc<AtomicU64>,
+    leave: CancellationToken,
+}
+
+impl Guests {
+    fn enter(guests: &Arc<Self>, leave: CancellationToken) -> Present {
+        let id = guests.turn();
+        let state = Arc::new(AtomicU64::new(id));
+        let guest = Guest {
+            state: Arc::clone(&state),
+            leave: leave.clone(),
+        };
+        guests.present().insert(id, guest);
+        Present {
+            guests: Arc::clone(guests),
+            id,
+            state,
+            leave,
+        }
+    }
+
+    fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Sends away the one that has been idle longest, if one is.
+    fn dismiss_one(&self) {
+        let present = self.present();
+        let idle = present.values().filter_map(|guest| {
+            let since = guest.state.load(Ordering::Relaxed);
+            (since != BUSY && !guest.leave.is_cancelled()).then_some((since, guest))
+        });
+        if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
+            longest.leave.cancel();
+        }
+    }
+
+    fn present(&self) -> MutexGuard<'_, HashMap<u64, Guest>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.guests.present().remove(&self.id);
     }
 }
 
@@ -172,17 +255,4 @@ fn closing(mut response: Response, closes: bool) -> Response {
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
-}
-
-/// Waits until no request is being answered and this connection has waited longest of all those
-/// when a place is needed (`Notify` wakes in the order of waiting).
-async fn needed_by_another(crowded: &Notify, mut busy: watch::Receiver<bool>) {
-    loop {
-        // The sender lives as long as the connection.
-        let _ = busy.wait_for(|busy| !busy).await;
-        tokio::select! {
-            () = crowded.notified() => return,
-            _ = busy.wait_for(|busy| *busy) => {}
-        }
-    }
 }

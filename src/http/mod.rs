@@ -33,10 +33,10 @@ mod webhooks;
 mod wording;
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -64,6 +64,8 @@ pub struct Parts {
     signals: Signals,
     config: Arc<Config>,
     metrics: Option<PrometheusHandle>,
+    /// `/openapi.json`, once the router is made that it describes.
+    document: OnceLock<openapi::Document>,
     /// For the bodies of webhooks, and for those of API calls.
     webhook_bytes: Budget,
     api_bytes: Budget,
@@ -97,6 +99,7 @@ impl Api {
             api_bytes: Budget::new(config.http.api_bytes),
             config,
             metrics,
+            document: OnceLock::new(),
         }))
     }
 
@@ -123,8 +126,9 @@ pub fn router(api: Api) -> Router {
         .merge(health::router())
         .merge(openapi::router())
         .split_for_parts();
+    // Whoever makes two routers of one service describes the same twice.
+    let _ = api.document.set(openapi::Document::of(described));
     router
-        .layer(Extension(openapi::Document::of(described)))
         .fallback(async || ApiError::NotFound("address"))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(api.clone(), observe::observe))

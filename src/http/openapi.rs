@@ -3,8 +3,8 @@
 //! or the reverse. What follows from a rule, such as which problems a request with a body can
 //! meet, is added here, once for all. Tests hold real answers against the result.
 
-use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
@@ -81,6 +81,10 @@ impl Document {
     tag = "Running",
     responses((status = 200, body = Object))
 )]
-async fn document(Extension(Document(bytes)): Extension<Document>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], bytes)
+async fn document(State(api): State<Api>) -> impl IntoResponse {
+    let bytes = api.document.get().map(|document| document.0.clone());
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        bytes.unwrap_or_default(),
+    )
 }

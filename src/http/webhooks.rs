@@ -106,17 +106,20 @@ async fn receive(
 ) -> Result<(), ApiError> {
     // From here on, because the provider counts from here on.
     let deadline = api.clock().monotonic() + api.ingest.deadline();
-    timeout_at(deadline.into(), take(&api, &connection, request, deadline))
+    let webhook = timeout_at(deadline.into(), take(&api, &connection, request, deadline))
         .await
-        .unwrap_or_else(|_| Err(not_committed(NotCommitted::Deadline)))
+        .unwrap_or_else(|_| Err(not_committed(NotCommitted::Deadline)))?;
+    let committed = api.ingest.commit(webhook, deadline).await;
+    committed.map_err(not_committed)
 }
 
+/// What was posted, once it has proved whose it is.
 async fn take(
     api: &Api,
     connection: &str,
     request: Request,
     deadline: Instant,
-) -> Result<(), ApiError> {
+) -> Result<Webhook, ApiError> {
     let connection = find(api, connection).await?;
     let headers = kept_headers(request.headers());
     let signature = request.headers().get(SIGNATURE_HEADER).cloned();
@@ -130,7 +133,7 @@ async fn take(
     let received_at = api.clock().now();
     let decoded = api.ingest.decode(&body, deadline).await;
     let (decoded, share) = decoded.map_err(not_committed)?;
-    let webhook = Webhook {
+    Ok(Webhook {
         connection: connection.id,
         stream: connection.stream,
         received_at,
@@ -138,9 +141,7 @@ async fn take(
         body,
         decoded,
         share,
-    };
-    let committed = api.ingest.commit(webhook, deadline).await;
-    committed.map_err(not_committed)
+    })
 }
 
 fn not_committed(error: NotCommitted) -> ApiError {
