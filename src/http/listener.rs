@@ -151,22 +151,26 @@ impl Door {
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let shut = self.shut.clone();
+        let (shut, last_state) = (self.shut.clone(), Arc::clone(&guest.state));
         let served = async move {
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => return,
                 () = leave.cancelled() => {}
             }
-            if !shut.is_cancelled() {
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(LAST_WORDS, connection).await;
-            } else if tokio::time::timeout(LAST_LOOK, connection.as_mut())
-                .await
-                .is_err()
-            {
-                connection.as_mut().graceful_shutdown();
+            let is_shut = shut.is_cancelled();
+            if is_shut {
+                let last_look = tokio::time::timeout(LAST_LOOK, connection.as_mut());
+                if last_look.await.is_ok() {
+                    return;
+                }
+            }
+            connection.as_mut().graceful_shutdown();
+            if is_shut && last_state.load(Ordering::Relaxed) == BUSY {
                 let _ = connection.await;
+            } else {
+                // Half a request's head is no reason to wait.
+                let _ = tokio::time::timeout(LAST_WORDS, connection).await;
             }
         };
         let cut = self.cut.clone();

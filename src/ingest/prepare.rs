@@ -20,6 +20,8 @@ use crate::store::journal::{JournalRow, ProblemRow, State};
 #[derive(Debug, Clone)]
 pub(super) struct Piece<'a> {
     pub(super) webhook: &'a Webhook,
+    /// Which of the batch it belongs to.
+    pub(super) of: usize,
     /// What it is called in the journal.
     pub(super) id: WebhookId,
     /// Which of its facts.

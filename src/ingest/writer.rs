@@ -10,7 +10,7 @@ use super::prepare::{Piece, Senders, prepare};
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
 use crate::store::ingest::Session;
-use crate::store::journal::{Blocks, id_at};
+use crate::store::journal::{Blocks, ProblemRow, State, id_at};
 use crate::store::{Store, StoreError};
 
 /// Facts in a batch, and so in a part of a big webhook: beyond, Postgres' CPU is the bound.
@@ -40,18 +40,22 @@ impl Writer {
     /// Commits these and answers all of them.
     pub(super) async fn write(&mut self, batch: Vec<Waiting>) {
         metrics::histogram!("twotick_ingest_batch_webhooks").record(batch.len() as f64);
-        let mut due = Due::default();
-        let mut pieces: Vec<_> = batch.iter().map(Waiting::piece).collect();
+        let mut done = Done {
+            ids: batch.iter().map(Waiting::id).collect(),
+            ..Done::default()
+        };
+        let mut pieces: Vec<_> = (0..).zip(&batch).map(|(of, w)| w.piece(of)).collect();
         self.number(&mut pieces);
-        let ids: Vec<_> = pieces.iter().map(|piece| piece.id).collect();
-        match self.apply(pieces, &mut due).await {
+        let applied = self.apply(pieces, &mut done).await;
+        // Whatever was committed may have made something due, though the rest was not.
+        self.wake(&done);
+        match applied {
             Ok(()) => {
                 metrics::counter!("twotick_webhooks_committed_total").increment(batch.len() as u64);
-                for (waiting, id) in batch.into_iter().zip(ids) {
+                for (waiting, id) in batch.into_iter().zip(done.ids) {
                     // Whoever waited may have given up; the commit stands.
                     let _ = waiting.committed.send(id);
                 }
-                self.wake(&due);
             }
             Err(error) => {
                 metrics::counter!("twotick_webhooks_uncommitted_total")
@@ -61,12 +65,12 @@ impl Writer {
         }
     }
 
-    fn wake(&self, due: &Due) {
+    fn wake(&self, done: &Done) {
         self.signals.changed();
-        for sender in &due.senders {
+        for sender in &done.due {
             self.signals.due(*sender);
         }
-        if due.templates {
+        if done.templates {
             self.signals.all_due_here();
         }
     }
@@ -81,46 +85,63 @@ impl Writer {
 
     /// Applies pieces in as few transactions as the database lets us. Each is idempotent, so
     /// that a provider's repetition mends whatever a crash leaves between two of them.
-    async fn apply(&mut self, pieces: Vec<Piece<'_>>, due: &mut Due) -> Result<(), StoreError> {
+    async fn apply(&mut self, pieces: Vec<Piece<'_>>, done: &mut Done) -> Result<(), StoreError> {
         // A stack and not recursion: the first half first, so that the journal row comes first.
         let mut todo = vec![pieces];
         while let Some(mut pieces) = todo.pop() {
-            match self.apply_once(&pieces, due).await {
+            match self.apply_once(&pieces, None, done).await {
                 Ok(()) => {}
                 Err(error) if !error.is_refusal() => return Err(error),
-                Err(error) => match pieces.len() {
-                    0 => {}
-                    1 => {
-                        let piece = pieces.remove(0);
-                        if piece.facts.len() <= 1 {
-                            self.set_aside(piece, &error, due).await?;
-                        } else {
-                            let (first, second) = piece.split();
-                            todo.push(vec![second]);
-                            todo.push(vec![first]);
-                        }
+                Err(_) if pieces.len() > 1 => {
+                    let second = pieces.split_off(pieces.len() / 2);
+                    for mut half in [second, pieces] {
+                        self.number(&mut half);
+                        todo.push(half);
                     }
-                    n => {
-                        let second = pieces.split_off(n / 2);
-                        for mut half in [second, pieces] {
-                            self.number(&mut half);
-                            todo.push(half);
-                        }
+                }
+                Err(_) => match pieces.pop() {
+                    Some(piece) if piece.facts.len() > 1 => {
+                        let (first, second) = piece.split();
+                        todo.push(vec![second]);
+                        todo.push(vec![first]);
                     }
+                    Some(piece) => self.apply_alone(piece, done).await?,
+                    None => {}
                 },
             }
         }
         Ok(())
     }
 
-    async fn apply_once(&mut self, pieces: &[Piece<'_>], due: &mut Due) -> Result<(), StoreError> {
+    async fn apply_once(
+        &mut self,
+        pieces: &[Piece<'_>],
+        refused: Option<ProblemRow>,
+        done: &mut Done,
+    ) -> Result<(), StoreError> {
         self.meet_senders(pieces).await?;
         let (mut batch, journal) = prepare(pieces, &self.senders, self.store.clock());
         batch.journal = self.blocks.pack(&journal)?;
-        let senders = self.store.ingest(&mut self.session, &batch).await?;
-        due.senders.extend(senders);
-        due.templates |= !batch.templates.is_empty();
+        batch.problems.extend(refused);
+        let due = self.store.ingest(&mut self.session, &batch).await?;
+        done.due.extend(due);
+        done.templates |= !batch.templates.is_empty();
+        for piece in pieces {
+            if let Some(id) = done.ids.get_mut(piece.of) {
+                *id = piece.id;
+            }
+        }
         Ok(())
+    }
+
+    /// The last that a batch was cut to. Should the refusal have had to do with what stood beside
+    /// it, or with a moment, it is taken now.
+    async fn apply_alone(&mut self, piece: Piece<'_>, done: &mut Done) -> Result<(), StoreError> {
+        let alone = [piece];
+        match self.apply_once(&alone, None, done).await {
+            Err(error) if error.is_refusal() => self.set_aside(alone, &error, done).await,
+            result => result,
+        }
     }
 
     async fn meet_senders(&mut self, pieces: &[Piece<'_>]) -> Result<(), StoreError> {
@@ -135,45 +156,50 @@ impl Writer {
     /// One item that the database will not take: its webhook is kept and marked.
     async fn set_aside(
         &mut self,
-        piece: Piece<'_>,
+        [piece]: [Piece<'_>; 1],
         error: &StoreError,
-        due: &mut Due,
+        done: &mut Done,
     ) -> Result<(), StoreError> {
-        let Piece { webhook, id, .. } = piece;
-        let item = webhook
-            .decoded
-            .facts
-            .get(piece.facts.start)
-            .map(|fact| fact.item.clone());
-        tracing::error!(webhook = %id, ?item, %error, "an item could not be applied");
+        let at = piece.facts.start;
+        let item = piece.webhook.decoded.facts.get(at);
+        let item = item.map_or("", |fact| &fact.item);
+        tracing::error!(webhook = %piece.id, item, %error, "an item could not be applied");
         metrics::counter!("twotick_items_not_applied_total").increment(1);
-        if piece.journal {
-            let empty = piece.facts.start..piece.facts.start;
-            let journal = Piece {
-                facts: empty,
-                ..piece
-            };
-            self.apply_once(&[journal], due).await?;
-        }
-        let reason = format!("{}: {error}", item.unwrap_or_default());
-        let connection = webhook.connection;
-        self.store.mark_not_applied(id, connection, &reason).await
+        let problem = ProblemRow {
+            webhook: piece.id,
+            connection: piece.webhook.connection,
+            state: State::NotApplied,
+            reason: format!("{item}: {error}"),
+        };
+        let without = Piece {
+            facts: at..at,
+            ..piece
+        };
+        self.apply_once(&[without], Some(problem), done).await
     }
 }
 
-/// Who has something to do because of a batch.
+/// What became of a batch.
 #[derive(Debug, Default)]
-struct Due {
-    senders: Vec<SenderId>,
+struct Done {
+    /// What its webhooks are called in the journal.
+    ids: Vec<WebhookId>,
+    /// Who has something to do because of it.
+    due: Vec<SenderId>,
     templates: bool,
 }
 
 impl Waiting {
-    fn piece(&self) -> Piece<'_> {
+    /// Nil for one that has no id yet: it is given one with its place in a block.
+    fn id(&self) -> WebhookId {
+        self.journalled.unwrap_or(WebhookId(Uuid::nil()))
+    }
+
+    fn piece(&self, of: usize) -> Piece<'_> {
         Piece {
             webhook: &self.webhook,
-            // One that has none yet is given one with its place in a block.
-            id: self.journalled.unwrap_or(WebhookId(Uuid::nil())),
+            of,
+            id: self.id(),
             facts: self.facts.clone(),
             journal: self.journalled.is_none(),
         }

@@ -34,7 +34,7 @@ impl Store {
         let rows = sqlx::query!(
             r#"
             -- adopt: lock
-            SELECT message, n, provider_message_id FROM attempts
+            SELECT message, n, sequence, provider_message_id FROM attempts
             WHERE sender = $1 AND ((message = $2 AND n = $3) OR provider_message_id = $4)
             ORDER BY message, n
             FOR UPDATE
@@ -52,7 +52,8 @@ impl Store {
         let (Some(own), Some(stranger)) = (own, stranger) else {
             return Ok(false);
         };
-        if own.provider_message_id.is_some() {
+        // A provider that gives one id to two of our attempts must not make us lose one of them.
+        if own.provider_message_id.is_some() || stranger.sequence.is_some() {
             return Ok(false);
         }
         self.move_evidence(connection, ours, stranger.message, provider_message_id)

@@ -1,8 +1,10 @@
 //! The one statement that commits webhooks: journal, evidence, facts, and the sequences that
 //! are due because of them. One round trip a batch, because round trips bound the throughput.
 //!
-//! Dedupe is the key of `facts`; evidence is joined under the attempt's row lock, taken in key
-//! order. A batch may be run any number of times, here or by another instance.
+//! Dedupe is the key of `facts`; evidence is joined under the attempt's row lock. All attempts that
+//! exist are locked before the first fact is written; two batches may still wait for each other
+//! (one names an attempt by our id and the other by the provider's), which Postgres finds and
+//! `again!` mends. A batch may be run any number of times, here or by another instance.
 
 use std::borrow::Cow;
 
@@ -175,8 +177,9 @@ impl Store {
         session: &mut PgConnection,
         batch: &Batch<'_>,
     ) -> Result<Vec<SenderId>, StoreError> {
-        /// Each run meets at most one more race; this many in a row are none.
-        const TRIES: usize = 10;
+        /// Each run meets at most one more race; this many in a row are none, but an attempt that
+        /// the batch names twice, which cutting the batch mends.
+        const TRIES: usize = 4;
         let mut tries = 1;
         loop {
             match self.ingest_again(session, batch).await {
@@ -211,19 +214,38 @@ impl Store {
         })
     }
 
+    /// Adopts the strangers that hold the provider id of an attempt that is ours.
     async fn adopt_strangers(&self, attempts: &[AttemptSaid<'_>]) -> Result<(), StoreError> {
-        for said in attempts {
-            let Some((message, n)) = said.ours else {
-                continue;
-            };
+        let said = Said::of(attempts);
+        let held = again!(self, "strangers", {
+            let held = sqlx::query!(
+                r#"
+                -- strangers
+                SELECT x.sender AS "sender!", x.message AS "message!", x.n AS "n!",
+                       x.provider_message_id AS "provider_message_id!"
+                FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[])
+                    AS x (sender, message, n, provider_message_id)
+                JOIN attempts a ON a.sender = x.sender AND a.message = x.message AND a.n = x.n
+                JOIN attempts s ON s.provider_message_id = x.provider_message_id
+                    AND s.sender = x.sender
+                WHERE a.provider_message_id IS NULL AND s.sequence IS NULL
+                "#,
+                &said.sender,
+                &said.message as &[Option<Uuid>],
+                &said.n as &[Option<i16>],
+                &said.provider_message_id as &[&str],
+            );
+            Ok(held.fetch_all(&*self.pool).await?)
+        })?;
+        for row in held {
             let message = MessageId {
-                sender: said.sender,
-                uuid: message,
+                sender: SenderId(row.sender),
+                uuid: row.message,
             };
-            let ours = AttemptId { message, n };
+            let ours = AttemptId { message, n: row.n };
             again!(self, "adopt", {
                 let mut transaction = self.begin().await?;
-                self.adopt(&mut transaction, ours, said.provider_message_id)
+                self.adopt(&mut transaction, ours, &row.provider_message_id)
                     .await?;
                 Ok(transaction.commit().await?)
             })?;

@@ -84,6 +84,8 @@ fn first_id(at: Timestamp) -> Uuid {
 }
 
 type Problems = HashMap<Uuid, (State, String)>;
+/// Blocks with their directories, newest first.
+type Opened = Vec<(Uuid, Vec<Entry<'static>>)>;
 
 impl Store {
     /// A page, newest first.
@@ -103,14 +105,13 @@ impl Store {
         };
         let mut found = Vec::new();
         loop {
-            let blocks = match filter.state {
+            let (blocks, last) = match filter.state {
                 None | Some(State::Applied) => self.blocks_before(filter, before, BLOCKS).await?,
                 Some(state) => self.problem_blocks(filter, state, before, BLOCKS).await?,
             };
-            let Some((last, _)) = blocks.last() else {
+            let Some(last) = last else {
                 return Ok(found);
             };
-            let last = *last;
             let problems = self.problems(last, before).await?;
             for (block, entries) in blocks {
                 let rows = entries.iter().enumerate().rev();
@@ -135,7 +136,7 @@ impl Store {
         filter: &JournalFilter,
         before: Uuid,
         limit: i64,
-    ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
+    ) -> Result<(Opened, Option<Uuid>), StoreError> {
         again!(self, "blocks_before", {
             let blocks = sqlx::query!(
                 r#"
@@ -152,9 +153,10 @@ impl Store {
             )
             .fetch_all(&*self.pool)
             .await?;
+            let last = blocks.last().map(|row| row.id);
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
             let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
-            blocks.collect()
+            Ok((blocks.collect::<Result<_, StoreError>>()?, last))
         })
     }
 
@@ -165,7 +167,7 @@ impl Store {
         state: State,
         before: Uuid,
         limit: i64,
-    ) -> Result<Vec<(Uuid, Vec<Entry<'static>>)>, StoreError> {
+    ) -> Result<(Opened, Option<Uuid>), StoreError> {
         again!(self, "problem_blocks", {
             let webhooks = sqlx::query_scalar!(
                 r#"
@@ -200,7 +202,11 @@ impl Store {
             .await?;
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
             let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
-            blocks.collect()
+            // The journal may have forgotten some of them.
+            Ok((
+                blocks.collect::<Result<_, StoreError>>()?,
+                ids.last().copied(),
+            ))
         })
     }
 
@@ -253,60 +259,30 @@ impl Store {
             Ok(Some((row(block, place, entry, &problems), headers, body)))
         })
     }
-
-    /// Marks a webhook of which one item could not be written, although the database is well.
-    pub async fn mark_not_applied(
-        &self,
-        webhook: WebhookId,
-        connection: ConnectionId,
-        reason: &str,
-    ) -> Result<(), StoreError> {
-        again!(self, "mark_not_applied", {
-            sqlx::query!(
-                r#"
-            -- mark_not_applied
-            INSERT INTO journal_problems AS p (webhook, connection, state, reason)
-            VALUES ($1, $2, 'not_applied', $3)
-            ON CONFLICT (webhook) DO UPDATE
-            SET state = excluded.state, reason = p.reason || '; ' || excluded.reason
-            "#,
-                webhook.0,
-                connection.0,
-                reason,
-            )
-            .execute(&*self.pool)
-            .await?;
-            Ok(())
-        })
-    }
 }
 
+/// One after the other, because one webhook may have several. There are few.
 pub(super) async fn insert_problems(
     connection: &mut sqlx::PgConnection,
     problems: &[ProblemRow],
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"
-        -- insert_problems
-        INSERT INTO journal_problems (webhook, connection, state, reason)
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
-        "#,
-        &problems.iter().map(|row| row.webhook.0).collect::<Vec<_>>(),
-        &problems
-            .iter()
-            .map(|row| row.connection.0)
-            .collect::<Vec<_>>(),
-        &problems
-            .iter()
-            .map(|row| row.state.as_str())
-            .collect::<Vec<_>>() as &[&str],
-        &problems
-            .iter()
-            .map(|row| row.reason.as_str())
-            .collect::<Vec<_>>() as &[&str],
-    )
-    .execute(connection)
-    .await?;
+    for problem in problems {
+        sqlx::query!(
+            r#"
+            -- insert_problems
+            INSERT INTO journal_problems AS p (webhook, connection, state, reason)
+            VALUES ($1, $2, $3, $4)
+            ON CONFLICT (webhook) DO UPDATE
+            SET state = excluded.state, reason = p.reason || '; ' || excluded.reason
+            "#,
+            problem.webhook.0,
+            problem.connection.0,
+            problem.state.as_str(),
+            problem.reason,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod gates;
 mod hang_up;
 mod overload;
 mod races;
+mod refusals;
 mod sending;
 mod support;
 mod templates;
