@@ -257,10 +257,7 @@ fn begin() {
 
 /// Reads how things stand, again and again; and empties what histograms have gathered, which
 /// would grow where nobody asks for `/metrics`.
-pub async fn sample(store: Store, metrics: Option<PrometheusHandle>, shutdown: CancellationToken) {
-    let Some(metrics) = metrics else {
-        return;
-    };
+pub async fn sample(store: Store, metrics: PrometheusHandle, shutdown: CancellationToken) {
     loop {
         metrics.run_upkeep();
         tokio::select! {

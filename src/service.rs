@@ -1,15 +1,17 @@
 //! The service: HTTP, the writer of webhooks, and the sender, over one database. The caller owns
 //! the listener and the shutdown signal. Stopping is graceful: what has been taken is answered
 //! and written, posts under way are recorded, senders are given back; all within
-//! `http.shutdown_ms`.
+//! `http.shutdown_ms`. A part that breaks down stops all of it in the same way, with an error:
+//! half a service that refuses webhooks or sends nothing would stand for ever, a process that has
+//! ended is started again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Retention};
 use crate::http::{self, Api};
@@ -34,7 +36,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves until `shutdown`, then drains.
+    /// Serves until `shutdown`, or until a part of it breaks down; then drains.
     pub async fn run(
         self,
         listener: TcpListener,
@@ -45,6 +47,8 @@ impl Service {
             store,
             metrics,
         } = self;
+        // Ours to cancel, where a part breaks down.
+        let shutdown = shutdown.child_token();
         store.make_journal_partitions().await;
         let (signals, outbox) = Signals::new();
         let writing = store.of(Part::Ingest);
@@ -64,7 +68,7 @@ impl Service {
             instance: store.clock().new_id(),
         };
         let limits = config.http.clone();
-        let tasks = TaskTracker::new();
+        let mut tasks = JoinSet::new();
         tasks.spawn(batches.run());
         tasks.spawn(send::run(sending.clone(), shutdown.clone()));
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
@@ -89,9 +93,9 @@ impl Service {
         });
         let keeping = store.of(Part::Sending);
         tasks.spawn(upkeep(keeping.clone(), config.retention, shutdown.clone()));
-        let sampled = measures::sample(keeping, metrics.clone(), shutdown.clone());
-        tasks.spawn(sampled);
-        tasks.close();
+        if let Some(metrics) = metrics.clone() {
+            tasks.spawn(measures::sample(keeping, metrics, shutdown.clone()));
+        }
         let api = Api::new(
             store.clone(),
             connections,
@@ -101,24 +105,48 @@ impl Service {
             metrics,
         );
         let router = http::router(api);
+        let broken = CancellationToken::new();
         let serving = async {
             http::serve(listener, router, &limits, shutdown.clone()).await?;
-            served.cancel();
             // The last handler has gone and its `Ingest` with it: the writer ends by itself.
-            tasks.wait().await;
+            served.cancel();
+            Ok::<_, ServiceError>(())
+        };
+        let working = async {
+            watch(tasks, &shutdown, &broken).await;
+            Ok::<_, ServiceError>(())
+        };
+        let all = async {
+            tokio::try_join!(serving, working)?;
             store.close().await;
-            Ok(())
+            Ok::<_, ServiceError>(())
         };
         let too_long = async {
             shutdown.cancelled().await;
             tokio::time::sleep(limits.shutdown).await;
         };
         tokio::select! {
-            ended = serving => ended,
+            ended = all => ended?,
             () = too_long => {
                 tracing::warn!("stopped with work under way: it is not answered, and is done again");
-                Ok(())
             }
+        }
+        match broken.is_cancelled() {
+            true => Err(ServiceError::Broken),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Waits until all tasks have ended. One that panics, or ends before it should, stops the others.
+async fn watch(mut tasks: JoinSet<()>, shutdown: &CancellationToken, broken: &CancellationToken) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = &ended {
+            tracing::error!(%error, "a part of the service broke down");
+        }
+        if ended.is_err() || !shutdown.is_cancelled() {
+            broken.cancel();
+            shutdown.cancel();
         }
     }
 }
@@ -157,4 +185,33 @@ pub enum ServiceError {
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Listener(#[from] std::io::Error),
+    /// A task that must run as long as the service does has ended.
+    #[error("a part of the service broke down; the log says which")]
+    Broken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a service of two tasks: this one, and one that runs until `shutdown`.
+    async fn ends(task: impl Future<Output = ()> + Send + 'static, stopped: bool) -> bool {
+        let (shutdown, broken) = (CancellationToken::new(), CancellationToken::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(shutdown.clone().cancelled_owned());
+        tasks.spawn(task);
+        if stopped {
+            shutdown.cancel();
+        }
+        watch(tasks, &shutdown, &broken).await;
+        broken.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_too_soon_stops_the_service_with_an_error() {
+        assert!(ends(async { panic!("as it must not") }, false).await);
+        assert!(ends(async { panic!("as it must not") }, true).await);
+        assert!(ends(async {}, false).await);
+        assert!(!ends(async {}, true).await);
+    }
 }

@@ -68,6 +68,13 @@ enum Pause {
     ForSlot,
 }
 
+impl Drop for Claimer {
+    /// One that breaks down must not swallow the hints for whoever owns its sender next.
+    fn drop(&mut self) {
+        self.disown();
+    }
+}
+
 pub(super) struct Claimer {
     sending: Sending,
     lease: Lease,
@@ -122,7 +129,7 @@ impl Claimer {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        self.sending.signals.disown(self.lease.sender, &self.wake);
+        self.disown();
         while self.posts.join_next().await.is_some() {}
         let Sending {
             store, instance, ..
@@ -130,6 +137,11 @@ impl Claimer {
         if let Err(error) = store.release_lease(*instance, &self.lease).await {
             tracing::debug!(%error, "the lease runs out by itself");
         }
+    }
+
+    /// From now on hints go to the other instances.
+    fn disown(&self) {
+        self.sending.signals.disown(self.lease.sender, &self.wake);
     }
 
     /// Claims until nothing is left to do now.

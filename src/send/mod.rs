@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -74,6 +74,7 @@ impl Slots {
 /// A sender that is ours, and its claimer.
 struct Owned {
     epoch: i64,
+    claimer: task::Id,
     /// What renewals say.
     standing: watch::Sender<Standing>,
     stop: CancellationToken,
@@ -129,7 +130,11 @@ impl Manager {
         let Sending {
             settings, instance, ..
         } = self.sending.clone();
-        while self.claimers.try_join_next().is_some() {}
+        while let Some(ended) = self.claimers.try_join_next() {
+            if let Err(error) = ended {
+                self.mourn(&error);
+            }
+        }
         let store = self.leases.clone();
         let share = store.report_instance(instance, settings.lease).await?;
         self.renew().await?;
@@ -195,9 +200,10 @@ impl Manager {
             self.slots.of(lease.connection, in_flight),
             stop.clone(),
         );
-        self.claimers.spawn(claimer.run());
+        let claimer = self.claimers.spawn(claimer.run()).id();
         let owned = Owned {
             epoch: lease.epoch,
+            claimer,
             standing,
             stop,
         };
@@ -211,6 +217,13 @@ impl Manager {
         if let Some(owned) = self.owned.remove(&sender) {
             owned.stop.cancel();
         }
+    }
+
+    /// A claimer broke down. Its sender is renewed no more: when the lease has run out somebody
+    /// takes it again, not at once, lest a sender that breaks every claimer keeps all busy.
+    fn mourn(&mut self, error: &JoinError) {
+        tracing::error!(%error, "a claimer broke down; its sender is taken again when its lease ends");
+        self.owned.retain(|_, owned| owned.claimer != error.id());
     }
 
     async fn stop(mut self) {

@@ -1,17 +1,19 @@
 //! A load balancer before all instances: what comes is passed on to those that say they are
-//! ready, in turn. It passes a request on again only where nothing can have been done: the
-//! connection was refused, or the answer was 503.
+//! ready, in turn. What is not answered, or with 503, it passes on again: whoever asks through it
+//! must be one who may ask twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use twotick::clock::Clock;
 
 use crate::support::*;
 
@@ -31,7 +33,19 @@ struct Shared {
     instances: Mutex<Vec<String>>,
     ready: Mutex<Vec<String>>,
     turn: AtomicUsize,
-    broken: Mutex<Vec<String>>,
+    broken: Mutex<Vec<Broken>>,
+    clock: Clock,
+}
+
+/// A request that was neither answered nor refused.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// The instance.
+    pub url: String,
+    /// When it was passed on.
+    pub begun: Instant,
+    /// What it was, and how it broke.
+    pub why: String,
 }
 
 impl Balancer {
@@ -44,6 +58,7 @@ impl Balancer {
             ready: Mutex::default(),
             turn: AtomicUsize::new(0),
             broken: Mutex::default(),
+            clock: Clock::system(),
         });
         let router = axum::Router::new()
             .fallback(pass_on)
@@ -79,7 +94,7 @@ impl Balancer {
     }
 
     /// Requests that were neither answered nor refused.
-    pub fn broken(&self) -> Vec<String> {
+    pub fn broken(&self) -> Vec<Broken> {
         self.shared.broken.lock().unwrap().clone()
     }
 }
@@ -87,11 +102,17 @@ impl Balancer {
 impl Shared {
     async fn check(&self) {
         loop {
-            let mut ready = Vec::new();
             let instances = self.instances.lock().unwrap().clone();
+            // Side by side: a slow one must not keep the others' news waiting.
+            let mut asking = JoinSet::new();
             for url in instances {
                 let asked = self.client.get(format!("{url}/health/ready"));
-                let answer = asked.timeout(Duration::from_millis(500)).send().await;
+                let asked = asked.timeout(Duration::from_millis(500)).send();
+                asking.spawn(async move { (url, asked.await) });
+            }
+            let mut ready = Vec::new();
+            while let Some(answered) = asking.join_next().await {
+                let (url, answer) = answered.unwrap();
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     ready.push(url);
                 }
@@ -120,19 +141,25 @@ async fn pass_on(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         let mut asked = shared
             .client
             .request(head.method.clone(), format!("{url}{path}"));
-        for name in ["authorization", "x-hub-signature-256", "content-type"] {
+        for name in [
+            "authorization",
+            "idempotency-key",
+            "x-hub-signature-256",
+            "content-type",
+        ] {
             if let Some(value) = head.headers.get(name) {
                 asked = asked.header(name, value);
             }
         }
+        let begun = shared.clock.monotonic();
         match answer(asked.body(body.clone())).await {
             Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => {}
             Ok(answer) => return answer.into_response(),
             Err(error) if error.is_connect() => {}
             Err(error) => {
-                let broken = format!("{} {path} at {url}: {error:?}", head.method);
+                let why = format!("{} {path}: {error:?}", head.method);
+                let broken = Broken { url, begun, why };
                 shared.broken.lock().unwrap().push(broken);
-                return StatusCode::BAD_GATEWAY.into_response();
             }
         }
         tokio::time::sleep(CHECK).await;

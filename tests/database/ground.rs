@@ -104,9 +104,7 @@ impl Ground {
         let (tell, key) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
             let config = settings();
-            let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();
-            let store = Store::open(&url, &config.database, sealing_key, Clock::system());
-            let store = store.await.unwrap();
+            let store = open(&url, &config).await;
             tell.send(store.create_key("test").await.unwrap()).unwrap();
             let service = Service {
                 config,
@@ -274,6 +272,22 @@ impl Drop for Ground {
             runtime.shutdown_background();
         }
     }
+}
+
+/// As a supervisor does, again where a busy machine took longer than one may wait for a connection.
+async fn open(url: &str, config: &Config) -> Store {
+    let sealing_key = SealingKey::generate();
+    let opening = async {
+        loop {
+            let key = SealingKey::parse(&sealing_key).unwrap();
+            let store = Store::open(url, &config.database, key, Clock::system());
+            if let Ok(store) = store.await {
+                return store;
+            }
+        }
+    };
+    let opened = tokio::time::timeout(PATIENCE, opening).await;
+    opened.expect("the database was never reached")
 }
 
 /// A database's address through a proxy on this port.

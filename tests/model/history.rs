@@ -227,7 +227,11 @@ impl History {
         };
         let mut sequences = Vec::new();
         for _ in 0..1 + maker.rng.below(3) {
-            sequences.push(maker.sequence());
+            let doubtful = maker.rng.chance(15);
+            sequences.push(match doubtful {
+                true => maker.doubtful(),
+                false => maker.sequence(),
+            });
         }
         for _ in 0..maker.rng.below(2) {
             sequences.push(maker.lone());
@@ -261,6 +265,29 @@ impl Maker {
             on_failure,
             steps: (0..n).map(|_| self.step(true)).collect(),
         }
+    }
+
+    /// One whose messages fail, are to be posted again, and then turn out to be delivered: the
+    /// gate has not opened, and yet nothing may be posted.
+    fn doubtful(&mut self) -> Sequence {
+        let mut sequence = self.sequence();
+        sequence.gate.word = Word::Read;
+        sequence.gate.deadline = A_DAY;
+        sequence.on_failure = OnFailure::Retry;
+        for step in sequence.steps.clone() {
+            let saying = |word, at| Saying {
+                word,
+                at,
+                callback: true,
+                copies: 1,
+            };
+            self.steps[step].gate = None;
+            self.steps[step].fates[0] = Fate {
+                answer: Answer::Takes,
+                says: vec![saying(Err(131_000), 1), saying(Ok(Word::Delivered), 2)],
+            };
+        }
+        sequence
     }
 
     fn lone(&mut self) -> Sequence {
@@ -406,6 +433,15 @@ impl Maker {
                 80..87 => Op::Pass(self.rng.pick(&[1, 31, 61, 125, 301, 3601, A_DAY + 1])),
                 87..93 => Op::Settle,
                 93..95 => Op::Follow,
+                // One word after the other, and time for each to have its effect.
+                95..97 => {
+                    let say = Op::Say {
+                        statuses: 1,
+                        webhooks: 1,
+                    };
+                    ops.extend([say.clone(), Op::Settle, say, Op::Settle]);
+                    Op::Pass(61)
+                }
                 _ => Op::Breathe(self.rng.next() % 12),
             };
             ops.push(op);

@@ -419,6 +419,11 @@ impl<'a> Judged<'a> {
                     || (failure.refused && failure.class == Class::Passing);
                 retries && post.arrived.at >= failure.known.at + wait
             });
+        // Whatever else is said of it: what was delivered is not sent again.
+        let failed = failed
+            && !self.is_settled(at, message, post, |word| {
+                word.is_ok_and(|word| word >= Word::Delivered)
+            });
         a_person || (within && (failed || self.may_resend(at, message, post, since)))
     }
 
@@ -432,20 +437,7 @@ impl<'a> Judged<'a> {
     ) -> bool {
         let waited = since.is_none_or(|since| post.arrived.at >= since.at + UNKNOWN_AFTER);
         let lost = since.is_some() || !self.reference.story.crashes.is_empty();
-        let claimed = message.attempts.iter().find(|attempt| attempt.n == post.n);
-        let claimed = claimed
-            .and_then(|attempt| attempt.posted_at)
-            .unwrap_or(END.at);
-        // Evidence that names the attempt and was committed before the claim settles it.
-        let settled = self.posts[at]
-            .iter()
-            .filter(|p| p.n == post.n - 1)
-            .any(|before| {
-                let wamid = before.took.as_deref().unwrap_or("-");
-                self.reference
-                    .said_of(wamid)
-                    .any(|said| said.callback && said.done.is_some_and(|done| done.at < claimed))
-            });
+        let settled = self.is_settled(at, message, post, |_| true);
         self.step(at).resend && waited && lost && !settled
     }
 
@@ -540,6 +532,29 @@ impl<'a> Judged<'a> {
         let accepted = answered.filter(|_| needed == Word::Accepted);
         let reached = evidence.map(|said| said.begun).chain(accepted).min()?;
         Some(linked.max(reached))
+    }
+
+    /// Whether evidence of such a word about the attempt before, that names it, was committed
+    /// before this one was claimed.
+    fn is_settled(
+        &self,
+        at: usize,
+        message: &SeenMessage,
+        post: &Post,
+        by: impl Fn(Result<Word, i64>) -> bool,
+    ) -> bool {
+        let claimed = message.attempts.iter().find(|attempt| attempt.n == post.n);
+        let claimed = claimed
+            .and_then(|attempt| attempt.posted_at)
+            .unwrap_or(END.at);
+        let mut before = self.posts[at].iter().filter(|p| p.n == post.n - 1);
+        before.any(|before| {
+            let wamid = before.took.as_deref().unwrap_or("-");
+            let mut said = self.reference.said_of(wamid);
+            said.any(|said| {
+                by(said.word) && said.callback && said.done.is_some_and(|done| done.at < claimed)
+            })
+        })
     }
 
     /// What the attempt failed with by then: refused, or said to have failed.
