@@ -151,7 +151,7 @@ impl Manager {
             self.drop_sender(sender);
         }
         metrics::gauge!("twotick_senders_owned").set(self.owned.len() as f64);
-        let end = store.next_lease_end(instance).await?;
+        let end = store.next_lease_end(instance, settings.lease).await?;
         Ok(end.map(|end| end + PAST_END))
     }
 

@@ -156,17 +156,27 @@ impl Store {
         Ok(rows.into_iter().map(Lease::from).collect())
     }
 
-    /// When the next lease of another instance ends, if it does not renew it: one that died does
-    /// not, and its senders are then free.
-    pub async fn next_lease_end(&self, instance: Uuid) -> Result<Option<Duration>, StoreError> {
+    /// When the next lease of another instance ends, or its share of the senders, should it say
+    /// nothing more: one that died does not, and its senders are then free to be taken. It may
+    /// have died between saying that it is there and renewing its leases, so that they end first.
+    pub async fn next_lease_end(
+        &self,
+        instance: Uuid,
+        lease: Duration,
+    ) -> Result<Option<Duration>, StoreError> {
         let seconds = again!(self, "next_lease_end", {
             let end = sqlx::query_scalar!(
                 r#"
             -- next_lease_end
-            SELECT extract(epoch FROM min(lease_until) - clock_timestamp())::double precision
-            FROM senders WHERE lease_owner <> $1 AND lease_until > clock_timestamp()
+            SELECT extract(epoch FROM LEAST(
+                (SELECT min(lease_until) FROM senders
+                 WHERE lease_owner <> $1 AND lease_until > clock_timestamp()),
+                (SELECT min(seen_at) + $2::interval FROM instances
+                 WHERE id <> $1 AND seen_at > clock_timestamp() - $2::interval)
+            ) - clock_timestamp())::double precision
             "#,
                 instance,
+                interval(lease),
             );
             Ok(end.fetch_one(&*self.pool).await?)
         })?;
@@ -175,8 +185,8 @@ impl Store {
     }
 
     /// Gives a sender back, and tells the others, so that one of them takes it at once. Only this
-    /// ownership ends: what another has taken meanwhile stays with it, and so does what this instance has taken
-    /// again while posts of the old lease were under way.
+    /// ownership ends: what another has taken meanwhile stays with it, and so does what this
+    /// instance has taken again while posts of the old lease were under way.
     pub async fn release_lease(&self, instance: Uuid, lease: &Lease) -> Result<(), StoreError> {
         again!(self, "release_lease", {
             Ok(sqlx::query!(

@@ -76,7 +76,7 @@ impl App {
         let server = server.await.unwrap();
         let database = server.create_database().await.unwrap();
         let mut config = Config::load(None).unwrap();
-        config.database.max_connections = 8;
+        config.database.max_connections = 12;
         let config = Arc::new(config);
         let clock = Clock::system();
         let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();

@@ -81,7 +81,7 @@ impl Ground {
             .env("DATABASE_URL", &self.database.url)
             .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret())
             .env("TWOTICK_EXIT_WITH_PARENT", "1")
-            .env("TWOTICK__DATABASE__MAX_CONNECTIONS", "8")
+            .env("TWOTICK__DATABASE__MAX_CONNECTIONS", "12")
             .env("TWOTICK__SEND__ANSWER_TIMEOUT_MS", "4000")
             .env("TWOTICK__SEND__UNKNOWN_AFTER_MS", "5000")
             .env("TWOTICK__HTTP__DRAIN_MS", "300")

@@ -49,7 +49,7 @@ pub struct Ground {
 /// How long tests let things take.
 pub fn settings() -> Config {
     let mut config = Config::load(None::<&Path>).unwrap();
-    config.database.max_connections = 8;
+    config.database.max_connections = 12;
     config.database.acquire_timeout = Duration::from_millis(1500);
     config.database.statement_timeout = Duration::from_millis(2500);
     config.ingest.deadline = Duration::from_millis(2500);

@@ -58,7 +58,7 @@ impl App {
         let clock = Clock::system();
         let stop = CancellationToken::new();
         let mut config = Config::load(None::<&Path>).unwrap();
-        config.database.max_connections = 8;
+        config.database.max_connections = 12;
         config.send.poll = Duration::from_millis(50);
         config.send.backoff = Duration::from_millis(20);
         settings(&mut config);
