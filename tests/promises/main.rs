@@ -7,6 +7,7 @@
 mod evidence;
 mod gates;
 mod hang_up;
+mod lanes;
 mod overload;
 mod races;
 mod sending;
