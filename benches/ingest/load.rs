@@ -14,7 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
-use crate::{NUMBER, SECRET};
+use crate::NUMBER;
+use crate::ground::measured::Measured;
+use crate::ground::service::SECRET;
 
 /// A message that the service has posted.
 #[derive(Debug, Clone)]
@@ -31,38 +33,6 @@ pub struct Target {
     pub address: SocketAddr,
     pub path: String,
     pub messages: Arc<[Known]>,
-}
-
-/// What a round showed.
-#[derive(Debug, Default)]
-pub struct Measured {
-    pub webhooks: u64,
-    elapsed: Duration,
-    latencies_us: Vec<u32>,
-}
-
-impl Measured {
-    /// Rounds as one.
-    pub fn all(rounds: &[Self]) -> Self {
-        let mut all = Self::default();
-        for round in rounds {
-            all.webhooks += round.webhooks;
-            all.elapsed += round.elapsed;
-            all.latencies_us.extend(&round.latencies_us);
-        }
-        all.latencies_us.sort_unstable();
-        all
-    }
-
-    pub fn per_second(&self) -> f64 {
-        self.webhooks as f64 / self.elapsed.as_secs_f64()
-    }
-
-    /// In milliseconds.
-    pub fn percentile(&self, percent: usize) -> f64 {
-        let at = self.latencies_us.len() * percent / 100;
-        f64::from(self.latencies_us.get(at).copied().unwrap_or(0)) / 1000.0
-    }
 }
 
 /// Messages that go through their statuses together.
@@ -95,7 +65,7 @@ pub async fn run(
     let mut measured = Measured::default();
     for task in tasks {
         let latencies = task.await.unwrap();
-        measured.webhooks += latencies.len() as u64;
+        measured.count += latencies.len() as u64;
         measured.latencies_us.extend(latencies);
     }
     measured.elapsed = started.elapsed();

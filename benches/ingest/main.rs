@@ -13,6 +13,8 @@
 )]
 
 mod cpu;
+#[path = "../ground/mod.rs"]
+mod ground;
 mod load;
 mod naive;
 mod ours;
@@ -23,7 +25,8 @@ use clap::Parser;
 use tokio::runtime::Handle;
 use twotick::postgres::{Cluster, Options};
 
-use crate::load::{Measured, Target};
+use crate::ground::measured::Measured;
+use crate::load::Target;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -45,15 +48,7 @@ struct Args {
 }
 
 fn main() {
-    // The generator has threads of its own, so that what they take can be told apart.
-    let load = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("load")
-        .enable_all()
-        .build()
-        .unwrap();
-    let service = tokio::runtime::Runtime::new().unwrap();
-    service.block_on(bench(Args::parse(), load.handle()));
-    load.shutdown_background();
+    ground::run(async |load| bench(Args::parse(), &load).await);
 }
 
 async fn bench(args: Args, load: &Handle) {
@@ -87,8 +82,8 @@ async fn compare(
         target.stop().await;
         let target = ours::start(cluster, &format!("{name}_ours")).await;
         let measured = load::run(load, &target.target, connections, statuses, seconds).await;
-        costs = target.costs(measured.webhooks).await;
-        target.check(measured.webhooks * statuses as u64).await;
+        costs = target.costs(measured.count).await;
+        target.check(measured.count * statuses as u64).await;
         ours.push(measured);
         target.stop().await;
     }
@@ -110,8 +105,6 @@ async fn compare(
     );
 }
 
-/// Known to both handlers.
-pub const SECRET: &str = "an app secret";
 /// The sender of every webhook.
 pub const NUMBER: &str = "310022446688199";
 

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use twotick::postgres::Cluster;
 use twotick::provider::meta::webhook::verify_signature;
 
-use crate::SECRET;
+use crate::ground::service::SECRET;
 use crate::load::Target;
 
 pub struct Naive {

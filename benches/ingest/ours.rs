@@ -1,31 +1,19 @@
-//! The service, on a database with messages that have been posted: every second one is followed
-//! by another in its sequence, which `delivered` releases; the others are alone.
+//! The service, on a database with messages that have been posted.
 
-use std::path::Path;
-
-use sqlx::{Connection as _, PgConnection, Row as _};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use twotick::clock::Clock;
-use twotick::config::Config;
+use sqlx::{Connection as _, Row as _};
 use twotick::model::ids::{AttemptId, MessageId, SenderId};
 use twotick::postgres::Cluster;
-use twotick::seal::SealingKey;
-use twotick::service::Service;
-use twotick::store::{Credentials, NewConnection, Once, Store};
 
+use crate::NUMBER;
 use crate::cpu::{self, Cpu};
+use crate::ground::service::Running;
+use crate::ground::{database, posted, service};
 use crate::load::{Known, Target};
-use crate::{NUMBER, SECRET};
-
-/// Posted messages; each takes three statuses.
-const MESSAGES: i32 = 150_000;
 
 pub struct Ours {
     pub target: Target,
     pool: sqlx::PgPool,
-    stop: CancellationToken,
-    service: tokio::task::JoinHandle<()>,
+    service: Running,
     wal_before: i64,
     cpu_before: Cpu,
 }
@@ -43,26 +31,9 @@ pub struct Costs {
 /// A migrated database with a connection, a sender and posted messages. The service is not
 /// running, and the sender's lease is held by nobody who exists: nothing is posted meanwhile.
 pub async fn create_database(cluster: &Cluster, name: &str) -> Vec<Known> {
-    let mut admin = PgConnection::connect(&cluster.socket_url("postgres"))
-        .await
-        .unwrap();
-    let ddl = format!("CREATE DATABASE {name}");
-    sqlx::query(sqlx::AssertSqlSafe(ddl))
-        .execute(&mut admin)
-        .await
-        .unwrap();
-    admin.close().await.unwrap();
-    let url = cluster.socket_url(name);
-    twotick::store::migrate(&url).await.unwrap();
-    let mut database = PgConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(preload()))
-        .execute(&mut database)
-        .await
-        .unwrap();
-    // Each alone: they refuse to be part of a transaction.
-    for settle in ["VACUUM ANALYZE sequences, messages, attempts", "CHECKPOINT"] {
-        sqlx::query(settle).execute(&mut database).await.unwrap();
-    }
+    let mut database = database::create(cluster, name).await;
+    database::execute(&mut database, posted::messages()).await;
+    database::settle(&mut database).await;
     // Statuses come about in the order of the posts, a few seconds apart.
     let rows = sqlx::query(
         "SELECT message, provider_message_id FROM attempts
@@ -86,71 +57,10 @@ pub async fn create_database(cluster: &Cluster, name: &str) -> Vec<Known> {
         .collect()
 }
 
-fn preload() -> String {
-    format!(
-        r#"
-        CREATE TEMPORARY TABLE made AS
-        -- Ids in the order of creation, as the service makes them (UUID version 7).
-        SELECT n, overlay(gen_random_uuid()::text PLACING id FROM 1 FOR 18)::uuid AS sequence,
-               overlay(gen_random_uuid()::text PLACING id FROM 1 FOR 18)::uuid AS message
-        FROM generate_series(1, {MESSAGES}) AS n
-        CROSS JOIN LATERAL (
-            SELECT to_hex(n / 4096 + x'1990000'::bigint) AS hex
-        ) h
-        CROSS JOIN LATERAL (
-            SELECT '0' || h.hex || '-' || lpad(to_hex(n % 4096), 4, '0') || '-7'
-                || lpad(to_hex(n % 4096), 3, '0') AS id
-        ) i;
-        INSERT INTO sequences (sender, id, head, length, created_at, single, status, work, lane,
-                               recipient, gate, on_failure, deadline_at, due_at)
-        SELECT 1, sequence, 1, 2, now(), false, 'running', 'waiting', '', '447700900123',
-               '{{"status":"delivered","deadline_ms":86400000,"on_deadline":"stop"}}'::jsonb, 'stop',
-               now() + interval '1 day', now() + interval '1 day'
-        FROM made WHERE n % 2 = 1
-        UNION ALL
-        SELECT 1, sequence, 2, 1, now(), true, 'completed', 'done', '', '447700900123',
-               '{{"status":"accepted","deadline_ms":86400000,"on_deadline":"stop"}}'::jsonb, 'stop',
-               NULL, NULL
-        FROM made WHERE n % 2 = 0;
-        INSERT INTO messages (sender, sequence, id, position, created_at, origin, recipient, type, content)
-        SELECT 1, sequence, message, 1, now(), 'ours', '447700900123', 'text', '{{"body":"hello"}}'::jsonb FROM made
-        UNION ALL
-        SELECT 1, sequence, gen_random_uuid(), 2, now(), 'ours', '447700900123', 'text', '{{"body":"again"}}'::jsonb
-        FROM made WHERE n % 2 = 1;
-        INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at, accepted_at,
-                              outcome, provider_message_id)
-        SELECT 1, message, 1, sequence, 1, CASE WHEN n % 2 = 1 THEN 2 END, now(), now(), 'accepted',
-               'wamid.HBgLMTU1NTAxOTAwNDQVAgARGBI' || upper(replace(gen_random_uuid()::text, '-', ''))
-        FROM made;
-        "#
-    )
-}
-
-pub async fn start(cluster: &Cluster, database: &str) -> Ours {
-    let messages = create_database(cluster, database).await;
-    let mut config = Config::load(None::<&Path>).unwrap();
-    config.database.max_connections = 12;
-    let key = SealingKey::parse(&SealingKey::generate()).unwrap();
-    let url = cluster.socket_url(database);
-    let store = Store::open(&url, &config.database, key, Clock::system())
-        .await
-        .unwrap();
-    let new = NewConnection {
-        name: "bench".to_owned(),
-        provider: "meta".to_owned(),
-        base_url: "http://127.0.0.1:9".to_owned(),
-        api_version: "v25.0".to_owned(),
-        credentials: Credentials {
-            access_token: "token".to_owned().into(),
-            app_secrets: vec![SECRET.to_owned().into()],
-            verify_token: "verify".to_owned().into(),
-        },
-    };
-    store
-        .create_connection(new, &Once::default(), |made| made.id)
-        .await
-        .unwrap();
-    let connection = store.list_connections(None, 1).await.unwrap().remove(0);
+pub async fn start(cluster: &Cluster, name: &str) -> Ours {
+    let messages = create_database(cluster, name).await;
+    let url = cluster.socket_url(name);
+    let prepared = service::prepare(&url, "http://127.0.0.1:9".to_owned()).await;
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     // What is released is left due: this measures what happens before the 200.
     sqlx::query(
@@ -158,28 +68,19 @@ pub async fn start(cluster: &Cluster, database: &str) -> Ours {
                               lease_owner, lease_until)
          VALUES (1, $1, $2, 'api', 'active', now(), gen_random_uuid(), now() + interval '1 day')",
     )
-    .bind(connection.id.0)
+    .bind(prepared.connection.0)
     .bind(NUMBER)
     .execute(&pool)
     .await
     .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let service = Service {
-        config,
-        store,
-        metrics: None,
-    }
-    .run(listener, stop.clone());
-    let service = tokio::spawn(async move { service.await.unwrap() });
+    let connection = prepared.connection;
+    let service = prepared.run().await;
     let wal_before = wal(&pool).await;
     let cpu_before = cpu::now(&pool).await;
-    let target = crate::target(address, format!("/webhooks/{}", connection.id), messages);
+    let target = crate::target(service.address, format!("/webhooks/{connection}"), messages);
     Ours {
         target,
         pool,
-        stop,
         service,
         wal_before,
         cpu_before,
@@ -247,7 +148,6 @@ impl Ours {
 
     pub async fn stop(self) {
         self.pool.close().await;
-        self.stop.cancel();
-        self.service.await.unwrap();
+        self.service.stop().await;
     }
 }

@@ -88,6 +88,12 @@ impl Store {
             let oldest = sqlx::query_scalar!(
                 r#"
             -- standing: due
+            WITH closed AS (
+                SELECT s.id AS sender, t.name, t.language
+                FROM templates t JOIN senders s ON s.connection = t.connection
+                WHERE NOT t.sendable
+                    AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
+            )
             SELECT min(q.due_at) AS due_at
             FROM senders s JOIN connections c ON c.id = s.connection
             CROSS JOIN LATERAL (
@@ -97,12 +103,8 @@ impl Store {
                 UNION ALL
                 SELECT l.lane FROM lanes l
                 WHERE l.sender = s.id AND s.status = 'active' AND c.stopped_at IS NULL
-                    AND NOT EXISTS (
-                        SELECT FROM templates t
-                        WHERE t.connection = s.connection AND NOT t.sendable
-                            AND t.name = l.template_name AND t.language = l.template_language
-                            AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
-                    )
+                    AND (l.sender, l.template_name, l.template_language)
+                        NOT IN (SELECT sender, name, language FROM closed)
             ) l
             CROSS JOIN LATERAL (
                 SELECT q.due_at FROM sequences q

@@ -19,6 +19,9 @@ use crate::config;
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
 
+/// For how long a connection that answered is taken to be there.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -39,10 +42,14 @@ pub(super) struct Doubt {
 
 /// Where and how to connect for a short while, without limits: for migrations.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    // Every plan is for any parameters: a plan per call costs more than it saves here.
-    Ok(url
-        .parse::<PgConnectOptions>()?
-        .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]))
+    Ok(url.parse::<PgConnectOptions>()?.options([
+        // Every plan is for any parameters: a plan per call costs more than it saves here.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
+        // A plan that was made while a table was small is kept until its statistics are renewed,
+        // minutes after a million rows have come. Every statement has its index.
+        ("enable_seqscan", "off"),
+    ]))
 }
 
 impl Pool {
@@ -61,7 +68,10 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, seen| {
                 let trusted = trusted.holds_for(seen.age);
-                Box::pin(async move { Ok(trusted && answers(connection).await) })
+                // It answered when it was released: a round trip for each use would double the
+                // cost of most.
+                let answered = seen.idle_for < FRESH;
+                Box::pin(async move { Ok(trusted && (answered || answers(connection).await)) })
             })
             // Whoever gave up on an answer gives its connection back: it is still waited for.
             .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))

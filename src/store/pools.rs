@@ -47,7 +47,8 @@ impl Pools {
     ) -> Self {
         let options = limited(options, settings.statement_timeout);
         let doubt = Doubt::new(clock);
-        let pool = |connections: u32| Pool::new(&options, connections, settings, &doubt);
+        let by_key = by_key(options.clone());
+        let pool = |connections: u32| Pool::new(&by_key, connections, settings, &doubt);
         /// One each for new senders, look-ups and leases, the one that listens for hints, and the
         /// sessions of the writers.
         const KEPT: u32 = 4 + WRITERS as u32;
@@ -87,4 +88,14 @@ impl Pools {
             self.api.close(),
         );
     }
+}
+
+/// All joins here go from few rows to others by their key. A planner that knows these tables from
+/// when they were small would rather read them whole, and such a plan is kept.
+fn by_key(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
+    ])
 }

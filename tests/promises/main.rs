@@ -7,6 +7,7 @@
 mod evidence;
 mod gates;
 mod hang_up;
+mod lanes;
 mod leases;
 mod overload;
 mod races;

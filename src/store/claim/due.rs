@@ -68,15 +68,18 @@ pub(super) async fn open_lanes(
     let open = sqlx::query_scalar!(
         r#"
         -- claim: lanes
-        SELECT l.lane
-        FROM lanes l JOIN senders s ON s.id = l.sender
-        WHERE l.sender = $1 AND NOT EXISTS (
-            SELECT FROM templates t
-            WHERE t.connection = s.connection AND NOT t.sendable
-                AND t.name = l.template_name AND t.language = l.template_language
+        WITH closed AS (
+            SELECT t.name, t.language
+            FROM templates t JOIN senders s ON s.connection = t.connection
+            WHERE s.id = $1 AND NOT t.sendable
                 -- A WABA that one of the two does not name may be the other's.
                 AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
         )
+        SELECT l.lane
+        FROM lanes l
+        -- Not a join: each side is read once, whatever the planner believes of their sizes.
+        WHERE l.sender = $1
+            AND (l.template_name, l.template_language) NOT IN (SELECT name, language FROM closed)
         "#,
         sender.0,
     )
@@ -116,11 +119,16 @@ pub(super) async fn lock_due(
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
                q.on_failure, q.gate
-        FROM sequences q
-        WHERE q.sender = $1 AND q.id IN (SELECT id FROM picked)
-            -- Once more, of what it is under the lock: it may have been paused meanwhile.
-            AND q.due_at <= $3 AND q.work <> 'claimed' AND q.lane = ANY ($2)
-        FOR NO KEY UPDATE SKIP LOCKED
+        FROM picked
+        -- Each by its key, whatever the planner believes of the numbers.
+        CROSS JOIN LATERAL (
+            SELECT * FROM sequences q
+            WHERE q.sender = $1 AND q.id = picked.id
+                -- Once more, of what it is under the lock: it may have been paused meanwhile.
+                -- IS TRUE, because no index is to be used for it.
+                AND (q.due_at <= $3 AND q.work <> 'claimed' AND q.lane = ANY ($2)) IS TRUE
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) q
         "#,
         request.lease.sender.0,
         lanes.names(),
