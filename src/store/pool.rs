@@ -19,9 +19,6 @@ use crate::config;
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
 
-/// For how long a connection that answered is taken to be there.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -68,10 +65,7 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, seen| {
                 let trusted = trusted.holds_for(seen.age);
-                // It answered when it was released: a round trip for each use would double the
-                // cost of most.
-                let answered = seen.idle_for < FRESH;
-                Box::pin(async move { Ok(trusted && (answered || answers(connection).await)) })
+                Box::pin(async move { Ok(trusted && answers(connection).await) })
             })
             // Whoever gave up on an answer gives its connection back: it is still waited for.
             .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))
