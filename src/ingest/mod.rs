@@ -176,7 +176,8 @@ impl Ingest {
     }
 }
 
-/// The queue, and what empties it. That ends when every [`Ingest`] is gone and the queue is empty: who stops the handlers first loses nothing.
+/// The queue, and what empties it. That ends when every [`Ingest`] is gone and the queue is empty:
+/// who stops the handlers first loses nothing.
 pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Ingest, Batches) {
     let (queue, waiting) = mpsc::channel(settings.queue_webhooks);
     let ingest = Ingest {

@@ -1,6 +1,5 @@
-//! The writers: each takes a batch, commits it, answers. While one commit flushes, the next batch
-//! fills, so that there needs to be no timer. A batch that the database refuses for its content is
-//! cut until the item stands alone; that item is journalled as not applied and its siblings are
+//! A writer: commits a batch and answers it. One that the database refuses for its content is cut
+//! until the item stands alone; that item is journalled as not applied and its siblings are
 //! written.
 
 use uuid::Uuid;
