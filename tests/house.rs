@@ -112,7 +112,7 @@ fn sql_stands_in_store_alone() {
 }
 
 #[test]
-fn transactions_begin_where_nobody_can_drop_their_beginning() {
+fn transactions_begin_only_where_a_dropped_beginning_is_rolled_back() {
     let beginnings = offences("store", &["pool.begin", ".begin_with("]);
     let elsewhere = |found: &&String| !found.contains("store/transaction.rs");
     let elsewhere: Vec<_> = beginnings.iter().filter(elsewhere).cloned().collect();

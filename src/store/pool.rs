@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 
 use crate::clock::Clock;
 use crate::config;
@@ -67,8 +67,9 @@ impl Pool {
                 let trusted = trusted.holds_for(seen.age);
                 Box::pin(async move { Ok(trusted && answers(connection).await) })
             })
-            // Whoever gave up on an answer gives its connection back: it is still waited for.
-            .after_release(|connection, _| Box::pin(async { Ok(answers(connection).await) }))
+            // Whoever gave up on an answer gives its connection back: it is still waited for, and
+            // what was begun is rolled back (`store/transaction.rs`).
+            .after_release(|connection, _| Box::pin(async { Ok(rolls_back(connection).await) }))
             .connect_lazy_with(options.clone());
         Self {
             pool,
@@ -134,6 +135,11 @@ async fn answers(connection: &mut PgConnection) -> bool {
     matches!(answer, Ok(Ok(())))
 }
 
+async fn rolls_back(connection: &mut PgConnection) -> bool {
+    let rolled_back = tokio::time::timeout(PING, connection.execute("ROLLBACK")).await;
+    matches!(rolled_back, Ok(Ok(_)))
+}
+
 /// A transaction that waits so long for its next statement belongs to a process that is stalled,
 /// or to a machine that is gone. The server ends it, or its locks would keep others from taking
 /// over what was its own. Shorter than a lease.
@@ -147,6 +153,8 @@ pub(super) fn limited(options: PgConnectOptions, limit: Duration) -> PgConnectOp
     options.options([
         ("statement_timeout", millis.as_str()),
         ("idle_in_transaction_session_timeout", STALLED),
+        // Where there is nothing to roll back, nobody needs to hear of it.
+        ("client_min_messages", "error"),
         ("tcp_user_timeout", &millis),
         ("tcp_keepalives_idle", &seconds),
         ("tcp_keepalives_interval", "1"),

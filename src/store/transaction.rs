@@ -1,8 +1,8 @@
 //! How a transaction begins. A request may be dropped at any await: its caller hung up. sqlx rolls
 //! back a transaction that is dropped, but not one that is dropped while it begins: it takes it
-//! for not begun, and gives the connection back with an open transaction. Whoever uses that
-//! connection next, and believes to have committed, has not. So the beginning runs in a task of
-//! its own, which nobody drops; what it hands to nobody is rolled back.
+//! for not begun. Whoever used that connection next, and believed to have committed, would not
+//! have. So every connection is rolled back when it comes back to its pool (`store/pool.rs`), and
+//! transactions begin on those alone.
 
 use sqlx::{Postgres, Transaction};
 
@@ -30,10 +30,6 @@ impl Store {
         &self,
         statement: &'static str,
     ) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let pool = self.pool.clone();
-        let beginning = tokio::spawn(async move { pool.begin_with(statement).await });
-        // It ends otherwise only with the runtime.
-        let begun = beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
-        Ok(begun?)
+        Ok(self.pool.begin_with(statement).await?)
     }
 }
