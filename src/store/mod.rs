@@ -4,6 +4,7 @@
 //! A [`StoreError`] means that the database could not do it now: the caller says 503 or tries
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
+pub mod acceptances;
 mod adopt;
 mod again;
 pub mod answers;
