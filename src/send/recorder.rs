@@ -64,7 +64,8 @@ impl Recorder {
 async fn write_all(store: Store, mut answers: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::new();
     while !waiting.is_empty() || answers.recv_many(&mut waiting, MOST).await > 0 {
-        let (batch, rest) = one_a_sequence(waiting);
+        let (mut batch, rest) = one_a_sequence(waiting);
+        batch.sort_unstable_by_key(|waiting| waiting.claim.attempt);
         waiting = rest;
         let written: Vec<Acceptance<'_>> = batch
             .iter()

@@ -52,9 +52,9 @@ impl Store {
         Ok(due == [true])
     }
 
-    /// The same of several answers, of which no two may be of one sequence. Of each: whether its
-    /// sequence is due because of it. Where it fails, nothing was written, and each may be
-    /// recorded alone.
+    /// The same of several answers, of which no two may be of one sequence, in the order of their
+    /// attempts: in that order every writer locks them. Of each: whether its sequence is due
+    /// because of it. Where it fails, nothing was written, and each may be recorded alone.
     pub async fn record_acceptances(
         &self,
         answers: &[Acceptance<'_>],

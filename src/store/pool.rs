@@ -19,6 +19,18 @@ use crate::config;
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
 
+/// Which connections are asked whether they are there before they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// All: whoever uses one answers a caller.
+    Always,
+    /// Those that have been idle for a while. Whoever finds another one cut off tries again.
+    AfterIdling,
+}
+
+/// What is a while.
+const IDLING: Duration = Duration::from_millis(500);
+
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -54,6 +66,7 @@ impl Pool {
     pub(super) fn new(
         options: &PgConnectOptions,
         connections: u32,
+        asked: Asked,
         settings: &config::Database,
         doubt: &Doubt,
     ) -> Self {
@@ -65,7 +78,8 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, seen| {
                 let trusted = trusted.holds_for(seen.age);
-                Box::pin(async move { Ok(trusted && answers(connection).await) })
+                let fresh = asked == Asked::AfterIdling && seen.idle_for < IDLING;
+                Box::pin(async move { Ok(trusted && (fresh || answers(connection).await)) })
             })
             // Whoever gave up on an answer gives its connection back: it is still waited for, and
             // what was begun is rolled back (`store/transaction.rs`).
