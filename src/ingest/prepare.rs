@@ -107,8 +107,13 @@ fn number_of(said: &Said) -> Option<&NumberRef> {
         Said::Status(status) => Some(&status.number),
         Said::Inbound(inbound) => Some(&inbound.number),
         Said::SenderError(number) => Some(number),
+        Said::User(user) => Some(&user.number),
+        Said::News(news) => news.number.as_ref(),
         Said::Other(other) => other.number.as_ref(),
-        Said::TemplateStatus(_) | Said::TemplateQuality(_) => None,
+        Said::TemplateStatus(_)
+        | Said::TemplateQuality(_)
+        | Said::TemplateCategory(_)
+        | Said::TemplateNews(_) => None,
     }
 }
 
@@ -230,6 +235,8 @@ impl<'a> Preparation<'a> {
                     template.quality = Some(newer);
                 }
             }),
+            Said::TemplateCategory(said) => self.template(webhook, &said.template, |_| {}),
+            Said::TemplateNews(said) => self.template(webhook, &said.template, |_| {}),
             _ => Uuid::nil(),
         };
         self.batch.facts.push(FactRow {
