@@ -10,6 +10,7 @@ mod batches;
 mod decode;
 mod prepare;
 mod progress;
+mod remember;
 mod writer;
 
 use std::ops::Range;

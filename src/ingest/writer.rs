@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Waiting;
 use super::prepare::{Piece, Senders, prepare};
+use super::remember::Names;
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
 use crate::store::ingest::Session;
@@ -23,6 +24,7 @@ pub(super) struct Writer {
     session: Session,
     blocks: Blocks,
     senders: Senders,
+    names: Names,
 }
 
 impl Writer {
@@ -33,6 +35,7 @@ impl Writer {
             session: Session::default(),
             blocks: Blocks::default(),
             senders: Senders::default(),
+            names: Names::default(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Writer {
         for sender in &done.due {
             self.signals.due(*sender);
         }
-        if done.templates {
+        if done.may_open {
             self.signals.all_due_here();
         }
     }
@@ -119,17 +122,19 @@ impl Writer {
         done: &mut Done,
     ) -> Result<(), StoreError> {
         self.meet_senders(pieces).await?;
-        let (mut batch, journal) = prepare(pieces, &self.senders, self.store.clock());
+        let (mut batch, journal) = prepare(pieces, &self.senders, &self.names, self.store.clock());
         batch.journal = self.blocks.pack(&journal)?;
         batch.problems.extend(refused);
         let due = self.store.ingest(&mut self.session, &batch).await?;
         done.due.extend(due);
-        done.templates |= !batch.templates.is_empty();
+        done.may_open |= batch.may_open();
+        let names = std::mem::take(&mut batch.names);
         for piece in pieces {
             if let Some(id) = done.ids.get_mut(piece.of) {
                 *id = piece.id;
             }
         }
+        self.names.committed(&names);
         Ok(())
     }
 
@@ -185,7 +190,8 @@ struct Done {
     ids: Vec<WebhookId>,
     /// Who has something to do because of it.
     due: Vec<SenderId>,
-    templates: bool,
+    /// Whether anybody may have.
+    may_open: bool,
 }
 
 impl Waiting {
