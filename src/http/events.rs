@@ -140,7 +140,7 @@ fn subject(fact: &Fact) -> Option<String> {
     let sender = SenderId(fact.stream);
     let uuid = fact.subject;
     if fact.r#type.starts_with("sender.") {
-        return fact.sender.map(|_| sender.to_string());
+        return fact.sender.map(|sender| SenderId(sender).to_string());
     }
     if uuid == Uuid::nil() {
         return None;

@@ -8,6 +8,7 @@
 
 mod batches;
 mod decode;
+mod names;
 mod prepare;
 mod progress;
 mod remember;

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Webhook;
-use super::remember::{Names, Remembered};
+use super::names::Names;
+use super::remember::Remembered;
 use crate::clock::Clock;
 use crate::model::evidence::Evidence;
 use crate::model::fact::{Decoded, Fact, NumberRef, Problem, Said, StatusFact, TemplateRef};

@@ -4,11 +4,11 @@
 //! What bears no time of the provider's counts as said before anything that does: a repetition
 //! must not make it newer.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::BTreeMap;
 
+use super::names::{LastNames, Names};
 use crate::model::Timestamp;
-use crate::model::fact::{Alias, Fact, Said, UserFact, UserSaid};
+use crate::model::fact::{Alias, Fact, Said, UserFact, UserRef, UserSaid};
 use crate::model::ids::SenderId;
 use crate::store::ingest::Batch;
 use crate::store::last_words::WordSaid;
@@ -21,7 +21,9 @@ const MARKETING: &str = "marketing_messages";
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     words: BTreeMap<(i32, String, &'static str), WordSaid>,
-    names: BTreeMap<(SenderId, String), NameSaid>,
+    names: LastNames,
+    /// Those that statuses name along the way.
+    heard: LastNames,
     marketing: BTreeMap<(SenderId, String), MarketingSaid>,
 }
 
@@ -43,6 +45,21 @@ impl Remembered {
                         at,
                         word: word.clone(),
                     });
+                }
+            }
+            (Said::Status(status), Some(sender)) => {
+                // Of a member of a group the recipient is the group.
+                if let (Some(user), None) = (&status.user_id, &status.participant) {
+                    let user = UserRef {
+                        wa_id: status.recipient.clone(),
+                        user_id: Some(user.clone()),
+                        parent_user_id: status.parent_user_id.clone(),
+                    };
+                    for alias in user.aliases() {
+                        if let Some(said) = news(sender, at, alias, known) {
+                            self.heard.add(said);
+                        }
+                    }
                 }
             }
             (Said::Inbound(inbound), Some(sender)) => {
@@ -87,21 +104,9 @@ impl Remembered {
         }
     }
 
-    /// Names are repeated by every message of a user, so that they are dated to the day: then a
-    /// day's repetitions say nothing new, and need not be written.
     fn add_name(&mut self, sender: SenderId, at: Timestamp, alias: Alias, known: &Names) {
-        let said = NameSaid {
-            sender,
-            at: at.replace_time(time::Time::MIDNIGHT),
-            alias,
-        };
-        if said.alias.alias == said.alias.user || known.have(&said) {
-            return;
-        }
-        let key = (sender, said.alias.alias.clone());
-        let known = self.names.entry(key).or_insert_with(|| said.clone());
-        if said.is_after(known) {
-            *known = said;
+        if let Some(said) = news(sender, at, alias, known) {
+            self.names.add(said);
         }
     }
 
@@ -116,75 +121,16 @@ impl Remembered {
     /// Lays it into the batch, in the order in which every writer writes.
     pub(super) fn finish(self, batch: &mut Batch<'_>) {
         batch.words = self.words.into_values().collect();
-        batch.names = self.names.into_values().collect();
+        batch.names = self.names.into_vec();
+        batch.heard = self.heard.into_vec();
         batch.marketing = self.marketing.into_values().collect();
     }
 }
 
-/// Names that this writer has committed, so that it need not write them again.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    /// By the hash of sender and alias: the hash of what it leads to, and as of when.
-    known: HashMap<u64, (u64, Timestamp)>,
-    hash: RandomState,
-}
-
-impl Names {
-    /// How many are remembered; beyond, the memory starts anew.
-    const MOST: usize = 200_000;
-
-    fn have(&self, said: &NameSaid) -> bool {
-        let user = self.hash.hash_one(&said.alias.user);
-        let key = self.hash.hash_one((said.sender, &said.alias.alias));
-        self.known
-            .get(&key)
-            .is_some_and(|(known, at)| *known == user && *at >= said.at)
-    }
-
-    /// These were committed.
-    pub(super) fn committed(&mut self, names: &[NameSaid]) {
-        if self.known.len() > Self::MOST {
-            self.known.clear();
-        }
-        for said in names {
-            let user = self.hash.hash_one(&said.alias.user);
-            let key = self.hash.hash_one((said.sender, &said.alias.alias));
-            self.known.insert(key, (user, said.at));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-    use super::*;
-
-    fn name(alias: &str, user: &str, day: i64) -> NameSaid {
-        NameSaid {
-            sender: SenderId(1),
-            at: Timestamp::from_unix_timestamp(day * 86_400).unwrap(),
-            alias: Alias {
-                alias: alias.into(),
-                user: user.into(),
-            },
-        }
-    }
-
-    #[test]
-    fn what_was_committed_is_not_written_again_and_what_is_newer_is() {
-        let mut names = Names::default();
-        assert!(!names.have(&name("44", "US.7", 5)));
-        names.committed(&[name("44", "US.7", 5)]);
-        assert!(names.have(&name("44", "US.7", 5)));
-        assert!(names.have(&name("44", "US.7", 4)));
-        for news in [
-            name("44", "US.7", 6),
-            name("44", "US.8", 5),
-            name("44", "US.8", 4),
-            name("45", "US.7", 5),
-        ] {
-            assert!(!names.have(&news), "{news:?}");
-        }
-    }
+/// A name, unless it is known. Every message of a user repeats it, so that it is dated to the
+/// day: then a day's repetitions say nothing new.
+fn news(sender: SenderId, at: Timestamp, alias: Alias, known: &Names) -> Option<NameSaid> {
+    let at = at.replace_time(time::Time::MIDNIGHT);
+    let said = NameSaid { sender, at, alias };
+    (said.alias.alias != said.alias.user && !known.have(&said)).then_some(said)
 }

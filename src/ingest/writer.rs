@@ -2,11 +2,13 @@
 //! until the item stands alone; that item is journalled as not applied and its siblings are
 //! written.
 
+use std::mem::take;
+
 use uuid::Uuid;
 
 use super::Waiting;
+use super::names::{Hearsay, Names};
 use super::prepare::{Piece, Senders, prepare};
-use super::remember::Names;
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
 use crate::store::ingest::Session;
@@ -25,10 +27,11 @@ pub(super) struct Writer {
     blocks: Blocks,
     senders: Senders,
     names: Names,
+    hearsay: Hearsay,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, signals: Signals) -> Self {
+    pub(super) fn new(store: Store, signals: Signals, hearsay: Hearsay) -> Self {
         Self {
             store,
             signals,
@@ -36,6 +39,7 @@ impl Writer {
             blocks: Blocks::default(),
             senders: Senders::default(),
             names: Names::default(),
+            hearsay,
         }
     }
 
@@ -128,13 +132,19 @@ impl Writer {
         let due = self.store.ingest(&mut self.session, &batch).await?;
         done.due.extend(due);
         done.may_open |= batch.may_open();
-        let names = std::mem::take(&mut batch.names);
+        let (names, heard) = (take(&mut batch.names), take(&mut batch.heard));
         for piece in pieces {
             if let Some(id) = done.ids.get_mut(piece.of) {
                 *id = piece.id;
             }
         }
-        self.names.committed(&names);
+        self.names.written(&names);
+        if !heard.is_empty()
+            && let Ok(place) = self.hearsay.try_reserve()
+        {
+            self.names.written(&heard);
+            place.send(heard);
+        }
         Ok(())
     }
 

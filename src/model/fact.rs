@@ -105,6 +105,10 @@ pub struct StatusFact {
     pub status: Status,
     /// `recipient_id`: a phone number, or a group's id.
     pub recipient: Option<String>,
+    /// The recipient's business-scoped id (BSUID).
+    pub user_id: Option<String>,
+    /// The id that is scoped to several businesses.
+    pub parent_user_id: Option<String>,
     /// Which member of a group this is about.
     pub participant: Option<String>,
     /// `biz_opaque_callback_data` as it came back.

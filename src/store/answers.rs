@@ -8,6 +8,7 @@ use super::adopt::TAKEN;
 use super::claim::Claim;
 use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
+use super::recipients::NameSaid;
 use super::{Store, StoreError, again};
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Rank;
@@ -90,6 +91,12 @@ impl Store {
                 "recipient": answer.wa_id,
             }));
             self.write_facts(&mut transaction, &[fact]).await?;
+            // Nearly always spelt as it was given.
+            let name = answer.wa_id.as_deref().and_then(|wa_id| {
+                let sender = claim.attempt.message.sender;
+                NameSaid::of_answer(sender, self.clock.now(), &claim.recipient, wa_id)
+            });
+            self.join_names(&mut transaction, name.as_slice()).await?;
             transaction.commit().await?;
             Ok(due)
         })

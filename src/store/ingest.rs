@@ -45,6 +45,8 @@ pub struct Batch<'a> {
     pub words: Vec<WordSaid>,
     /// By which names users are known, one value a name.
     pub names: Vec<NameSaid>,
+    /// The same, said along the way: not written with the rest.
+    pub heard: Vec<NameSaid>,
     /// What users want, one value a name.
     pub marketing: Vec<MarketingSaid>,
 }

@@ -11,6 +11,7 @@ use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::fact::Alias;
 use crate::model::ids::SenderId;
+use crate::model::recipient::is_group;
 
 /// Two names of one user.
 #[derive(Debug, Clone)]
@@ -50,6 +51,32 @@ impl MarketingSaid {
             (said.at, said.value == STOP, &said.value)
         }
         order(self) > order(other)
+    }
+}
+
+impl NameSaid {
+    /// What an answer says: the recipient as the provider spells it. A number leads to the
+    /// number that the provider knows, and this to the user, should we have named the user.
+    pub(super) fn of_answer(
+        sender: SenderId,
+        at: Timestamp,
+        recipient: &str,
+        wa_id: &str,
+    ) -> Option<Self> {
+        let is_number = recipient.bytes().all(|byte| byte.is_ascii_digit());
+        let (alias, user) = match (recipient == wa_id, is_number) {
+            (true, _) => return None,
+            _ if is_group(recipient) => return None,
+            (false, true) => (recipient, wa_id),
+            (false, false) => (wa_id, recipient),
+        };
+        let (alias, user) = (alias.to_owned(), user.to_owned());
+        let at = at.replace_time(time::Time::MIDNIGHT);
+        Some(Self {
+            sender,
+            at,
+            alias: Alias { alias, user },
+        })
     }
 }
 
@@ -107,6 +134,14 @@ impl Store {
         .execute(connection)
         .await?;
         Ok(())
+    }
+
+    /// Joins names that were heard, of each alias of a sender one.
+    pub async fn learn_names(&self, names: &[NameSaid]) -> Result<(), StoreError> {
+        again!(self, "learn_names", {
+            let mut pooled = self.pool.acquire().await?;
+            self.join_names(&mut pooled, names).await
+        })
     }
 
     /// Joins what users said of marketing, of each name of a sender one.
@@ -187,5 +222,27 @@ impl Store {
             value: row.value,
             at: row.at,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_how_the_provider_spells_a_recipient() {
+        let said = |recipient: &str, wa_id: &str| {
+            let said = NameSaid::of_answer(SenderId(1), Timestamp::UNIX_EPOCH, recipient, wa_id);
+            said.map(|said| (said.alias.alias, said.alias.user))
+        };
+        let names = |alias: &str, user: &str| Some((alias.to_owned(), user.to_owned()));
+        assert_eq!(said("447700900123", "447700900123"), None);
+        // Mexico: with and without the 1 of mobile numbers.
+        assert_eq!(
+            said("525512345678", "5215512345678"),
+            names("525512345678", "5215512345678")
+        );
+        assert_eq!(said("US.7", "447700900123"), names("447700900123", "US.7"));
+        assert_eq!(said("Y2FwaV9ncm91cDox", "447700900123"), None);
     }
 }

@@ -412,3 +412,45 @@ async fn new_ids_keep_an_opt_out_and_a_number_that_changes_hands_does_not() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_names_of_a_user_are_learned_from_statuses() {
+    let app = App::start().await;
+    let user = json!({"user_id": "US.7"});
+    assert_eq!(
+        app.webhook(&preference(&user, "stop", 10)).await,
+        StatusCode::OK
+    );
+    let mut said = status("wamid.n", "sent", 0);
+    said["recipient_user_id"] = "US.7".into();
+    app.say(&[said]).await;
+    let is_known = async {
+        while marketing(&app, "447700900123").await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), is_known)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_names_a_number_is_shown_with_its_sender() {
+    let app = App::start().await;
+    let value = json!({"display_phone_number": "+1 555-014-2217", "event": "FLAGGED"});
+    say(&app, "phone_number_quality_update", T0, value).await;
+    let value = json!({"display_phone_number": "4477009", "event": "FLAGGED"});
+    say(&app, "phone_number_quality_update", T0, value).await;
+    let events = app.events(2).await;
+    assert_eq!(
+        (&events[0]["sender"], &events[0]["subject"]),
+        (&json!(app.sender), &json!(app.sender))
+    );
+    assert_eq!(events[1]["sender"], Value::Null);
+    let of_sender = app.get(&format!("/v1/events?sender={}", app.sender)).await;
+    assert_eq!(of_sender["data"], json!([events[0]]));
+    let later = other_account(&app, "77", "4477009").await;
+    let events = app.events(2).await;
+    assert_eq!(events[1]["sender"], later, "whenever it was made");
+    assert_eq!(sender(&app).await["quality"], "FLAGGED");
+}

@@ -115,6 +115,8 @@ pub(super) fn read(
             provider_message_id: id,
             status,
             recipient: recipient.map(str::to_owned),
+            user_id: text(&item.recipient_user_id).map(str::to_owned),
+            parent_user_id: item.parent_user().map(str::to_owned),
             participant: participant.map(str::to_owned),
             callback: text(&item.biz_opaque_callback_data).map(str::to_owned),
             error,
