@@ -1,12 +1,15 @@
 //! Answers that say that the provider took the message: the usual ones, so as many as have come are
 //! written in one statement. Like every answer they may come late (`answers.rs`).
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use super::adopt::TAKEN;
 use super::claim::Claim;
 use super::facts::OwnFact;
+use super::recipients::NameSaid;
 use super::{Store, StoreError, again};
 use crate::model::evidence::Rank;
 use crate::model::sequence::GateStatus;
@@ -147,13 +150,25 @@ impl Store {
             &facts.ids,
             &facts.keys,
         )
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
+        self.join_names(connection, &self.names(answers)).await?;
         let is_due = |n: usize| {
             due.iter()
                 .any(|row| usize::try_from(row.place - 1) == Ok(n))
         };
         Ok((0..answers.len()).map(is_due).collect())
+    }
+
+    /// What answers say of how recipients are spelt: nearly always as they were given.
+    fn names(&self, answers: &[Acceptance<'_>]) -> Vec<NameSaid> {
+        let now = self.clock.now();
+        let names = answers.iter().filter_map(|(claim, answer)| {
+            let sender = claim.attempt.message.sender;
+            NameSaid::of_answer(sender, now, &claim.recipient, answer.wa_id.as_deref()?)
+        });
+        let by_alias = names.map(|said| ((said.sender, said.alias.alias.clone()), said));
+        by_alias.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 }
 

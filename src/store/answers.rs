@@ -157,8 +157,9 @@ impl Store {
             Closes::Sender => sqlx::query_scalar!(
                 r#"
                 -- close: sender
-                UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
-                WHERE id = $1 AND status = 'active'
+                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $3
+                WHERE id = $1
+                    AND (SELECT d.status = 'active' FROM standing(s, $3::timestamptz) d)
                 RETURNING id
                 "#,
                 sender,

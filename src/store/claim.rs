@@ -97,7 +97,7 @@ impl Store {
         again!(self, "claim", {
             let now = self.clock.now();
             let mut transaction = self.begin().await?;
-            let Some(poster) = lock_lease(&mut transaction, request).await? else {
+            let Some(poster) = lock_lease(&mut transaction, request, now).await? else {
                 return Ok(None);
             };
             let (mut rows, mut corrupt) =

@@ -29,6 +29,7 @@ pub(super) struct Poster {
 pub(super) async fn lock_lease(
     connection: &mut PgConnection,
     request: &ClaimRequest,
+    now: Timestamp,
 ) -> Result<Option<Poster>, StoreError> {
     let sender = sqlx::query!(
         r#"
@@ -41,7 +42,7 @@ pub(super) async fn lock_lease(
                 AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
         )
         SELECT s.phone_number_id, s.waba_id,
-               s.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
+               d.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
                s.lease_until > clock_timestamp() + $4::interval AS "long_enough!",
                ARRAY(
                    SELECT l.lane FROM lanes l
@@ -51,6 +52,7 @@ pub(super) async fn lock_lease(
                        NOT IN (SELECT name, language FROM closed)
                ) AS "open!"
         FROM senders s JOIN connections c ON c.id = s.connection
+        CROSS JOIN LATERAL standing(s, $5) d
         WHERE s.id = $1 AND s.lease_owner = $2 AND s.lease_epoch = $3
             AND s.lease_until > clock_timestamp()
         FOR SHARE OF s
@@ -59,6 +61,7 @@ pub(super) async fn lock_lease(
         request.instance,
         request.lease.epoch,
         interval(request.post_timeout),
+        now,
     )
     .fetch_optional(connection)
     .await?;
