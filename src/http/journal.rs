@@ -1,7 +1,7 @@
 //! `/v1/webhooks`: what providers posted, byte for byte, and what became of it.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +14,9 @@ use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::{Query, id};
 use super::schema::BodyEncoding;
+use crate::ingest::{NotReplayed, Replayer};
 use crate::model::ids::{ConnectionId, WebhookId};
+use crate::store::ApiKeyId;
 use crate::store::journal::{JournalFilter, State as Became, WebhookRow};
 
 type Webhooks = Page<View>;
@@ -23,8 +25,11 @@ pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(one))
+        .routes(routes!(replay_one))
+        .routes(routes!(replay))
 }
 
+/// Which webhooks.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -38,6 +43,17 @@ struct List {
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
+}
+
+impl List {
+    fn filter(&self) -> JournalFilter {
+        JournalFilter {
+            connection: self.connection,
+            state: self.state.map(Became::from),
+            since: self.since.map(|at| at.0),
+            until: self.until.map(|at| at.0),
+        }
+    }
 }
 
 /// What became of a webhook. `undecoded`: it could not be understood. `not_applied`: the database
@@ -117,20 +133,16 @@ async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
 ) -> Result<Json<Page<View>>, ApiError> {
-    let filter = JournalFilter {
-        connection: asked.connection,
-        state: asked.state.map(Became::from),
-        since: asked.since.map(|at| at.0),
-        until: asked.until.map(|at| at.0),
-    };
-    let before = asked.cursor.map(IdCursor::id);
-    let limit = asked.limit;
+    let (before, limit) = (asked.cursor.map(IdCursor::id), asked.limit);
     let found = api
         .store
-        .list_webhooks(&filter, before, limit.rows())
+        .list_webhooks(&asked.filter(), before, limit.rows())
         .await?;
-    let place = |webhook: &WebhookRow| webhook.id.0.into_bytes();
     Ok(Json(Page::of(found, limit, place, View::from)))
+}
+
+fn place(webhook: &WebhookRow) -> [u8; 16] {
+    webhook.id.0.into_bytes()
 }
 
 /// Shows a webhook with its headers and body.
@@ -155,4 +167,73 @@ async fn one(State(api): State<Api>, Path(webhook): Path<String>) -> Result<Json
         body,
         body_encoding,
     }))
+}
+
+/// Reads a webhook again, with the decoder of today.
+///
+/// What was applied before changes nothing, and no message is sent again. An event
+/// `webhooks.replayed` says who asked.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{id}/replay",
+    operation_id = "replay_webhook",
+    tag = "Webhooks",
+    params(("id" = WebhookId, Path)),
+    responses((status = 200, body = View, description = "What became of it."), (status = 503, description = "overloaded")),
+)]
+async fn replay_one(
+    State(api): State<Api>,
+    Extension(key): Extension<ApiKeyId>,
+    Path(webhook): Path<String>,
+) -> Result<Json<View>, ApiError> {
+    let webhook = id(&webhook, "webhook")?;
+    let replayed = replayer(&api).one(webhook, &by(key)).await?;
+    let webhook = replayed.ok_or(ApiError::NotFound("webhook"))?;
+    Ok(Json(webhook.into()))
+}
+
+/// Reads a page of webhooks again, the newest first: those that a list with the same parameters
+/// shows.
+///
+/// Follow `next_cursor` to read all of them. A page that fails can be asked for once more.
+#[utoipa::path(
+    post,
+    path = "/webhooks/replay",
+    operation_id = "replay_webhooks",
+    tag = "Webhooks",
+    params(List),
+    responses((status = 200, body = Webhooks, description = "What became of them."), (status = 503, description = "overloaded")),
+)]
+async fn replay(
+    State(api): State<Api>,
+    Extension(key): Extension<ApiKeyId>,
+    Query(asked): Query<List>,
+) -> Result<Json<Page<View>>, ApiError> {
+    let (before, limit) = (asked.cursor.map(IdCursor::id), asked.limit);
+    let replayed = replayer(&api)
+        .page(&asked.filter(), before, limit.rows(), &by(key))
+        .await?;
+    Ok(Json(Page::of(replayed, limit, place, View::from)))
+}
+
+fn replayer(api: &Api) -> Replayer {
+    Replayer {
+        store: api.store.clone(),
+        connections: api.connections.clone(),
+        ingest: api.ingest.clone(),
+    }
+}
+
+fn by(key: ApiKeyId) -> String {
+    format!("API key {}", key.0)
+}
+
+impl From<NotReplayed> for ApiError {
+    fn from(error: NotReplayed) -> Self {
+        match error {
+            NotReplayed::NotCommitted(error) => Self::Overloaded(error.to_string()),
+            NotReplayed::Store(error) => error.into(),
+            NotReplayed::Broken => Self::Internal,
+        }
+    }
 }

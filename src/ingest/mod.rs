@@ -12,6 +12,7 @@ mod names;
 mod prepare;
 mod progress;
 mod remember;
+mod replay;
 mod writer;
 
 use std::ops::Range;
@@ -35,6 +36,7 @@ use crate::store::Store;
 
 pub use batches::Batches;
 pub use decode::{Share, decoded_size};
+pub use replay::{NotReplayed, Replayer};
 
 /// A webhook whose signature held.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ impl Ingest {
     pub async fn commit(&self, webhook: Webhook, deadline: Instant) -> Result<(), NotCommitted> {
         metrics::counter!("twotick_webhooks_received_total").increment(1);
         let began = self.clock.monotonic();
-        self.commit_all(webhook, deadline).await?;
+        self.commit_all(webhook, None, deadline).await?;
         metrics::histogram!("twotick_webhook_commit_seconds")
             .record(self.clock.monotonic().duration_since(began));
         Ok(())
@@ -127,16 +129,22 @@ impl Ingest {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    async fn commit_all(&self, webhook: Webhook, deadline: Instant) -> Result<(), NotCommitted> {
+    /// `journalled`: what it is called in the journal, if it is there.
+    async fn commit_all(
+        &self,
+        webhook: Webhook,
+        mut journalled: Option<WebhookId>,
+        deadline: Instant,
+    ) -> Result<(), NotCommitted> {
         let facts = webhook.decoded.facts.len();
         let webhook = Arc::new(webhook);
         if facts <= writer::MAX_FACTS {
-            self.commit_part(&webhook, 0..facts, None, deadline).await?;
+            let whole = self.commit_part(&webhook, 0..facts, journalled, deadline);
+            whole.await?;
             return Ok(());
         }
         let key = progress::key(&webhook);
         let mut done = self.progress.get(&key);
-        let mut journalled = None;
         loop {
             let part = done..facts.min(done + writer::MAX_FACTS);
             done = part.end;

@@ -360,7 +360,7 @@ impl<'a> Preparation<'a> {
     }
 }
 
-fn reason(problems: &[Problem], more: usize) -> String {
+pub(super) fn reason(problems: &[Problem], more: usize) -> String {
     /// A body of nothing but bad items must not make a reason as long as itself.
     const SHOWN: usize = 10;
     let mut reason: Vec<String> = problems

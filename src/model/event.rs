@@ -48,6 +48,8 @@ pub const CONNECTION_STOPPED: &str = "connection.stopped";
 pub const SENDER_RESUMED: &str = "sender.resumed";
 /// It has a new token. Ours.
 pub const CONNECTION_RESUMED: &str = "connection.resumed";
+/// Somebody had webhooks of the journal read again. Ours.
+pub const WEBHOOKS_REPLAYED: &str = "webhooks.replayed";
 /// A template's status: said by a webhook, by an answer, or by a read.
 pub const TEMPLATE_STATUS: &str = "template.status";
 /// A template's quality score.

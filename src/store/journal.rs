@@ -2,6 +2,7 @@
 //! stands in `journal_problems` beside.
 
 mod block;
+mod replay;
 
 use std::collections::HashMap;
 
@@ -25,6 +26,22 @@ pub struct WebhookRow {
     pub facts: usize,
     pub state: State,
     pub reason: Option<String>,
+}
+
+impl WebhookRow {
+    /// The same, after something else became of it.
+    #[must_use]
+    pub fn with(self, became: Option<(State, String)>) -> Self {
+        let (state, reason) = match became {
+            Some((state, reason)) => (state, Some(reason)),
+            None => (State::Applied, None),
+        };
+        Self {
+            state,
+            reason,
+            ..self
+        }
+    }
 }
 
 /// What became of a webhook.
@@ -129,6 +146,49 @@ impl Store {
             }
             before = last;
         }
+    }
+
+    /// How many there are; where they are narrowed to a connection, up to as many others more.
+    pub async fn count_webhooks(&self, filter: &JournalFilter) -> Result<u64, StoreError> {
+        let since = filter.since.map_or(Uuid::nil(), first_id);
+        let until = filter.until.map_or(Uuid::max(), first_id);
+        let connection = filter.connection.map(|connection| connection.0);
+        again!(self, "count_webhooks", {
+            let count = match filter.state {
+                None | Some(State::Applied) => {
+                    sqlx::query_scalar!(
+                        r#"
+                        -- count_webhooks
+                        SELECT coalesce(sum(webhooks), 0)::bigint AS "count!" FROM journal
+                        WHERE id >= $1 AND id < $2
+                            AND ($3::uuid IS NULL OR $3 = ANY(connections))
+                        "#,
+                        since,
+                        until,
+                        connection,
+                    )
+                    .fetch_one(&*self.pool)
+                    .await?
+                }
+                Some(state) => {
+                    sqlx::query_scalar!(
+                        r#"
+                        -- count_webhooks: problems
+                        SELECT count(*) AS "count!" FROM journal_problems
+                        WHERE webhook >= $1 AND webhook < $2 AND state = $3
+                            AND ($4::uuid IS NULL OR connection = $4)
+                        "#,
+                        since,
+                        until,
+                        state.as_str(),
+                        connection,
+                    )
+                    .fetch_one(&*self.pool)
+                    .await?
+                }
+            };
+            Ok(count.unsigned_abs())
+        })
     }
 
     async fn blocks_before(

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::support::*;
 
 /// From now on no fact of this participant can be written.
-async fn refuse(session: &mut PgConnection, participant: &str) {
+pub async fn refuse(session: &mut PgConnection, participant: &str) {
     let trigger = format!(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END $$;

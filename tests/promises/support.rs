@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, RequestBuilder, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::{Connection as _, PgConnection};
@@ -40,6 +40,7 @@ pub struct App {
     _stop: DropGuard,
     /// What the service uses too: for what no request can bring about at will.
     pub store: Store,
+    sealing_key: SecretString,
     database: TestDatabase,
 }
 
@@ -64,8 +65,9 @@ impl App {
         settings(&mut config);
 
         let simulator = spawn_simulator(simulated, &stop).await;
-        let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();
-        let store = Store::open(&database.url, &config.database, sealing_key, clock.clone());
+        let sealing_key = SealingKey::generate();
+        let key = SealingKey::parse(&sealing_key).unwrap();
+        let store = Store::open(&database.url, &config.database, key, clock.clone());
         let store = store.await.unwrap();
         let key = store.create_key("test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -87,11 +89,25 @@ impl App {
             key: key.expose_secret().to_owned(),
             _stop: stop.drop_guard(),
             store,
+            sealing_key,
             database,
         };
         app.connection = app.connect().await;
         app.sender = app.register(NUMBER).await;
         app
+    }
+
+    /// Runs a subcommand of the real binary on this database. Returns what it printed.
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        let ran = tokio::process::Command::new(env!("CARGO_BIN_EXE_twotick"))
+            .args(arguments)
+            .env("DATABASE_URL", &self.database.url)
+            .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret())
+            .output();
+        let ran = ran.await.unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(ran.stdout).unwrap()
     }
 
     async fn connect(&self) -> String {
