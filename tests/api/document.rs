@@ -45,6 +45,8 @@ POST /v1/sequences/{id}/messages append_to_sequence
 POST /v1/sequences/{id}/pause pause_sequence
 POST /v1/sequences/{id}/resume resume_sequence
 POST /v1/sequences/{id}/retry retry_sequence
+POST /v1/webhooks/replay replay_webhooks
+POST /v1/webhooks/{id}/replay replay_webhook
 POST /webhooks/{connection} receive_webhook";
 
 /// The document.
