@@ -54,7 +54,7 @@ impl Store {
                 pg_database_size(current_database()) AS "bytes!"
             "#
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
             let held = sqlx::query!(
                 r#"
@@ -65,7 +65,7 @@ impl Store {
             "#,
                 MOST_HELD,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             Ok(Standing {
                 due_since: self.due_since(now).await?,
@@ -116,7 +116,7 @@ impl Store {
             "#,
                 now,
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
             Ok(oldest)
         })

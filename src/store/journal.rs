@@ -151,7 +151,7 @@ impl Store {
                 filter.connection.map(|connection| connection.0),
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let last = blocks.last().map(|row| row.id);
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
@@ -184,7 +184,7 @@ impl Store {
                 filter.connection.map(|connection| connection.0),
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let mut ids: Vec<_> = webhooks
                 .into_iter()
@@ -198,7 +198,7 @@ impl Store {
             "#,
                 &ids,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
             let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
@@ -221,7 +221,7 @@ impl Store {
                 from,
                 before,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             rows.into_iter()
                 .map(|row| Ok((row.webhook, (State::parse(&row.state)?, row.reason))))
@@ -243,7 +243,7 @@ impl Store {
             "#,
                 block,
             )
-            .fetch_optional(&*self.pool)
+            .fetch_optional(&mut *self.pool.acquire().await?)
             .await?;
             let Some(found) = found else {
                 return Ok(None);

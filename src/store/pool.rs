@@ -6,18 +6,23 @@
 //! address away) says nothing: only a time limit tells. Then all others of its age are doubted,
 //! because the next one would cost as long.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
 
 use crate::clock::Clock;
 use crate::config;
 
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
+
+/// How long one may take on its way back to its pool: it is rolled back, and asked once more by
+/// the pool itself, which would wait for ever. Until then it takes up its place.
+const RETURN: Duration = Duration::from_secs(2);
 
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -29,6 +34,10 @@ pub(super) struct Pool {
     limit: Duration,
     doubt: Doubt,
 }
+
+/// A connection in use. It goes back when this is dropped, in whatever state it is.
+#[derive(Debug)]
+pub(super) struct Lent(Option<PoolConnection<Postgres>>);
 
 /// From when on connections are trusted. Clones share it.
 #[derive(Debug, Clone)]
@@ -91,6 +100,17 @@ impl Pool {
         *from = Some(self.doubt.clock.monotonic());
     }
 
+    /// One that answers.
+    pub(super) async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+        Ok(Lent(Some(self.pool.acquire().await?)))
+    }
+
+    /// How many are open, and how many of them idle.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
+        (open, self.pool.num_idle())
+    }
+
     /// Waits for connections in use and closes all.
     pub(super) async fn close(&self) {
         if tokio::time::timeout(CLOSE, self.pool.close())
@@ -102,11 +122,33 @@ impl Pool {
     }
 }
 
-impl Deref for Pool {
-    type Target = PgPool;
+impl Deref for Lent {
+    type Target = PgConnection;
 
-    fn deref(&self) -> &PgPool {
-        &self.pool
+    #[allow(clippy::expect_used, reason = "only dropping takes it")]
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect("not dropped yet")
+    }
+}
+
+impl DerefMut for Lent {
+    #[allow(clippy::expect_used, reason = "only dropping takes it")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("not dropped yet")
+    }
+}
+
+impl Drop for Lent {
+    /// As the pool's own guard does it, but within a time limit: one that falls silent on its way
+    /// would keep its place for as long as TCP believes in it, and some pools have one place.
+    fn drop(&mut self) {
+        let Some(mut connection) = self.0.take() else {
+            return;
+        };
+        // Without a runtime it is closed.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(RETURN, connection.return_to_pool()));
+        }
     }
 }
 

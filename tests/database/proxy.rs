@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::PgConnectOptions;
@@ -57,6 +57,8 @@ struct Shared {
     connections: Mutex<Vec<Handle>>,
     losses: Mutex<Vec<Loss>>,
     lost: AtomicUsize,
+    /// How many connections are still to fall silent when they are rolled back.
+    to_silence: AtomicUsize,
 }
 
 /// What can be done to one connection.
@@ -83,6 +85,7 @@ impl Proxy {
             connections: Mutex::default(),
             losses: Mutex::default(),
             lost: AtomicUsize::new(0),
+            to_silence: AtomicUsize::new(0),
         });
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(accept(
@@ -120,6 +123,16 @@ impl Proxy {
     pub fn lead_to(&self, upstream: Upstream) {
         *self.shared.upstream.lock().unwrap() = upstream;
         self.cut_all();
+    }
+
+    /// The next `n` connections that are rolled back hear that they were, and nothing after it.
+    pub fn silence_rolled_back(&self, n: usize) {
+        self.shared.to_silence.store(n, Ordering::Relaxed);
+    }
+
+    /// How many of these have not been rolled back yet.
+    pub fn still_heard(&self) -> usize {
+        self.shared.to_silence.load(Ordering::Relaxed)
     }
 
     pub fn cut_all(&self) {
@@ -220,6 +233,7 @@ async fn pass(
     shared: &Shared,
 ) {
     let doomed = Mutex::new(false);
+    let rolls_back = AtomicBool::new(false);
     let requests = async {
         let mut bytes = vec![0; 64 << 10];
         let mut before_commit = false;
@@ -228,6 +242,7 @@ async fn pass(
             if shared.is_to_be_lost(&bytes[..n], &mut before_commit) {
                 *doomed.lock().unwrap() = true;
             }
+            rolls_back.store(says(&bytes[..n], "ROLLBACK"), Ordering::Relaxed);
             if to_server.write_all(&bytes[..n]).await.is_err() {
                 return;
             }
@@ -244,6 +259,9 @@ async fn pass(
             }
             if to_client.write_all(&bytes[..n]).await.is_err() {
                 return;
+            }
+            if rolls_back.load(Ordering::Relaxed) && shared.is_to_be_silent() {
+                silent.send_replace(true);
             }
         }
     };
@@ -262,17 +280,22 @@ impl Shared {
         let _ = silent.wait_for(|silent| !silent).await;
     }
 
+    fn is_to_be_silent(&self) -> bool {
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        let one_less = |left: usize| left.checked_sub(1);
+        self.to_silence.fetch_update(set, get, one_less).is_ok()
+    }
+
     fn is_to_be_lost(&self, request: &[u8], before_commit: &mut bool) -> bool {
-        let says = |word: &str| request.windows(word.len()).any(|at| at == word.as_bytes());
         if *before_commit {
-            let commits = says("COMMIT");
+            let commits = says(request, "COMMIT");
             *before_commit = !commits;
             return commits;
         }
         let mut losses = self.losses.lock().unwrap();
         let Some(loss) = losses
             .iter_mut()
-            .find(|loss| loss.left > 0 && says(loss.needle))
+            .find(|loss| loss.left > 0 && says(request, loss.needle))
         else {
             return false;
         };
@@ -280,4 +303,8 @@ impl Shared {
         *before_commit = loss.of_commit;
         !loss.of_commit
     }
+}
+
+fn says(request: &[u8], word: &str) -> bool {
+    request.windows(word.len()).any(|at| at == word.as_bytes())
 }
