@@ -20,8 +20,8 @@ use crate::config;
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
 
-/// How long one may take on its way back to its pool: it is rolled back, and asked once more by
-/// the pool itself, which would wait for ever. Until then it takes up its place.
+/// How long one may take on its way back to its pool, which waits for what it was asked, and would
+/// do so for ever. Until then it takes up its place.
 const RETURN: Duration = Duration::from_secs(2);
 
 /// How long the end may take: connections that nobody answers on are left behind.
@@ -37,7 +37,12 @@ pub(super) struct Pool {
 
 /// A connection in use. It goes back when this is dropped, in whatever state it is.
 #[derive(Debug)]
-pub(super) struct Lent(Option<PoolConnection<Postgres>>);
+pub(super) struct Lent {
+    /// `None` when it has gone.
+    connection: Option<PoolConnection<Postgres>>,
+    /// Whether it may be in a transaction.
+    in_transaction: bool,
+}
 
 /// From when on connections are trusted. Clones share it.
 #[derive(Debug, Clone)]
@@ -76,9 +81,6 @@ impl Pool {
                 let trusted = trusted.holds_for(seen.age);
                 Box::pin(async move { Ok(trusted && answers(connection).await) })
             })
-            // Whoever gave up on an answer gives its connection back: it is still waited for, and
-            // what was begun is rolled back (`store/transaction.rs`).
-            .after_release(|connection, _| Box::pin(async { Ok(rolls_back(connection).await) }))
             .connect_lazy_with(options.clone());
         Self {
             pool,
@@ -102,7 +104,10 @@ impl Pool {
 
     /// One that answers.
     pub(super) async fn acquire(&self) -> Result<Lent, sqlx::Error> {
-        Ok(Lent(Some(self.pool.acquire().await?)))
+        Ok(Lent {
+            connection: Some(self.pool.acquire().await?),
+            in_transaction: false,
+        })
     }
 
     /// How many are open, and how many of them idle.
@@ -122,19 +127,36 @@ impl Pool {
     }
 }
 
+impl Lent {
+    /// Begins a transaction by `statement`; until [`Lent::commit`] it is rolled back on the way
+    /// back to the pool, even if this future was dropped before it was heard that it had begun.
+    pub(super) async fn begin(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        self.in_transaction = true;
+        self.execute(statement).await?;
+        Ok(())
+    }
+
+    /// Commits what was begun. An error may mean that nobody knows whether it was.
+    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
+        self.execute("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
 impl Deref for Lent {
     type Target = PgConnection;
 
     #[allow(clippy::expect_used, reason = "only dropping takes it")]
     fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect("not dropped yet")
+        self.connection.as_ref().expect("not dropped yet")
     }
 }
 
 impl DerefMut for Lent {
     #[allow(clippy::expect_used, reason = "only dropping takes it")]
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("not dropped yet")
+        self.connection.as_mut().expect("not dropped yet")
     }
 }
 
@@ -142,13 +164,22 @@ impl Drop for Lent {
     /// As the pool's own guard does it, but within a time limit: one that falls silent on its way
     /// would keep its place for as long as TCP believes in it, and some pools have one place.
     fn drop(&mut self) {
-        let Some(mut connection) = self.0.take() else {
-            return;
-        };
         // Without a runtime it is closed.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(RETURN, connection.return_to_pool()));
+        if let (Some(connection), Ok(runtime)) = (
+            self.connection.take(),
+            tokio::runtime::Handle::try_current(),
+        ) {
+            let returning = give_back(connection, self.in_transaction);
+            runtime.spawn(async move { tokio::time::timeout(RETURN, returning).await });
         }
+    }
+}
+
+async fn give_back(mut connection: PoolConnection<Postgres>, in_transaction: bool) {
+    // Should this be given up.
+    connection.close_on_drop();
+    if !in_transaction || connection.execute("ROLLBACK").await.is_ok() {
+        connection.return_to_pool().await;
     }
 }
 
@@ -175,11 +206,6 @@ impl Doubt {
 async fn answers(connection: &mut PgConnection) -> bool {
     let answer = tokio::time::timeout(PING, connection.ping()).await;
     matches!(answer, Ok(Ok(())))
-}
-
-async fn rolls_back(connection: &mut PgConnection) -> bool {
-    let rolled_back = tokio::time::timeout(PING, connection.execute("ROLLBACK")).await;
-    matches!(rolled_back, Ok(Ok(_)))
 }
 
 /// A transaction that waits so long for its next statement belongs to a process that is stalled,

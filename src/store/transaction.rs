@@ -1,12 +1,12 @@
 //! How a transaction begins and ends. A request may be dropped at any await: its caller hung up.
-//! So it may be while its transaction begins, or commits; whoever used that connection next would
-//! go on in it, and believe to have committed. So every connection is rolled back when it comes
-//! back to its pool (`store/pool.rs`), whatever was done on it, and transactions begin on those
-//! alone. That makes a dropped transaction one that is rolled back.
+//! sqlx rolls back a transaction that is dropped, but not one that is dropped while it begins: it
+//! takes it for not begun. Whoever used that connection next, and believed to have committed, would
+//! not have. So transactions begin on connections that know it before the server does
+//! (`store/pool.rs`), and these are rolled back on their way back to the pool.
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Executor as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::pool::Lent;
 use super::{Store, StoreError};
@@ -23,8 +23,7 @@ pub(super) struct Transaction(Lent);
 impl Transaction {
     /// An error may mean that nobody knows whether it was committed.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.0.execute("COMMIT").await?;
-        Ok(())
+        self.0.commit().await
     }
 }
 
@@ -55,7 +54,7 @@ impl Store {
 
     async fn begin_with(&self, statement: &'static str) -> Result<Transaction, StoreError> {
         let mut lent = self.pool.acquire().await?;
-        lent.execute(statement).await?;
+        lent.begin(statement).await?;
         Ok(Transaction(lent))
     }
 }

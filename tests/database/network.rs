@@ -89,7 +89,7 @@ async fn a_database_that_says_nothing_is_not_waited_for() {
 async fn connections_that_fall_silent_on_their_way_back_to_their_pools_are_replaced() {
     let load = Load::begin(Ground::start().await, 20).await;
     let ground = load.ground();
-    ground.proxy.silence_rolled_back(POOLED);
+    ground.proxy.silence_returning(POOLED);
     until("every pool has lost what it had", || async {
         ground.status("/v1/messages").await;
         ground.proxy.still_heard() == 0

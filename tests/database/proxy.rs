@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::PgConnectOptions;
@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// `Sync`, and nothing else: how a pool asks whether a connection is there.
+const IS_THERE: [u8; 5] = [b'S', 0, 0, 0, 4];
 
 /// Where the database is.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ struct Shared {
     connections: Mutex<Vec<Handle>>,
     losses: Mutex<Vec<Loss>>,
     lost: AtomicUsize,
-    /// How many connections are still to fall silent when they are rolled back.
+    /// How many connections are still to fall silent on their way back to their pool.
     to_silence: AtomicUsize,
 }
 
@@ -125,12 +128,13 @@ impl Proxy {
         self.cut_all();
     }
 
-    /// The next `n` connections that are rolled back hear that they were, and nothing after it.
-    pub fn silence_rolled_back(&self, n: usize) {
+    /// The next `n` connections that have done their work, and are asked by their pool whether
+    /// they are still there, say nothing to that, nor ever after.
+    pub fn silence_returning(&self, n: usize) {
         self.shared.to_silence.store(n, Ordering::Relaxed);
     }
 
-    /// How many of these have not been rolled back yet.
+    /// How many of these have not been asked yet.
     pub fn still_heard(&self) -> usize {
         self.shared.to_silence.load(Ordering::Relaxed)
     }
@@ -233,16 +237,20 @@ async fn pass(
     shared: &Shared,
 ) {
     let doomed = Mutex::new(false);
-    let rolls_back = AtomicBool::new(false);
     let requests = async {
         let mut bytes = vec![0; 64 << 10];
-        let mut before_commit = false;
+        let (mut before_commit, mut was_asked) = (false, true);
         while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+            // Before its work it is asked too.
+            let returns = bytes[..n] == IS_THERE && !was_asked;
+            was_asked = bytes[..n] == IS_THERE;
+            if returns && shared.is_to_be_silent() {
+                silent.send_replace(true);
+            }
             shared.passes(silent).await;
             if shared.is_to_be_lost(&bytes[..n], &mut before_commit) {
                 *doomed.lock().unwrap() = true;
             }
-            rolls_back.store(says(&bytes[..n], "ROLLBACK"), Ordering::Relaxed);
             if to_server.write_all(&bytes[..n]).await.is_err() {
                 return;
             }
@@ -259,9 +267,6 @@ async fn pass(
             }
             if to_client.write_all(&bytes[..n]).await.is_err() {
                 return;
-            }
-            if rolls_back.load(Ordering::Relaxed) && shared.is_to_be_silent() {
-                silent.send_replace(true);
             }
         }
     };
@@ -287,15 +292,16 @@ impl Shared {
     }
 
     fn is_to_be_lost(&self, request: &[u8], before_commit: &mut bool) -> bool {
+        let says = |word: &str| request.windows(word.len()).any(|at| at == word.as_bytes());
         if *before_commit {
-            let commits = says(request, "COMMIT");
+            let commits = says("COMMIT");
             *before_commit = !commits;
             return commits;
         }
         let mut losses = self.losses.lock().unwrap();
         let Some(loss) = losses
             .iter_mut()
-            .find(|loss| loss.left > 0 && says(request, loss.needle))
+            .find(|loss| loss.left > 0 && says(loss.needle))
         else {
             return false;
         };
@@ -303,8 +309,4 @@ impl Shared {
         *before_commit = loss.of_commit;
         !loss.of_commit
     }
-}
-
-fn says(request: &[u8], word: &str) -> bool {
-    request.windows(word.len()).any(|at| at == word.as_bytes())
 }
