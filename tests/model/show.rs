@@ -1,16 +1,28 @@
-//! A history in words.
+//! A history in words: what is made of it, and what happens.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::history::{Fate, Gate, History, Saying, Step};
+use crate::history::{Fate, Gate, History, Op, Saying, Step};
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, sequence) in self.sequences.iter().enumerate() {
-            writeln!(f, "  sequence {number}: {sequence:?}")?;
+        let (mut made, mut used) = (BTreeSet::<&usize>::new(), BTreeSet::<&usize>::new());
+        for op in &self.ops {
+            match op {
+                Op::Create(number) => {
+                    made.insert(number);
+                    used.extend(&self.sequences[*number].steps);
+                }
+                Op::Append(_, steps) => used.extend(steps),
+                _ => {}
+            }
         }
-        for (number, step) in self.steps.iter().enumerate() {
-            writeln!(f, "  step {number}: {step:?}")?;
+        for number in made {
+            writeln!(f, "  sequence {number}: {:?}", self.sequences[*number])?;
+        }
+        for number in used {
+            writeln!(f, "  step {number}: {:?}", self.steps[*number])?;
         }
         for op in &self.ops {
             writeln!(f, "  {op:?}")?;
