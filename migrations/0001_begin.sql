@@ -132,7 +132,7 @@ CREATE TABLE sequences (
     CHECK ((status = 'paused') = (lane = '='))
 ) WITH (fillfactor = 70);
 CREATE INDEX sequences_due ON sequences (sender, lane, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX sequences_claimed ON sequences (sender) WHERE work = 'claimed';
+CREATE INDEX sequences_claimed ON sequences (sender, claim_until) WHERE work = 'claimed';
 CREATE INDEX sequences_newest ON sequences (id);
 CREATE INDEX sequences_reference ON sequences (reference) WHERE reference IS NOT NULL;
 

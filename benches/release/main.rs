@@ -6,7 +6,10 @@
 //! Latency is from the simulator beginning to post `delivered` to the next message's arrival at
 //! it. Each round proves the order from what the simulator saw.
 //!
-//! Options, after `--`: `--messages 6000 --at-once 16,64,512 --senders 8 --rounds 2`.
+//! With `--waiting 0,1000000` also while as many messages of the same senders wait behind a paused
+//! template, which must change nothing.
+//!
+//! Options, after `--`: `--messages 6000 --at-once 16,64,512 --senders 8 --rounds 2 --waiting 0`.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +18,7 @@
     reason = "a benchmark measures time, prints, and may panic"
 )]
 
+mod crowd;
 mod floor;
 #[path = "../ground/mod.rs"]
 mod ground;
@@ -38,6 +42,9 @@ struct Args {
     /// Senders that share the sequences; each may post 1,000 messages a second
     #[arg(long, default_value_t = 8)]
     senders: usize,
+    /// Messages that wait behind a paused template meanwhile
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    waiting: Vec<usize>,
     /// Rounds of each, alternating
     #[arg(long, default_value_t = 2)]
     rounds: usize,
@@ -52,6 +59,8 @@ pub struct Work {
     pub sequences: usize,
     pub steps: usize,
     pub senders: usize,
+    /// Messages of the same senders behind a paused template.
+    pub waiting: usize,
 }
 
 /// Messages in one sequence, at most.
@@ -95,15 +104,18 @@ async fn bench(args: Args, load: &Handle) {
         "gates a second, and ms from `delivered` to the next message; simulator, service and Postgres on one machine"
     );
     println!(
-        "at once  messages       floor/s        ours/s  ratio   floor p50/p99 ms    ours p50/p99 ms"
+        "at once    waiting  messages       floor/s        ours/s  ratio   floor p50/p99 ms    ours p50/p99 ms"
     );
     for &at_once in &args.at_once {
-        let work = Work {
-            sequences: at_once,
-            steps: (args.messages / at_once).clamp(2, MOST_STEPS),
-            senders: args.senders,
-        };
-        compare(&cluster, &args, load, work).await;
+        for &waiting in &args.waiting {
+            let work = Work {
+                sequences: at_once,
+                steps: (args.messages / at_once).clamp(2, MOST_STEPS),
+                senders: args.senders,
+                waiting,
+            };
+            compare(&cluster, &args, load, work).await;
+        }
     }
     cluster.stop().await.unwrap();
 }
@@ -112,13 +124,14 @@ async fn compare(cluster: &Cluster, args: &Args, load: &Handle, work: Work) {
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for round in 0..args.rounds {
         floor.push(floor::round(load, work).await);
-        let name = format!("q{}r{round}", work.sequences);
+        let name = format!("q{}w{}r{round}", work.sequences, work.waiting);
         ours.push(ours::round(cluster, &name, load, work).await);
     }
     let (floor, ours) = (Measured::all(&floor), Measured::all(&ours));
     println!(
-        "{:7}  {:8}  {:12.0}  {:12.0}  {:5.2}  {:8.1} /{:8.1}  {:8.1} /{:8.1}",
+        "{:7}  {:9}  {:8}  {:12.0}  {:12.0}  {:5.2}  {:8.1} /{:8.1}  {:8.1} /{:8.1}",
         work.sequences,
+        work.waiting,
         work.sequences * work.steps,
         floor.per_second(),
         ours.per_second(),

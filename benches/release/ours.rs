@@ -11,7 +11,7 @@ use twotick::postgres::Cluster;
 use crate::ground::measured::Measured;
 use crate::ground::wire::{Wire, request};
 use crate::ground::{database, service};
-use crate::{Work, number, provider, recipient, text};
+use crate::{Work, crowd, number, provider, recipient, text};
 
 /// Connections that make sequences.
 const MAKERS: usize = 8;
@@ -42,6 +42,9 @@ pub async fn round(cluster: &Cluster, name: &str, load: &Handle, work: Work) -> 
         "SELECT count(*) FROM senders WHERE lease_owner IS NULL",
     )
     .await;
+    if work.waiting > 0 {
+        crowd::wait(&mut database, work.waiting).await;
+    }
     let makers: Vec<_> = (0..MAKERS)
         .map(|maker| {
             let (key, senders) = (key.clone(), senders.clone());
@@ -59,7 +62,7 @@ pub async fn round(cluster: &Cluster, name: &str, load: &Handle, work: Work) -> 
     provider.finished(work).await;
     until_none(
         &mut database,
-        "SELECT count(*) FROM sequences WHERE status <> 'completed'",
+        "SELECT count(*) FROM sequences WHERE status <> 'completed' AND lane <> 'offer/en_US'",
     )
     .await;
     running.stop().await;

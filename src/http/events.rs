@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::Api;
+use super::event_data::EventData;
 use super::moment::Moment;
 use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
@@ -77,7 +78,8 @@ pub struct HistoryPage {
 }))]
 pub struct EventView {
     id: EventId,
-    /// Such as `message.delivered`, `sequence.completed`, `template.status`, `inbound.text`.
+    /// Such as `message.delivered`, `sequence.completed`, `template.status`, `inbound.text`: see
+    /// `EventData`.
     r#type: String,
     /// The id of the message, sequence, template or sender that it is about.
     subject: Option<String>,
@@ -93,7 +95,7 @@ pub struct EventView {
     #[schema(value_type = EventSource)]
     source: String,
     /// In the provider's own words.
-    #[schema(value_type = Object)]
+    #[schema(value_type = EventData)]
     data: Value,
     /// The provider's item as it came. Not shown yet.
     #[schema(value_type = Option<Object>)]
@@ -138,7 +140,7 @@ fn subject(fact: &Fact) -> Option<String> {
     let sender = SenderId(fact.stream);
     let uuid = fact.subject;
     if fact.r#type.starts_with("sender.") {
-        return fact.sender.map(|_| sender.to_string());
+        return fact.sender.map(|sender| SenderId(sender).to_string());
     }
     if uuid == Uuid::nil() {
         return None;

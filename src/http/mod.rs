@@ -9,6 +9,7 @@ mod body;
 mod connections;
 mod content;
 mod describe;
+mod event_data;
 mod events;
 mod health;
 mod journal;

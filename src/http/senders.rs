@@ -72,10 +72,14 @@ struct View {
     /// The provider's words.
     status_reason: Option<String>,
     status_at: Option<Moment>,
-    /// The provider's word, such as `GREEN`.
+    /// The provider's word, such as `GREEN`, or `FLAGGED` and `UNFLAGGED` as webhooks say it.
     quality: Option<String>,
     /// To how many users a day the provider lets it open conversations, in its words.
     limit: Option<String>,
+    /// The name that users see, once the provider has approved one.
+    verified_name: Option<String>,
+    /// What became of the name that was asked for last, such as `REJECTED`.
+    name_decision: Option<String>,
     #[schema(value_type = SenderOrigin)]
     origin: String,
     created_at: Moment,
@@ -95,6 +99,8 @@ impl From<Sender> for View {
             status_at: sender.status_at.map(Moment),
             quality: sender.quality,
             limit: sender.messaging_limit,
+            verified_name: sender.verified_name,
+            name_decision: sender.name_decision,
             origin: sender.origin,
             created_at: sender.created_at.into(),
         }

@@ -7,10 +7,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Waiting;
+use super::names::{HEARSAY, Hearsay, listen};
 use super::writer::{MAX_FACTS, Writer};
 use crate::signals::Signals;
 use crate::store::Store;
 use crate::store::ingest::WRITERS;
+use crate::store::recipients::NameSaid;
 
 /// Webhooks in a batch: more do not make the commit cheaper, and all of them wait for it.
 const MAX_WEBHOOKS: usize = 512;
@@ -28,6 +30,8 @@ pub struct Batches {
     next: Batch,
     idle: Vec<Writer>,
     busy: JoinSet<Writer>,
+    hearsay: Hearsay,
+    heard: Option<mpsc::Receiver<Vec<NameSaid>>>,
 }
 
 /// What goes next.
@@ -74,6 +78,7 @@ impl Batch {
 
 impl Batches {
     pub(super) fn new(store: Store, signals: Signals, waiting: mpsc::Receiver<Waiting>) -> Self {
+        let (hearsay, heard) = mpsc::channel(HEARSAY);
         Self {
             store,
             signals,
@@ -81,11 +86,25 @@ impl Batches {
             next: Batch::default(),
             idle: Vec::new(),
             busy: JoinSet::new(),
+            hearsay,
+            heard: Some(heard),
         }
     }
 
     /// Runs until every [`super::Ingest`] is gone and all that they handed over is answered.
     pub async fn run(mut self) {
+        // A set, so that it ends with this future, however that ends.
+        let mut listener = JoinSet::new();
+        if let Some(heard) = self.heard.take() {
+            listener.spawn(listen(self.store.clone(), heard));
+        }
+        self.run_writers().await;
+        // With the last writer nobody is left to say anything.
+        drop(self);
+        listener.join_all().await;
+    }
+
+    async fn run_writers(&mut self) {
         let mut is_open = true;
         loop {
             tokio::select! {
@@ -118,8 +137,13 @@ impl Batches {
         };
         if may_start {
             let writer = self.idle.pop();
-            let mut writer =
-                writer.unwrap_or_else(|| Writer::new(self.store.clone(), self.signals.clone()));
+            let mut writer = writer.unwrap_or_else(|| {
+                Writer::new(
+                    self.store.clone(),
+                    self.signals.clone(),
+                    self.hearsay.clone(),
+                )
+            });
             let batch = self.next.take();
             self.busy.spawn(async move {
                 writer.write(batch).await;

@@ -8,8 +8,10 @@
 
 mod batches;
 mod decode;
+mod names;
 mod prepare;
 mod progress;
+mod remember;
 mod writer;
 
 use std::ops::Range;

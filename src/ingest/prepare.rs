@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Webhook;
+use super::names::Names;
+use super::remember::Remembered;
 use crate::clock::Clock;
-use crate::model::event;
 use crate::model::evidence::Evidence;
 use crate::model::fact::{Decoded, Fact, NumberRef, Problem, Said, StatusFact, TemplateRef};
 use crate::model::ids::{AttemptId, ConnectionId, SenderId, TemplateId, WebhookId};
 use crate::model::template::Health;
+use crate::model::{Timestamp, event};
 use crate::store::ingest::{AttemptSaid, Batch, FactRow, TemplateSaid, TemplateStatusSaid};
 use crate::store::journal::{JournalRow, ProblemRow, State};
 
@@ -107,8 +109,13 @@ fn number_of(said: &Said) -> Option<&NumberRef> {
         Said::Status(status) => Some(&status.number),
         Said::Inbound(inbound) => Some(&inbound.number),
         Said::SenderError(number) => Some(number),
+        Said::User(user) => Some(&user.number),
+        Said::News(news) => news.number.as_ref(),
         Said::Other(other) => other.number.as_ref(),
-        Said::TemplateStatus(_) | Said::TemplateQuality(_) => None,
+        Said::TemplateStatus(_)
+        | Said::TemplateQuality(_)
+        | Said::TemplateCategory(_)
+        | Said::TemplateNews(_) => None,
     }
 }
 
@@ -121,6 +128,8 @@ struct Preparation<'a> {
     attempts: HashMap<(SenderId, &'a str), usize>,
     by_our_id: HashMap<AttemptId, usize>,
     templates: HashMap<TemplateId, usize>,
+    names: &'a Names,
+    remembered: Remembered,
 }
 
 /// Ids for the rows of one batch: one is made, and the rest count on from it.
@@ -150,6 +159,7 @@ impl Ids {
 pub(super) fn prepare<'a>(
     pieces: &[Piece<'a>],
     senders: &'a Senders,
+    names: &'a Names,
     clock: &Clock,
 ) -> (Batch<'a>, Vec<JournalRow<'a>>) {
     let mut preparation = Preparation {
@@ -160,6 +170,8 @@ pub(super) fn prepare<'a>(
         attempts: HashMap::new(),
         by_our_id: HashMap::new(),
         templates: HashMap::new(),
+        names,
+        remembered: Remembered::default(),
     };
     for piece in pieces {
         if piece.journal {
@@ -211,6 +223,9 @@ impl<'a> Preparation<'a> {
         let subject = match &fact.said {
             Said::TemplateStatus(said) => self.template(webhook, &said.template, |template| {
                 let at = fact.at.unwrap_or(webhook.received_at);
+                if let Some(category) = &said.category {
+                    join_word(&mut template.category, category, at);
+                }
                 let status = said.event.clone();
                 let said = TemplateStatusSaid {
                     health: Health { at, status },
@@ -221,17 +236,19 @@ impl<'a> Preparation<'a> {
             }),
             Said::TemplateQuality(said) => self.template(webhook, &said.template, |template| {
                 let at = fact.at.unwrap_or(webhook.received_at);
-                let newer = (said.new.clone(), at);
-                if template
-                    .quality
-                    .as_ref()
-                    .is_none_or(|(score, when)| (at, &said.new) > (*when, score))
-                {
-                    template.quality = Some(newer);
+                join_word(&mut template.quality, &said.new, at);
+            }),
+            Said::TemplateCategory(said) => self.template(webhook, &said.template, |template| {
+                let at = fact.at.unwrap_or(Timestamp::UNIX_EPOCH);
+                if let Some(current) = &said.current {
+                    join_word(&mut template.category, current, at);
                 }
             }),
+            Said::TemplateNews(said) => self.template(webhook, &said.template, |_| {}),
             _ => Uuid::nil(),
         };
+        self.remembered
+            .add(webhook.stream, sender, fact, self.names);
         self.batch.facts.push(FactRow {
             stream: sender.map_or(webhook.stream, |sender| sender.0),
             attempt,
@@ -338,6 +355,7 @@ impl<'a> Preparation<'a> {
             }
         }
         batch.attempts = attempts.into_iter().map(|(_, said)| said).collect();
+        self.remembered.finish(&mut batch);
         (batch, self.journal)
     }
 }
@@ -358,6 +376,16 @@ fn reason(problems: &[Problem], more: usize) -> String {
         reason.push(format!("and {more} more"));
     }
     reason.join("; ")
+}
+
+/// The latest word, and any fixed one of the same second.
+fn join_word(known: &mut Option<(String, Timestamp)>, word: &str, at: Timestamp) {
+    let is_newer = known
+        .as_ref()
+        .is_none_or(|(known, when)| (at, word) > (*when, known));
+    if is_newer {
+        *known = Some((word.to_owned(), at));
+    }
 }
 
 fn join_status(status: &mut Option<TemplateStatusSaid>, said: TemplateStatusSaid) {

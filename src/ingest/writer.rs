@@ -2,9 +2,12 @@
 //! until the item stands alone; that item is journalled as not applied and its siblings are
 //! written.
 
+use std::mem::take;
+
 use uuid::Uuid;
 
 use super::Waiting;
+use super::names::{Hearsay, Names};
 use super::prepare::{Piece, Senders, prepare};
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
@@ -23,16 +26,20 @@ pub(super) struct Writer {
     session: Session,
     blocks: Blocks,
     senders: Senders,
+    names: Names,
+    hearsay: Hearsay,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, signals: Signals) -> Self {
+    pub(super) fn new(store: Store, signals: Signals, hearsay: Hearsay) -> Self {
         Self {
             store,
             signals,
             session: Session::default(),
             blocks: Blocks::default(),
             senders: Senders::default(),
+            names: Names::default(),
+            hearsay,
         }
     }
 
@@ -69,7 +76,7 @@ impl Writer {
         for sender in &done.due {
             self.signals.due(*sender);
         }
-        if done.templates {
+        if done.may_open {
             self.signals.all_due_here();
         }
     }
@@ -119,16 +126,24 @@ impl Writer {
         done: &mut Done,
     ) -> Result<(), StoreError> {
         self.meet_senders(pieces).await?;
-        let (mut batch, journal) = prepare(pieces, &self.senders, self.store.clock());
+        let (mut batch, journal) = prepare(pieces, &self.senders, &self.names, self.store.clock());
         batch.journal = self.blocks.pack(&journal)?;
         batch.problems.extend(refused);
         let due = self.store.ingest(&mut self.session, &batch).await?;
         done.due.extend(due);
-        done.templates |= !batch.templates.is_empty();
+        done.may_open |= batch.may_open();
+        let (names, heard) = (take(&mut batch.names), take(&mut batch.heard));
         for piece in pieces {
             if let Some(id) = done.ids.get_mut(piece.of) {
                 *id = piece.id;
             }
+        }
+        self.names.written(&names);
+        if !heard.is_empty()
+            && let Ok(place) = self.hearsay.try_reserve()
+        {
+            self.names.written(&heard);
+            place.send(heard);
         }
         Ok(())
     }
@@ -185,7 +200,8 @@ struct Done {
     ids: Vec<WebhookId>,
     /// Who has something to do because of it.
     due: Vec<SenderId>,
-    templates: bool,
+    /// Whether anybody may have.
+    may_open: bool,
 }
 
 impl Waiting {

@@ -1,10 +1,10 @@
 //! The types of facts, as the feed names them. A type's first word says what its subject is:
-//! `message.…`, `sequence.…`, `template.…`, `sender.…`, `connection.…`; `inbound.…` and
-//! `webhook.…` have none.
+//! `message.…`, `sequence.…`, `template.…`, `sender.…`, `connection.…`; others, such as
+//! `inbound.…` and `account.…`, have none.
 
 use std::borrow::Cow;
 
-use super::fact::{Said, Status};
+use super::fact::{Said, Status, UserSaid};
 
 /// The claimer took the message: it is being posted. Ours.
 pub const MESSAGE_RELEASED: &str = "message.released";
@@ -53,6 +53,73 @@ pub const TEMPLATE_STATUS: &str = "template.status";
 /// A template's quality score.
 pub const TEMPLATE_QUALITY: &str = "template.quality";
 
+/// A template's category changed, or is about to.
+pub const TEMPLATE_CATEGORY: &str = "template.category";
+/// A template's text was edited.
+pub const TEMPLATE_COMPONENTS: &str = "template.components";
+/// A message that was sent directly was found to be of another category.
+pub const TEMPLATE_CATEGORY_DETECTED: &str = "template.category_detected";
+/// A number was flagged, or its limit or throughput changed.
+pub const SENDER_QUALITY: &str = "sender.quality";
+/// What became of a name that was asked for.
+pub const SENDER_NAME: &str = "sender.name";
+/// A number's PIN was changed, or is to be.
+pub const SENDER_SECURITY: &str = "sender.security";
+/// A number's username.
+pub const SENDER_USERNAME: &str = "sender.username";
+/// A number's settings for calls.
+pub const SENDER_SETTINGS: &str = "sender.settings";
+/// An error about a sender that belongs to no message.
+pub const SENDER_ERROR: &str = "sender.error";
+/// An account was restricted, banned, reinstated, …
+pub const ACCOUNT_UPDATE: &str = "account.update";
+/// The provider warns of something about an account.
+pub const ACCOUNT_ALERT: &str = "account.alert";
+/// What became of an account's review.
+pub const ACCOUNT_REVIEW: &str = "account.review";
+/// The limits of a business.
+pub const ACCOUNT_CAPABILITY: &str = "account.capability";
+/// A user wants no marketing any more, or wants it again.
+pub const USER_PREFERENCE: &str = "user.preference";
+/// A user's ids changed.
+pub const USER_ID: &str = "user.id";
+/// A user clicked a link in a marketing message. The provider does not say who.
+pub const USER_ACTION: &str = "user.action";
+/// A part of the history of a number that came from the Business app.
+pub const HISTORY_CHUNK: &str = "history.chunk";
+/// A message of that history.
+pub const HISTORY_MESSAGE: &str = "history.message";
+/// That history was not shared.
+pub const HISTORY_ERROR: &str = "history.error";
+/// A contact in the Business app was added, changed or removed.
+pub const CONTACT_SYNC: &str = "contact.sync";
+/// Another responder took a conversation over.
+pub const CONVERSATION_HANDOVER: &str = "conversation.handover";
+/// A call began, ended, …
+pub const CALL_EVENT: &str = "call.event";
+/// What became of a call that the business made.
+pub const CALL_STATUS: &str = "call.status";
+/// What became of a payment.
+pub const PAYMENT_STATUS: &str = "payment.status";
+/// A configuration of a payment gateway.
+pub const PAYMENT_CONFIGURATION: &str = "payment.configuration";
+/// A group was made, deleted, suspended.
+pub const GROUP_LIFECYCLE: &str = "group.lifecycle";
+/// Who came into a group, left it, or asks to come in.
+pub const GROUP_PARTICIPANTS: &str = "group.participants";
+/// A group's subject, picture, description.
+pub const GROUP_SETTINGS: &str = "group.settings";
+/// Whether a group is suspended.
+pub const GROUP_STATUS: &str = "group.status";
+/// A Flow's status or health.
+pub const FLOW_UPDATE: &str = "flow.update";
+/// A solution of several partners.
+pub const PARTNER_SOLUTION: &str = "partner.solution";
+/// A purchase or a lead that the provider saw in a conversation.
+pub const AUTOMATIC_EVENT: &str = "automatic.event";
+/// What is not known.
+pub const WEBHOOK_OTHER: &str = "webhook.other";
+
 /// The type of a fact that a webhook said.
 pub fn of(said: &Said) -> Cow<'static, str> {
     match said {
@@ -68,7 +135,14 @@ pub fn of(said: &Said) -> Cow<'static, str> {
         Said::Inbound(inbound) => format!("inbound.{}", inbound.kind).into(),
         Said::TemplateStatus(_) => TEMPLATE_STATUS.into(),
         Said::TemplateQuality(_) => TEMPLATE_QUALITY.into(),
-        Said::SenderError(_) => "sender.error".into(),
-        Said::Other(_) => "webhook.other".into(),
+        Said::TemplateCategory(_) => TEMPLATE_CATEGORY.into(),
+        Said::TemplateNews(news) => news.r#type.into(),
+        Said::User(user) => match user.said {
+            UserSaid::Preference { .. } => USER_PREFERENCE.into(),
+            UserSaid::NewIds { .. } => USER_ID.into(),
+        },
+        Said::News(news) => news.r#type.clone(),
+        Said::SenderError(_) => SENDER_ERROR.into(),
+        Said::Other(_) => WEBHOOK_OTHER.into(),
     }
 }

@@ -2,9 +2,15 @@
 //! make these; `store` writes them. Providers' vocabularies are open: what we do not know is
 //! kept as it came.
 
+mod news;
+mod user;
+
 use std::sync::Arc;
 
 use super::Timestamp;
+
+pub use self::news::{About, NewsFact, Topic, Word};
+pub use self::user::{Alias, UserFact, UserRef, UserSaid};
 
 /// Where in the body an item stood, such as `entry[0].changes[1].value.statuses[3]`; empty for
 /// the body as a whole.
@@ -63,9 +69,17 @@ pub enum Said {
     TemplateStatus(TemplateStatusFact),
     /// A template's quality score changed.
     TemplateQuality(TemplateQualityFact),
+    /// A template's category changed, or is about to.
+    TemplateCategory(TemplateCategoryFact),
+    /// Anything else about a template, which is shown and changes nothing.
+    TemplateNews(TemplateNewsFact),
+    /// What a user wants, or who they are.
+    User(UserFact),
+    /// Of accounts and numbers, calls, groups, and much that is only shown.
+    News(NewsFact),
     /// An error about a sender that belongs to no message (`value.errors[]`).
     SenderError(NumberRef),
-    /// Anything else: a field whose meaning we do not use yet, kept whole in `data`.
+    /// Anything else: a field that is not known, kept whole in `data`.
     Other(OtherFact),
 }
 
@@ -91,6 +105,10 @@ pub struct StatusFact {
     pub status: Status,
     /// `recipient_id`: a phone number, or a group's id.
     pub recipient: Option<String>,
+    /// The recipient's business-scoped id (BSUID).
+    pub user_id: Option<String>,
+    /// The id that is scoped to several businesses.
+    pub parent_user_id: Option<String>,
     /// Which member of a group this is about.
     pub participant: Option<String>,
     /// `biz_opaque_callback_data` as it came back.
@@ -167,6 +185,8 @@ pub struct InboundFact {
     pub from: Option<String>,
     /// The user's business-scoped id (BSUID).
     pub from_user_id: Option<String>,
+    /// Names of the user that belong together, and new ones for old.
+    pub aliases: Vec<Alias>,
 }
 
 /// Which template a template event is about. Name and language are its key: the numeric id
@@ -207,10 +227,28 @@ pub struct TemplateQualityFact {
     pub new: String,
 }
 
-/// A webhook field, or an array inside `messages`, that we keep without acting on it.
+/// `template_category_update`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateCategoryFact {
+    /// The template.
+    pub template: TemplateRef,
+    /// What it is in now, in upper case. Not what it will be in, where a change is announced.
+    pub current: Option<String>,
+}
+
+/// Something about a template that changes nothing of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateNewsFact {
+    /// The template.
+    pub template: TemplateRef,
+    /// The event's type (`model::event`).
+    pub r#type: &'static str,
+}
+
+/// A webhook field, or an array inside one, that we do not know, and keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFact {
-    /// The field's name (`account_update`, `calls` …).
+    /// The field's name (`tracking_events` …), with the list's where it is an element of one.
     pub field: String,
     /// The sender, where the value names one.
     pub number: Option<NumberRef>,

@@ -95,6 +95,15 @@ impl<'a> Members<'a> {
     }
 }
 
+impl<'a> Members<'a> {
+    /// Those members whose names are wanted.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let members = self.0.iter().filter(|(name, _)| wanted(name));
+        Self(members.cloned().collect())
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_map(MembersVisitor)
@@ -143,12 +152,17 @@ pub fn moment(raw: &RawValue) -> Option<Timestamp> {
         .and_then(|seconds| Timestamp::from_unix_timestamp(seconds).ok())
 }
 
-/// A value that is kept as it came, unless it is nested deeper than readers of JSON bear.
+/// A value that is kept as it came, unless it is more than readers of JSON bear: nested too deep,
+/// or a number too great. Whoever reads it back would fail on it, and on all that is beside it.
 pub fn kept(raw: &RawValue) -> Result<&RawValue, serde_json::Error> {
     /// Fewer than serde_json's limit of 128: so many openings cannot nest deeper.
-    const ENOUGH: usize = 100;
-    let openings = raw.get().bytes().filter(|byte| matches!(byte, b'[' | b'{'));
-    if openings.count() > ENOUGH {
+    const OPENINGS: usize = 100;
+    /// A number of fewer digits is none too great, unless it has an exponent.
+    const DIGITS: usize = 300;
+    let json = raw.get().as_bytes();
+    let openings = json.iter().filter(|byte| matches!(byte, b'[' | b'{'));
+    let has_exponent = |pair: &[u8]| matches!(pair, [b'0'..=b'9' | b'.', b'e' | b'E']);
+    if json.len() > DIGITS || openings.count() > OPENINGS || json.windows(2).any(has_exponent) {
         tree(raw)?;
     }
     Ok(raw)
@@ -297,6 +311,25 @@ mod tests {
             "true",
         ] {
             assert_eq!(at(absurd), None, "{absurd}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_back() {
+        let is_kept = |json: &str| kept(serde_json::from_str(json).unwrap()).is_ok();
+        let long = "9".repeat(10_000);
+        for json in [
+            "1",
+            "{}",
+            "1e3",
+            r#"{"a":"1e400"}"#,
+            "-1.5E-400",
+            &format!("\"{long}\""),
+        ] {
+            assert!(is_kept(json), "{json}");
+        }
+        for json in ["1e400", r#"{"a":[-1E999]}"#, &long, &format!("{long}.0")] {
+            assert!(!is_kept(json), "{json}");
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::recorder::Recorder;
 use super::{Sending, Standing, post};
 use crate::model::Timestamp;
 use crate::model::limits::TokenBucket;
@@ -80,6 +81,7 @@ pub(super) struct Claimer {
     lease: Lease,
     standing: watch::Receiver<Standing>,
     slots: Arc<Semaphore>,
+    recorder: Recorder,
     stop: CancellationToken,
     wake: Arc<Notify>,
     rate: Rate,
@@ -95,6 +97,7 @@ impl Claimer {
         lease: Lease,
         standing: watch::Receiver<Standing>,
         slots: Arc<Semaphore>,
+        recorder: Recorder,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -106,6 +109,7 @@ impl Claimer {
             lease,
             standing,
             slots,
+            recorder,
             stop,
         }
     }
@@ -166,6 +170,7 @@ impl Claimer {
             let Claimed {
                 claims,
                 progress,
+                more,
                 gate_waits,
                 next_due,
             } = claimed;
@@ -186,7 +191,7 @@ impl Claimer {
             if took_all && posts < tokens {
                 return Ok(Pause::ForSlot);
             }
-            if !progress {
+            if !more {
                 return Ok(Pause::For(self.wait(next_due)));
             }
         }
@@ -208,7 +213,8 @@ impl Claimer {
         for (claim, slot) in claims.into_iter().zip(slots) {
             let post = post::Post {
                 sending: self.sending.clone(),
-                claim,
+                claim: Arc::new(claim),
+                recorder: self.recorder.clone(),
                 lease: self.lease,
                 standing: self.standing.clone(),
                 rate: self.rate.clone(),
@@ -242,8 +248,10 @@ impl Claimer {
         })
     }
 
-    /// Slots for as many posts, or fewer.
+    /// Slots for as many posts, or fewer: half of what is free, because the claimers of the
+    /// connection's other senders ask at the same time, and what is not used comes back.
     fn take_slots(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
+        let most = most.min(self.slots.available_permits().div_ceil(2));
         let mut slots = Vec::with_capacity(most);
         while slots.len() < most {
             match Arc::clone(&self.slots).try_acquire_owned() {

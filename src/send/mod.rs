@@ -5,6 +5,7 @@
 //! * a **claimer** (`claimer.rs`) takes what may be posted now, within the sender's rate and the
 //!   connection's slots, and decides gates on the way;
 //! * a **post** (`post.rs`) is one attempt: it asks the provider and records what came of it;
+//! * the **recorder** (`recorder.rs`) writes what was accepted for all posts of the instance;
 //! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
 //!   closed, because a webhook can be missed for good.
 //!
@@ -15,6 +16,7 @@ mod claimer;
 mod hints;
 mod last_look;
 mod post;
+mod recorder;
 mod templates;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::claimer::Claimer;
+use self::recorder::Recorder;
 use crate::clock::Clock;
 use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
@@ -93,7 +96,11 @@ struct Standing {
 /// senders back. Dropping it drops all of sending at once, as a crash does: no claimer and no post
 /// goes on behind its owner's back.
 pub async fn run(sending: Sending, shutdown: CancellationToken) {
+    let (recorder, recording) = Recorder::new(sending.store.clone());
+    let mut recordings = JoinSet::new();
+    recordings.spawn(recording);
     let mut manager = Manager {
+        recorder,
         leases: sending.store.of(Part::Leases),
         slots: Slots::default(),
         owned: HashMap::new(),
@@ -117,6 +124,7 @@ pub async fn run(sending: Sending, shutdown: CancellationToken) {
 
 struct Manager {
     sending: Sending,
+    recorder: Recorder,
     /// On a connection of its own: a renewal must not wait for claims.
     leases: Store,
     slots: Slots,
@@ -198,6 +206,7 @@ impl Manager {
             lease,
             renewed,
             self.slots.of(lease.connection, in_flight),
+            self.recorder.clone(),
             stop.clone(),
         );
         let claimer = self.claimers.spawn(claimer.run()).id();

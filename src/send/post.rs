@@ -1,6 +1,7 @@
 //! One attempt: the POST, and the record of what came of it. Whatever happens to the POST, it is
 //! recorded; a lost answer is listened for a while longer, because a late one still settles it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::answer::{self, Unread};
 use super::claimer::Rate;
 use super::last_look::{Ended, HeldBack, LastLook};
+use super::recorder::Recorder;
 use super::{Sending, Standing};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
@@ -19,7 +21,8 @@ use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
 use crate::store::StoreError;
-use crate::store::answers::{Accepted, Closes, Refused};
+use crate::store::acceptances::Accepted;
+use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::leases::Lease;
@@ -50,7 +53,8 @@ pub(super) async fn return_doubtful(sending: Sending, claims: Vec<Claim>) {
 
 pub(super) struct Post {
     pub(super) sending: Sending,
-    pub(super) claim: Claim,
+    pub(super) claim: Arc<Claim>,
+    pub(super) recorder: Recorder,
     pub(super) lease: Lease,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) rate: Rate,
@@ -239,7 +243,7 @@ impl Post {
     async fn record_once(&self, outcome: &Outcome) -> Result<bool, StoreError> {
         let store = &self.sending.store;
         match outcome {
-            Outcome::Accepted(answer) => return store.record_accepted(&self.claim, answer).await,
+            Outcome::Accepted(answer) => return self.recorder.accepted(&self.claim, answer).await,
             Outcome::Refused(refused) => store.record_refused(&self.claim, refused).await?,
             Outcome::Unknown(reason) => store.record_unknown(&self.claim, reason).await?,
             Outcome::Returned(reason, at) => {

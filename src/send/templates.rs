@@ -45,7 +45,7 @@ async fn read(sending: &Sending, template: &TemplateToRead) -> anyhow::Result<()
     let said = match ask(sending, template).await? {
         Some(state) => TemplateSaid {
             provider_template_id: Some(state.provider_template_id),
-            category: state.category,
+            category: state.category.map(|category| (category, at)),
             status: Some(status(at, state.status)),
             quality: state.quality.map(|score| (score, at)),
             ..nothing(template)

@@ -1,10 +1,10 @@
-//! What came of a POST. Every function here may be called late, by an instance that no longer
+//! What came of a POST that the provider did not take, or did not answer (`acceptances.rs` has the
+//! others). Every function here may be called late, by an instance that no longer
 //! owns the sender: an answer is evidence whoever brings it, and only the claim's own row goes
 //! on from it. The attempt is locked before the sequence, as ingest does.
 
 use serde_json::json;
 
-use super::adopt::TAKEN;
 use super::claim::Claim;
 use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
@@ -13,19 +13,7 @@ use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Rank;
 use crate::model::fact::ProviderError;
 use crate::model::ids::ConnectionId;
-use crate::model::sequence::GateStatus;
 use crate::model::{Timestamp, event};
-
-/// The provider took the message.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// `wamid…`
-    pub provider_message_id: String,
-    /// The recipient's number as the provider spells it.
-    pub wa_id: Option<String>,
-    /// `accepted`, `held`, `paused`: the attempt's outcome.
-    pub outcome: &'static str,
-}
 
 /// The provider did not take the message.
 #[derive(Debug, Clone)]
@@ -53,138 +41,6 @@ pub enum Closes {
 }
 
 impl Store {
-    /// The provider answered with a message id. Returns whether the sequence is due because of it.
-    pub async fn record_accepted(
-        &self,
-        claim: &Claim,
-        answer: &Accepted,
-    ) -> Result<bool, StoreError> {
-        match self.accept(claim, answer, false).await {
-            // A webhook without our id was here first, and made an external attempt of it.
-            Err(error) if error.is_on(TAKEN) => self.accept(claim, answer, true).await,
-            result => result,
-        }
-    }
-
-    async fn accept(
-        &self,
-        claim: &Claim,
-        answer: &Accepted,
-        adopt: bool,
-    ) -> Result<bool, StoreError> {
-        again!(self, "record_accepted", {
-            let mut transaction = self.begin().await?;
-            if adopt {
-                self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
-                    .await?;
-            }
-            let due = self
-                .write_acceptance(&mut transaction, claim, answer)
-                .await?;
-            let r#type = match answer.outcome {
-                "held" => event::MESSAGE_HELD,
-                _ => event::MESSAGE_ACCEPTED,
-            };
-            let fact = OwnFact::of_claim(claim, r#type, "answer").with(json!({
-                "provider_message_id": answer.provider_message_id,
-                "recipient": answer.wa_id,
-            }));
-            self.write_facts(&mut transaction, &[fact]).await?;
-            transaction.commit().await?;
-            Ok(due)
-        })
-    }
-
-    async fn write_acceptance(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        claim: &Claim,
-        answer: &Accepted,
-    ) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        let held = answer.outcome == "held";
-        // While held, the sequence must hear of anything that ends it.
-        let watch = if held {
-            Rank::Sent
-        } else {
-            claim.gate.status.rank()
-        };
-        let due = sqlx::query_scalar!(
-            r#"
-            -- record_accepted
-            WITH a AS (
-                UPDATE attempts
-                SET provider_message_id = coalesce(provider_message_id, $4),
-                    accepted_at = LEAST(accepted_at, $5),
-                    held_at = CASE WHEN $6 THEN LEAST(held_at, $5) ELSE held_at END,
-                    outcome = $7, refusal = NULL, watch = $8
-                WHERE sender = $1 AND message = $2 AND n = $3
-                RETURNING sequence, position,
-                    num_nonnulls(sent_at, delivered_at, read_at, played_at, failed_at) > 0
-                        AS heard_of
-            )
-            UPDATE sequences q
-            SET work = 'waiting', claim_epoch = NULL, claim_until = NULL,
-                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END,
-                deadline_at = CASE WHEN $6 THEN NULL ELSE $9::timestamptz END,
-                due_at = CASE
-                    -- Evidence came first, or acceptance is all the gate asks: the claimer has
-                    -- to look.
-                    WHEN q.due_at IS NOT NULL OR a.heard_of OR $10 THEN $5
-                    WHEN $6 THEN NULL
-                    ELSE $9::timestamptz
-                END
-            FROM a
-            WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
-                AND q.work = 'claimed' AND q.claim_epoch = $11 AND q.attempt = $3
-            RETURNING q.due_at <= $5 AS due
-            "#,
-            claim.attempt.message.sender.0,
-            claim.attempt.message.uuid,
-            claim.attempt.n,
-            answer.provider_message_id,
-            now,
-            held,
-            answer.outcome,
-            watch as i16,
-            now + claim.gate.deadline,
-            claim.gate.status == GateStatus::Accepted,
-            claim.epoch,
-        )
-        .fetch_optional(&mut *connection)
-        .await?;
-        let Some(due) = due else {
-            self.came_late(connection, claim).await?;
-            return Ok(true);
-        };
-        Ok(due.unwrap_or(false))
-    }
-
-    /// An answer to an attempt that nobody waits for any longer: its sequence has gone on, or a
-    /// later attempt is being posted. It is evidence like any other: the claimer has to look.
-    async fn came_late(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        claim: &Claim,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
-            -- came_late
-            UPDATE sequences q
-            SET due_at = LEAST(q.due_at, $4),
-                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
-            WHERE q.sender = $1 AND q.id = $2 AND q.head = $3 AND q.work <> 'done'
-            "#,
-            claim.sequence.sender.0,
-            claim.sequence.uuid,
-            claim.position,
-            self.clock.now(),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
     /// The provider answered with an error.
     pub async fn record_refused(&self, claim: &Claim, refused: &Refused) -> Result<(), StoreError> {
         let refusal = json!({
@@ -253,6 +109,31 @@ impl Store {
         Ok(())
     }
 
+    /// An answer to an attempt that nobody waits for any longer: its sequence has gone on, or a
+    /// later attempt is being posted. It is evidence like any other: the claimer has to look.
+    async fn came_late(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        claim: &Claim,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            -- came_late
+            UPDATE sequences q
+            SET due_at = LEAST(q.due_at, $4),
+                lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
+            WHERE q.sender = $1 AND q.id = $2 AND q.head = $3 AND q.work <> 'done'
+            "#,
+            claim.sequence.sender.0,
+            claim.sequence.uuid,
+            claim.position,
+            self.clock.now(),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
     /// Returns the fact that says so, unless it was closed before: an alarm is raised once.
     async fn write_closing(
         &self,
@@ -276,8 +157,9 @@ impl Store {
             Closes::Sender => sqlx::query_scalar!(
                 r#"
                 -- close: sender
-                UPDATE senders SET status = 'blocked', status_reason = $2, status_at = $3
-                WHERE id = $1 AND status = 'active'
+                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $3
+                WHERE id = $1
+                    AND (SELECT d.status = 'active' FROM standing(s, $3::timestamptz) d)
                 RETURNING id
                 "#,
                 sender,
@@ -409,8 +291,9 @@ impl Store {
                 -- give_up_claims
                 WITH orphans AS (
                     SELECT id, head, attempt FROM sequences
-                    WHERE sender = $1 AND work = 'claimed'
-                        AND claim_until < clock_timestamp()
+                    -- By the index of claims alone, however many rows the sender has.
+                    WHERE sender = $1 AND work = 'claimed' AND claim_until < now()
+                        AND claim_until < now()
                             - CASE WHEN claim_epoch = $2 THEN $5::interval ELSE '0' END
                     FOR NO KEY UPDATE
                 ),

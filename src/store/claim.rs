@@ -16,10 +16,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::corrupt::put_off;
-use self::due::{Poster, lock_due, lock_lease, open_lanes};
+use self::due::{Poster, lock_due, lock_lease};
 use self::plan::Plan;
 use self::steps::read_steps;
-use self::write::{insert_attempts, next_due, update_sequences};
+use self::write::{Written, write};
 use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
@@ -75,8 +75,10 @@ pub struct Claim {
 pub struct Claimed {
     /// To be posted now.
     pub claims: Vec<Claim>,
-    /// Whether anything was decided or claimed: there may be more.
+    /// Whether anything was decided or claimed.
     pub progress: bool,
+    /// Whether something may be due still.
+    pub more: bool,
     /// Of the gates that opened: how long their messages had been accepted.
     pub gate_waits: Vec<Duration>,
     /// When the next row that is not due yet will be.
@@ -95,25 +97,25 @@ impl Store {
         again!(self, "claim", {
             let now = self.clock.now();
             let mut transaction = self.begin().await?;
-            let Some(poster) = lock_lease(&mut transaction, request).await? else {
+            let Some(poster) = lock_lease(&mut transaction, request, now).await? else {
                 return Ok(None);
             };
-            let lanes = open_lanes(&mut transaction, request.lease.sender, &poster).await?;
-            let (mut rows, mut corrupt) = lock_due(&mut transaction, request, &lanes, now).await?;
+            let (mut rows, mut corrupt) =
+                lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
             let steps = read_steps(&mut transaction, sender, &rows, &mut corrupt).await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
-            let plan = Plan::make(request, rows, steps, &lanes, now);
-            let claims = self
+            let plan = Plan::make(request, rows, steps, &poster.lanes, now);
+            let (claims, next_due) = self
                 .carry_out(&mut transaction, request, &poster, &plan, now)
                 .await?;
-            let next_due = next_due(&mut transaction, request.lease.sender, &lanes, now).await?;
             *in_doubt = claims;
             transaction.commit().await?;
             Ok(Some(Claimed {
                 claims: std::mem::take(in_doubt),
                 progress: plan.has_progress(),
+                more: plan.leaves_more(request.posts, now),
                 gate_waits: plan.gate_waits,
                 next_due,
             }))
@@ -127,11 +129,11 @@ impl Store {
         poster: &Poster,
         plan: &Plan,
         now: Timestamp,
-    ) -> Result<Vec<Claim>, StoreError> {
+    ) -> Result<(Vec<Claim>, Option<Timestamp>), StoreError> {
         let sender = request.lease.sender;
-        update_sequences(connection, request, &plan.rows).await?;
-        let contents = insert_attempts(connection, sender, plan, now).await?;
-        self.write_facts(connection, &plan.facts).await?;
+        let facts = self.columns(&plan.facts);
+        let Written { contents, next_due } =
+            write(connection, request, plan, &poster.lanes, &facts, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {
             let (recipient, kind, content) = contents.get(&step.message)?.clone();
             Some(Claim {
@@ -158,6 +160,6 @@ impl Store {
                 content,
             })
         });
-        Ok(claims.collect())
+        Ok((claims.collect(), plan.next_due(next_due, now)))
     }
 }

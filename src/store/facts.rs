@@ -71,7 +71,38 @@ impl OwnFact {
     }
 }
 
+/// Facts as the arrays of their columns, for `unnest`.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    pub(super) streams: Vec<i32>,
+    pub(super) subjects: Vec<Uuid>,
+    pub(super) ns: Vec<i16>,
+    pub(super) types: Vec<&'static str>,
+    pub(super) sources: Vec<&'static str>,
+    pub(super) data: Vec<Value>,
+    pub(super) ids: Vec<Uuid>,
+    pub(super) keys: Vec<String>,
+}
+
 impl Store {
+    /// For a statement that writes facts beside other rows.
+    pub(super) fn columns(&self, facts: &[OwnFact]) -> Columns {
+        let mut columns = Columns::default();
+        for fact in facts {
+            let id = self.clock.new_id();
+            let key = fact.key.clone().unwrap_or_else(|| id.to_string());
+            columns.streams.push(fact.stream);
+            columns.subjects.push(fact.subject);
+            columns.ns.push(fact.n);
+            columns.types.push(fact.r#type);
+            columns.sources.push(fact.source);
+            columns.data.push(fact.data.clone());
+            columns.ids.push(id);
+            columns.keys.push(key);
+        }
+        columns
+    }
+
     pub(super) async fn write_facts(
         &self,
         connection: &mut sqlx::PgConnection,
@@ -80,12 +111,7 @@ impl Store {
         if facts.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now();
-        let ids: Vec<_> = facts.iter().map(|_| self.clock.new_id()).collect();
-        let keys = facts.iter().zip(&ids);
-        let keys: Vec<_> = keys
-            .map(|(fact, id)| fact.key.clone().unwrap_or_else(|| id.to_string()))
-            .collect();
+        let facts = self.columns(facts);
         sqlx::query!(
             r#"
             -- write_facts
@@ -97,24 +123,15 @@ impl Store {
                 AS x (stream, subject, n, type, source, data, id, key)
             ON CONFLICT (stream, subject, n, type, key) DO NOTHING
             "#,
-            &facts.iter().map(|fact| fact.stream).collect::<Vec<_>>(),
-            &facts.iter().map(|fact| fact.subject).collect::<Vec<_>>(),
-            &facts.iter().map(|fact| fact.n).collect::<Vec<_>>(),
-            &facts
-                .iter()
-                .map(|fact| fact.r#type.to_owned())
-                .collect::<Vec<_>>(),
-            &facts
-                .iter()
-                .map(|fact| fact.source.to_owned())
-                .collect::<Vec<_>>(),
-            &facts
-                .iter()
-                .map(|fact| fact.data.clone())
-                .collect::<Vec<_>>(),
-            &ids,
-            &keys,
-            now,
+            &facts.streams,
+            &facts.subjects,
+            &facts.ns,
+            &facts.types as &[&str],
+            &facts.sources as &[&str],
+            &facts.data,
+            &facts.ids,
+            &facts.keys,
+            self.clock.now(),
         )
         .execute(connection)
         .await?;

@@ -97,16 +97,25 @@ impl Store {
             -- feed
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
-                   s.id AS "sender?", coalesce(s.connection, c.id) AS connection
+                   coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
+            -- What names a number by its digits is in the connection's stream, because the number
+            -- may be nobody's yet. It is shown with the sender that has the number now.
+            LEFT JOIN LATERAL (
+                SELECT min(o.id) AS id FROM senders o
+                WHERE c.id IS NOT NULL AND f.type LIKE 'sender.%' AND o.connection = c.id
+                    AND regexp_replace(o.display_phone_number, '[^0-9]', '', 'g')
+                        = regexp_replace(f.data ->> 'display_phone_number', '[^0-9]', '', 'g')
+            ) n ON true
             WHERE (f.xid, f.id) > ($1::bigint::text::xid8, $2)
                 AND f.xid < $3::bigint::text::xid8
                 AND ($4::text[] IS NULL OR f.type = ANY($4))
-                AND ($5::integer IS NULL OR f.stream = $5)
+                AND ($5::integer IS NULL OR f.stream = $5
+                    OR (f.type LIKE 'sender.%' AND n.id = $5))
                 AND ($6::uuid IS NULL OR coalesce(s.connection, c.id) = $6)
             ORDER BY f.xid, f.id
             LIMIT $7

@@ -46,13 +46,15 @@ impl Store {
                 (SELECT count(*) FROM senders
                  WHERE lease_until IS NULL OR lease_until <= clock_timestamp())
                     AS "senders_unowned!",
-                (SELECT count(*) FROM senders WHERE status <> 'active') AS "senders_blocked!",
+                (SELECT count(*) FROM senders s CROSS JOIN LATERAL standing(s, $1) d
+                 WHERE d.status <> 'active') AS "senders_blocked!",
                 (SELECT count(*) FROM templates WHERE NOT sendable) AS "templates_closed!",
                 (SELECT count(*) FROM connections WHERE stopped_at IS NOT NULL)
                     AS "connections_stopped!",
                 EXISTS (SELECT FROM journal_rest) AS "journal_rest!",
                 pg_database_size(current_database()) AS "bytes!"
-            "#
+            "#,
+                now,
             )
             .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
@@ -96,13 +98,14 @@ impl Store {
             )
             SELECT min(q.due_at) AS due_at
             FROM senders s JOIN connections c ON c.id = s.connection
+            CROSS JOIN LATERAL standing(s, $1) d
             CROSS JOIN LATERAL (
                 SELECT '' AS lane
                 UNION ALL
-                SELECT '-' WHERE s.status = 'active' AND c.stopped_at IS NULL
+                SELECT '-' WHERE d.status = 'active' AND c.stopped_at IS NULL
                 UNION ALL
                 SELECT l.lane FROM lanes l
-                WHERE l.sender = s.id AND s.status = 'active' AND c.stopped_at IS NULL
+                WHERE l.sender = s.id AND d.status = 'active' AND c.stopped_at IS NULL
                     AND (l.sender, l.template_name, l.template_language)
                         NOT IN (SELECT sender, name, language FROM closed)
             ) l

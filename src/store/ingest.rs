@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::adopt::TAKEN;
 use super::journal::{Block, ProblemRow, insert_problems};
+use super::last_words::WordSaid;
+use super::recipients::{MarketingSaid, NameSaid};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::evidence::Evidence;
@@ -39,6 +41,30 @@ pub struct Batch<'a> {
     pub facts: Vec<FactRow<'a>>,
     /// What was said of templates, one value each.
     pub templates: Vec<TemplateSaid>,
+    /// What was said of accounts and numbers, one value a topic.
+    pub words: Vec<WordSaid>,
+    /// By which names users are known, one value a name.
+    pub names: Vec<NameSaid>,
+    /// The same, said along the way: not written with the rest.
+    pub heard: Vec<NameSaid>,
+    /// What users want, one value a name.
+    pub marketing: Vec<MarketingSaid>,
+}
+
+impl Batch<'_> {
+    /// Whether one statement says it all, as nearly always.
+    fn is_plain(&self) -> bool {
+        self.problems.is_empty()
+            && self.templates.is_empty()
+            && self.words.is_empty()
+            && self.names.is_empty()
+            && self.marketing.is_empty()
+    }
+
+    /// Whether it may have opened what was closed to many sequences.
+    pub fn may_open(&self) -> bool {
+        !self.templates.is_empty() || !self.words.is_empty()
+    }
 }
 
 /// What the statuses of a batch say of one attempt.
@@ -89,7 +115,8 @@ pub struct TemplateSaid {
     pub name: String,
     pub language: String,
     pub provider_template_id: Option<String>,
-    pub category: Option<String>,
+    /// The category, and when it was said.
+    pub category: Option<(String, Timestamp)>,
     pub status: Option<TemplateStatusSaid>,
     /// The score, and when it was said.
     pub quality: Option<(String, Timestamp)>,
@@ -200,12 +227,18 @@ impl Store {
         batch: &Batch<'_>,
     ) -> Result<Vec<SenderId>, StoreError> {
         again!(self, "ingest", {
-            if batch.templates.is_empty() && batch.problems.is_empty() {
+            if batch.is_plain() {
                 return self.ingest_rows(session, batch).await;
             }
             let mut transaction = session.begin().await?;
             let now = self.clock.now();
-            self.join_templates(&mut transaction, &batch.templates, now)
+            if !batch.templates.is_empty() {
+                self.join_templates(&mut transaction, &batch.templates, now)
+                    .await?;
+            }
+            self.join_words(&mut transaction, &batch.words).await?;
+            self.join_names(&mut transaction, &batch.names).await?;
+            self.join_marketing(&mut transaction, &batch.marketing)
                 .await?;
             insert_problems(&mut transaction, &batch.problems).await?;
             let due = self.ingest_rows(&mut transaction, batch).await?;

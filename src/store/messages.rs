@@ -169,7 +169,7 @@ struct Row {
     reason: Option<String>,
     work: Option<String>,
     on_failure: Option<String>,
-    sender_status: String,
+    sender_status: Option<String>,
     sender_status_reason: Option<String>,
     sender_status_at: Option<Timestamp>,
     stopped_at: Option<Timestamp>,
@@ -208,8 +208,8 @@ pub(super) async fn read_messages(
                q.single AS "single?", q.head AS "head?", q.ready_at, q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
                q.on_failure AS "on_failure?",
-               s.status AS sender_status, s.status_reason AS sender_status_reason,
-               s.status_at AS sender_status_at, c.stopped_at, c.stopped_reason,
+               d.status AS "sender_status?", d.reason AS sender_status_reason,
+               d.since AS sender_status_at, c.stopped_at, c.stopped_reason,
                t.status AS "template_status?", t.status_at AS "template_status_at?",
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
@@ -229,6 +229,10 @@ pub(super) async fn read_messages(
         JOIN senders s ON s.id = m.sender
         JOIN connections c ON c.id = s.connection
         LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
+        LEFT JOIN LATERAL (
+            SELECT * FROM standing(s, now())
+            WHERE q.head = m.position AND q.status = 'running'
+        ) d ON true
         LEFT JOIN LATERAL (
             SELECT t.status, t.status_at
             FROM templates t
@@ -319,9 +323,9 @@ fn closed(row: &Row) -> Vec<Closed> {
             row.stopped_reason.as_ref(),
         );
     }
-    if row.sender_status != "active" {
+    if row.sender_status.as_deref().is_some_and(|s| s != "active") {
         let detail = row.sender_status_reason.as_ref();
-        let detail = detail.or(Some(&row.sender_status));
+        let detail = detail.or(row.sender_status.as_ref());
         add("sender_blocked", row.sender_status_at, detail);
     }
     if row.template_status.is_some() {

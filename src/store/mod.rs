@@ -4,6 +4,7 @@
 //! A [`StoreError`] means that the database could not do it now: the caller says 503 or tries
 //! again later. What the caller asked for and cannot have is the function's own error type.
 
+pub mod acceptances;
 mod adopt;
 mod again;
 pub mod answers;
@@ -19,6 +20,7 @@ mod hints;
 pub mod ingest;
 pub mod journal;
 mod keys;
+pub mod last_words;
 pub mod leases;
 pub mod message_list;
 pub mod messages;
@@ -26,6 +28,7 @@ mod once;
 mod partitions;
 mod pool;
 mod pools;
+pub mod recipients;
 pub mod senders;
 pub mod sequence_changes;
 pub mod sequence_create;

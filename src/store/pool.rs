@@ -24,6 +24,18 @@ const PING: Duration = Duration::from_secs(1);
 /// do so for ever. Until then it takes up its place.
 const RETURN: Duration = Duration::from_secs(2);
 
+/// Which connections are asked whether they are there before they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// All: whoever uses one answers a caller.
+    Always,
+    /// Those that have been idle for a while. Whoever finds another one cut off tries again.
+    AfterIdling,
+}
+
+/// What is a while.
+const IDLING: Duration = Duration::from_millis(500);
+
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -68,6 +80,7 @@ impl Pool {
     pub(super) fn new(
         options: &PgConnectOptions,
         connections: u32,
+        asked: Asked,
         settings: &config::Database,
         doubt: &Doubt,
     ) -> Self {
@@ -79,7 +92,8 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, seen| {
                 let trusted = trusted.holds_for(seen.age);
-                Box::pin(async move { Ok(trusted && answers(connection).await) })
+                let fresh = asked == Asked::AfterIdling && seen.idle_for < IDLING;
+                Box::pin(async move { Ok(trusted && (fresh || answers(connection).await)) })
             })
             .connect_lazy_with(options.clone());
         Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use super::ingest::WRITERS;
-use super::pool::{Doubt, Pool, limited};
+use super::pool::{Asked, Doubt, Pool, limited};
 use crate::clock::Clock;
 use crate::config;
 
@@ -48,17 +48,18 @@ impl Pools {
         let options = limited(options, settings.statement_timeout);
         let doubt = Doubt::new(clock);
         let by_key = by_key(options.clone());
-        let pool = |connections: u32| Pool::new(&by_key, connections, settings, &doubt);
+        let pool =
+            |connections: u32, asked| Pool::new(&by_key, connections, asked, settings, &doubt);
         /// One each for new senders, look-ups and leases, the one that listens for hints, and the
         /// sessions of the writers.
         const KEPT: u32 = 4 + WRITERS as u32;
         let others = settings.max_connections.saturating_sub(KEPT);
         Self {
-            ingest: pool(1),
-            look_ups: pool(1),
-            leases: pool(1),
-            sending: pool(others.div_ceil(2)),
-            api: pool(others / 2),
+            ingest: pool(1, Asked::Always),
+            look_ups: pool(1, Asked::Always),
+            leases: pool(1, Asked::Always),
+            sending: pool(others.div_ceil(2), Asked::AfterIdling),
+            api: pool(others / 2, Asked::Always),
             connect_timeout: settings.acquire_timeout,
             options,
         }

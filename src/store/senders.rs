@@ -27,6 +27,8 @@ pub struct Sender {
     pub status_at: Option<Timestamp>,
     pub quality: Option<String>,
     pub messaging_limit: Option<String>,
+    pub verified_name: Option<String>,
+    pub name_decision: Option<String>,
     pub origin: String,
     pub created_at: Timestamp,
 }
@@ -84,6 +86,7 @@ impl Store {
         once: &Once,
         show: impl Fn(Sender) -> V + Sync,
     ) -> Result<Reply, CreateSenderError> {
+        let now = self.clock.now();
         let made = again!(self, "create_sender", {
             let mut transaction = self.begin().await?;
             if let Some(reply) = self.first_reply(&mut transaction, once).await? {
@@ -92,7 +95,7 @@ impl Store {
             let Some(id) = self.insert_sender(&mut transaction, new).await? else {
                 return Ok(None);
             };
-            let made = read_senders(&mut transaction, Some(id), None, None, 1).await?;
+            let made = read_senders(&mut transaction, now, Some(id), None, None, 1).await?;
             let made = made.into_iter().next();
             let made = made.ok_or_else(|| StoreError::Corrupt(format!("senders: {id}")))?;
             let answer = shown(&show(made))?;
@@ -201,10 +204,14 @@ impl Store {
                     display_phone_number = coalesce($4, s.display_phone_number),
                     status = CASE WHEN $5 THEN 'active' ELSE s.status END,
                     status_reason = CASE WHEN $5 THEN NULL ELSE s.status_reason END,
-                    status_at = CASE WHEN $5 AND s.status <> 'active' THEN $6 ELSE s.status_at END
-                FROM (SELECT id, status FROM senders WHERE id = $1 FOR NO KEY UPDATE) was
+                    -- What was said of its account before counts no more.
+                    status_at = CASE WHEN $5 AND NOT was.active THEN $6 ELSE s.status_at END
+                FROM (
+                    SELECT o.id, (SELECT t.status = 'active' FROM standing(o, $6) t) AS active
+                    FROM senders o WHERE o.id = $1 FOR NO KEY UPDATE
+                ) was
                 WHERE s.id = was.id
-                RETURNING $5 AND was.status <> 'active' AS "resumed!"
+                RETURNING $5 AND NOT was.active AS "resumed!"
                 "#,
                 id.0,
                 change.messages_per_second,
@@ -226,9 +233,10 @@ impl Store {
 
     /// Reads one.
     pub async fn sender(&self, id: SenderId) -> Result<Option<Sender>, StoreError> {
+        let now = self.clock.now();
         again!(self, "sender", {
             let mut pooled = self.pool.acquire().await?;
-            let found = read_senders(&mut pooled, Some(id), None, None, 1).await?;
+            let found = read_senders(&mut pooled, now, Some(id), None, None, 1).await?;
             Ok(found.into_iter().next())
         })
     }
@@ -240,15 +248,17 @@ impl Store {
         before: Option<SenderId>,
         limit: i64,
     ) -> Result<Vec<Sender>, StoreError> {
+        let now = self.clock.now();
         again!(self, "list_senders", {
             let mut pooled = self.pool.acquire().await?;
-            read_senders(&mut pooled, None, connection, before, limit).await
+            read_senders(&mut pooled, now, None, connection, before, limit).await
         })
     }
 }
 
 async fn read_senders(
     pooled: &mut PgConnection,
+    now: Timestamp,
     id: Option<SenderId>,
     connection: Option<ConnectionId>,
     before: Option<SenderId>,
@@ -258,19 +268,25 @@ async fn read_senders(
         Sender,
         r#"
         -- read_senders
-        SELECT id, connection, phone_number_id, display_phone_number, waba_id,
-               messages_per_second, status, status_reason, status_at, quality, messaging_limit, origin, created_at
-        FROM senders
-        WHERE ($1::integer IS NULL OR id = $1)
-            AND ($2::uuid IS NULL OR connection = $2)
-            AND ($3::integer IS NULL OR id < $3)
-        ORDER BY id DESC
+        SELECT s.id, s.connection, s.phone_number_id, s.display_phone_number, s.waba_id,
+               s.messages_per_second, t.status AS "status!", t.reason AS status_reason,
+               t.since AS status_at, coalesce(last_word(s, 'quality'), s.quality) AS quality,
+               coalesce(last_word(s, 'limit'), s.messaging_limit) AS messaging_limit,
+               last_word(s, 'name') AS verified_name,
+               last_word(s, 'name_decision') AS name_decision, s.origin, s.created_at
+        FROM senders s
+        CROSS JOIN LATERAL standing(s, $5) t
+        WHERE ($1::integer IS NULL OR s.id = $1)
+            AND ($2::uuid IS NULL OR s.connection = $2)
+            AND ($3::integer IS NULL OR s.id < $3)
+        ORDER BY s.id DESC
         LIMIT $4
         "#,
         id.map(|id| id.0),
         connection.map(|id| id.0),
         before.map(|id| id.0),
         limit,
+        now,
     )
     .fetch_all(pooled)
     .await?;

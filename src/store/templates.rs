@@ -45,7 +45,44 @@ impl Store {
         .execute(&mut *connection)
         .await?;
         self.join_status(connection, templates, now).await?;
-        self.join_quality(connection, templates, now).await
+        self.join_quality(connection, templates, now).await?;
+        self.join_category(connection, templates, now).await
+    }
+
+    async fn join_category(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        templates: &[TemplateSaid],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let said: Vec<_> = templates
+            .iter()
+            .filter_map(|template| Some((template.id.0, template.category.as_ref()?)))
+            .collect();
+        if said.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            r#"
+            -- join_templates: category
+            UPDATE templates t
+            SET category = x.category, category_at = x.category_at, updated_at = $4
+            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS x (id, category, category_at)
+            WHERE t.id = x.id
+                AND (x.category_at, x.category COLLATE "C")
+                    > (t.category_at, coalesce(t.category, ''))
+            "#,
+            &said.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            &said
+                .iter()
+                .map(|(_, (category, _))| category.clone())
+                .collect::<Vec<_>>(),
+            &said.iter().map(|(_, (_, at))| *at).collect::<Vec<_>>(),
+            now,
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     async fn join_status(
@@ -64,17 +101,17 @@ impl Store {
             UPDATE templates t
             SET status = x.status, status_at = x.status_at, sendable = x.sendable,
                 reason = x.reason, pause_title = x.pause_title,
-                category = coalesce(x.category, t.category),
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id),
                 -- A word that changes nothing asks for no reading: a reading is one itself.
-                read_due_at = CASE WHEN t.status = x.status THEN t.read_due_at ELSE $9 END,
-                updated_at = $9
+                read_due_at = CASE WHEN t.status = x.status THEN t.read_due_at ELSE $8 END,
+                updated_at = $8
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[],
-                        $6::text[], $7::text[], $8::text[])
-                AS x (id, status, status_at, sendable, reason, pause_title, category,
+                        $6::text[], $7::text[])
+                AS x (id, status, status_at, sendable, reason, pause_title,
                       provider_template_id)
             WHERE t.id = x.id
-                AND (x.status_at, NOT x.sendable, x.status)
+                -- The order of bytes, as in Rust, whatever the database's own.
+                AND (x.status_at, NOT x.sendable, x.status COLLATE "C")
                     > (t.status_at, NOT t.sendable, t.status)
             "#,
             &said.iter().map(|(t, _)| t.id.0).collect::<Vec<_>>(),
@@ -94,10 +131,6 @@ impl Store {
             &said
                 .iter()
                 .map(|(_, s)| s.pause_title.clone())
-                .collect::<Vec<_>>() as &[Option<String>],
-            &said
-                .iter()
-                .map(|(t, _)| t.category.clone())
                 .collect::<Vec<_>>() as &[Option<String>],
             &said
                 .iter()
@@ -129,7 +162,8 @@ impl Store {
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
                 AS x (id, quality, quality_at, provider_template_id)
             WHERE t.id = x.id
-                AND (x.quality_at, x.quality) > (t.quality_at, coalesce(t.quality, ''))
+                AND (x.quality_at, x.quality COLLATE "C")
+                    > (t.quality_at, coalesce(t.quality, ''))
             "#,
             &said.iter().map(|(t, _)| t.id.0).collect::<Vec<_>>(),
             &said

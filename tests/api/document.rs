@@ -136,6 +136,26 @@ impl Document {
         assert!(errors.is_empty(), "{said}: {}\n{value}", errors.join("\n"));
     }
 
+    /// The members of an event's `data` that its type's schema does not name. The rest fits it.
+    #[track_caller]
+    pub fn undescribed_data(&self, r#type: &str, data: &Value) -> Vec<String> {
+        let all = &self.0["components"]["schemas"]["EventData"]["anyOf"];
+        let fits = |title: &str| match title.split_once('<') {
+            Some((prefix, _)) => r#type.starts_with(prefix),
+            None => title == r#type,
+        };
+        let mut all = all.as_array().unwrap().iter();
+        let schema = all.find(|schema| fits(schema["title"].as_str().unwrap()));
+        let schema = schema.unwrap_or_else(|| panic!("{type} is not described"));
+        self.fits(schema, data, From::Service, r#type);
+        let named = schema["properties"].as_object().unwrap();
+        let members = data.as_object().unwrap().keys();
+        members
+            .filter(|name| !named.contains_key(*name))
+            .cloned()
+            .collect()
+    }
+
     /// Every `$ref` in it.
     fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {

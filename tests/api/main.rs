@@ -4,6 +4,7 @@
 
 mod document;
 mod errors;
+mod event_data;
 mod feed;
 mod lists;
 mod messages;

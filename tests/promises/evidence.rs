@@ -39,6 +39,8 @@ fn expected(history: &[(&str, i64)]) -> Value {
         .iter()
         .fold(Evidence::default(), |evidence, (word, at)| {
             let fact = StatusFact {
+                user_id: None,
+                parent_user_id: None,
                 number: Arc::new(NumberRef {
                     waba_id: None,
                     phone_number_id: NUMBER.to_owned(),

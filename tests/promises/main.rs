@@ -12,6 +12,7 @@ mod leases;
 mod overload;
 mod races;
 mod refusals;
+mod said;
 mod sending;
 mod support;
 mod templates;

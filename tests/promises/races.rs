@@ -9,7 +9,8 @@ use twotick::model::fact::ProviderError;
 use twotick::model::ids::{SenderId, SequenceId};
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
-use twotick::store::answers::{Accepted, Refused};
+use twotick::store::acceptances::Accepted;
+use twotick::store::answers::Refused;
 use twotick::store::claim::Claim;
 use twotick::store::leases::Lease;
 

@@ -266,7 +266,7 @@ async fn every_participant_of_a_group_is_kept() {
 async fn what_we_do_not_understand_is_kept_and_shown() {
     let app = App::start().await;
     let body = management_body(
-        "account_update",
+        "tracking_events",
         T0,
         json!({"event": "SOMETHING_NEW", "n": 1}),
     );
@@ -275,7 +275,7 @@ async fn what_we_do_not_understand_is_kept_and_shown() {
     app.say(&[odd]).await;
     let events = app.events(2).await;
     assert_eq!(events[0]["type"], "webhook.other");
-    assert_eq!(events[0]["data"]["field"], "account_update");
+    assert_eq!(events[0]["data"]["field"], "tracking_events");
     assert_eq!(events[0]["data"]["value"]["event"], "SOMETHING_NEW");
     assert_eq!(events[1]["data"]["status"], "warning");
 }

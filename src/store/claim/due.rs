@@ -9,33 +9,50 @@ use super::ClaimRequest;
 use super::corrupt::Corrupt;
 use super::plan::{Lanes, Row};
 use crate::model::Timestamp;
-use crate::model::ids::SenderId;
 use crate::model::lane;
 use crate::model::sequence::{Gate, OnFailure, Reason, SequenceStatus, SequenceWork};
 
 /// Decisions in one transaction; more are taken in the next.
-const MAX_DECISIONS: i64 = 200;
+pub(super) const MAX_DECISIONS: usize = 200;
 
 /// The sender as its owner may use it now.
 pub(super) struct Poster {
     pub(super) phone_number_id: String,
     pub(super) waba_id: Option<String>,
-    may_post: bool,
+    /// The lanes that may be claimed from.
+    pub(super) lanes: Lanes,
 }
 
 /// The sender, if the lease is ours and long enough. The lock on its row keeps the lease from
-/// changing hands before this transaction ends.
+/// changing hands before this transaction ends. Open are the lanes whose template nothing is known
+/// against.
 pub(super) async fn lock_lease(
     connection: &mut PgConnection,
     request: &ClaimRequest,
+    now: Timestamp,
 ) -> Result<Option<Poster>, StoreError> {
     let sender = sqlx::query!(
         r#"
         -- claim: lease
+        WITH closed AS (
+            SELECT t.name, t.language
+            FROM templates t JOIN senders s ON s.connection = t.connection
+            WHERE s.id = $1 AND NOT t.sendable
+                -- A WABA that one of the two does not name may be the other's.
+                AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
+        )
         SELECT s.phone_number_id, s.waba_id,
-               s.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
-               s.lease_until > clock_timestamp() + $4::interval AS "long_enough!"
+               d.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
+               s.lease_until > clock_timestamp() + $4::interval AS "long_enough!",
+               ARRAY(
+                   SELECT l.lane FROM lanes l
+                   -- Not a join: each side is read once, whatever the planner believes of their
+                   -- sizes.
+                   WHERE l.sender = $1 AND (l.template_name, l.template_language)
+                       NOT IN (SELECT name, language FROM closed)
+               ) AS "open!"
         FROM senders s JOIN connections c ON c.id = s.connection
+        CROSS JOIN LATERAL standing(s, $5) d
         WHERE s.id = $1 AND s.lease_owner = $2 AND s.lease_epoch = $3
             AND s.lease_until > clock_timestamp()
         FOR SHARE OF s
@@ -44,6 +61,7 @@ pub(super) async fn lock_lease(
         request.instance,
         request.lease.epoch,
         interval(request.post_timeout),
+        now,
     )
     .fetch_optional(connection)
     .await?;
@@ -52,40 +70,12 @@ pub(super) async fn lock_lease(
         .map(|sender| Poster {
             phone_number_id: sender.phone_number_id,
             waba_id: sender.waba_id,
-            may_post: sender.may_post && request.posts > 0,
+            lanes: if sender.may_post && request.posts > 0 {
+                Lanes::open(sender.open)
+            } else {
+                Lanes::decisions_only()
+            },
         }))
-}
-
-/// The lanes that may be claimed from: those whose template nothing is known against.
-pub(super) async fn open_lanes(
-    connection: &mut PgConnection,
-    sender: SenderId,
-    poster: &Poster,
-) -> Result<Lanes, StoreError> {
-    if !poster.may_post {
-        return Ok(Lanes::decisions_only());
-    }
-    let open = sqlx::query_scalar!(
-        r#"
-        -- claim: lanes
-        WITH closed AS (
-            SELECT t.name, t.language
-            FROM templates t JOIN senders s ON s.connection = t.connection
-            WHERE s.id = $1 AND NOT t.sendable
-                -- A WABA that one of the two does not name may be the other's.
-                AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
-        )
-        SELECT l.lane
-        FROM lanes l
-        -- Not a join: each side is read once, whatever the planner believes of their sizes.
-        WHERE l.sender = $1
-            AND (l.template_name, l.template_language) NOT IN (SELECT name, language FROM closed)
-        "#,
-        sender.0,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(Lanes::open(open))
 }
 
 /// Locks what is due: all decisions, and of each open lane in turn as many heads as may be
@@ -134,7 +124,7 @@ pub(super) async fn lock_due(
         lanes.names(),
         now,
         posts,
-        MAX_DECISIONS,
+        MAX_DECISIONS as i64,
     )
     .fetch_all(connection)
     .await?;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::facts::OwnFact;
 use super::ClaimRequest;
+use super::due::MAX_DECISIONS;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
 use crate::model::lane;
 use crate::model::message::Attempt;
@@ -154,6 +155,29 @@ impl Plan {
 
     pub(super) fn has_progress(&self) -> bool {
         !self.rows.is_empty()
+    }
+
+    /// Whether something may be due still: as many were taken as could be, or a sequence was
+    /// decided on and not taken as far as it goes.
+    pub(super) fn leaves_more(&self, posts: usize, now: Timestamp) -> bool {
+        let taken = self.rows.len();
+        let most = if posts == 0 {
+            MAX_DECISIONS
+        } else {
+            posts.min(MAX_DECISIONS)
+        };
+        taken >= most
+            || self
+                .rows
+                .iter()
+                .any(|row| row.due_at.is_some_and(|at| at <= now))
+    }
+
+    /// When the next of the sender's rows will be due, if `others` says so of those that are not
+    /// in the plan.
+    pub(super) fn next_due(&self, others: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let planned = self.rows.iter().filter_map(|row| row.due_at);
+        planned.filter(|at| *at > now).chain(others).min()
     }
 }
 

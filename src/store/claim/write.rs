@@ -1,4 +1,5 @@
-//! What a claim leaves behind: the sequences as decided, an attempt's row for each POST.
+//! What a claim leaves behind, in one statement: the sequences as decided, an attempt's row for
+//! each POST, the facts that say so.
 
 use std::collections::HashMap;
 
@@ -7,137 +8,124 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
+use super::super::facts::Columns;
 use super::super::leases::interval;
 use super::ClaimRequest;
-use super::plan::{Lanes, Plan, Row};
+use super::plan::{Lanes, Plan};
 use crate::model::Timestamp;
-use crate::model::ids::SenderId;
 
-pub(super) async fn update_sequences(
-    connection: &mut PgConnection,
-    request: &ClaimRequest,
-    rows: &[Row],
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"
-        -- claim: sequences
-        UPDATE sequences q
-        SET status = x.status, reason = x.reason, work = x.work, head = x.head, attempt = x.attempt, lane = x.lane,
-            due_at = x.due_at, ready_at = x.ready_at, deadline_at = x.deadline_at,
-            claim_epoch = CASE WHEN x.work = 'claimed' THEN $10::bigint END,
-            claim_until = CASE WHEN x.work = 'claimed'
-                THEN clock_timestamp() + $11::interval END
-        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[],
-                    $8::timestamptz[], $9::timestamptz[], $12::timestamptz[], $13::smallint[])
-            AS x (id, status, reason, work, head, lane, due_at, deadline_at, ready_at, attempt)
-        WHERE q.sender = $1 AND q.id = x.id
-        "#,
-        request.lease.sender.0,
-        &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|row| row.status.as_str().to_owned())
-            .collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|row| row.reason.map(|r| r.as_str().to_owned()))
-            .collect::<Vec<_>>() as &[Option<String>],
-        &rows
-            .iter()
-            .map(|row| row.work.as_str().to_owned())
-            .collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.head).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.lane.clone()).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.due_at).collect::<Vec<_>>() as &[Option<Timestamp>],
-        &rows.iter().map(|row| row.deadline_at).collect::<Vec<_>>() as &[Option<Timestamp>],
-        request.lease.epoch,
-        interval(request.post_timeout),
-        &rows.iter().map(|row| row.ready_at).collect::<Vec<_>>() as &[Option<Timestamp>],
-        &rows.iter().map(|row| row.attempt).collect::<Vec<_>>(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+/// What comes back.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Of each claimed message: recipient, type and content.
+    pub(super) contents: HashMap<Uuid, (String, String, Value)>,
+    /// When the next of the rows that were not written is due.
+    pub(super) next_due: Option<Timestamp>,
 }
 
 /// An attempt's row stands before its POST, so that a webhook always finds it. One that was
 /// given back is used again: nothing was posted under it that the provider took.
-pub(super) async fn insert_attempts(
+pub(super) async fn write(
     connection: &mut PgConnection,
-    sender: SenderId,
+    request: &ClaimRequest,
     plan: &Plan,
+    lanes: &Lanes,
+    facts: &Columns,
     now: Timestamp,
-) -> Result<HashMap<Uuid, (String, String, Value)>, StoreError> {
-    let claimed: Vec<_> = plan.claimed().collect();
-    if claimed.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query!(
+) -> Result<Written, StoreError> {
+    let rows = &plan.rows;
+    let (of, claimed): (Vec<_>, Vec<_>) = plan.claimed().unzip();
+    let written = sqlx::query!(
         r#"
-        -- claim: attempts
-        WITH x AS (
-            SELECT * FROM unnest($2::uuid[], $3::smallint[], $4::uuid[], $5::integer[],
-                                 $6::smallint[]) AS x (message, n, sequence, position, watch)
+        -- claim: write
+        WITH decided AS (
+            UPDATE sequences q
+            SET status = x.status, reason = x.reason, work = x.work, head = x.head,
+                attempt = x.attempt, lane = x.lane, due_at = x.due_at, ready_at = x.ready_at,
+                deadline_at = x.deadline_at,
+                claim_epoch = CASE WHEN x.work = 'claimed' THEN $4::bigint END,
+                claim_until = CASE WHEN x.work = 'claimed'
+                    THEN clock_timestamp() + $5::interval END
+            FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
+                        $11::smallint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+                        $15::timestamptz[])
+                AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at, deadline_at)
+            WHERE q.sender = $1 AND q.id = x.id
         ),
         made AS (
             INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at)
-            SELECT $1, x.*, $7::timestamptz FROM x
+            SELECT $1, x.*, $2::timestamptz
+            FROM unnest($16::uuid[], $17::smallint[], $18::uuid[], $19::integer[], $20::smallint[])
+                AS x (message, n, sequence, position, watch)
             ON CONFLICT (sender, message, n) DO UPDATE
             SET posted_at = excluded.posted_at, watch = excluded.watch, refusal = NULL
+        ),
+        told AS (
+            INSERT INTO facts
+                (stream, subject, n, type, source, data, id, key, occurred_at, received_at)
+            SELECT x.*, $2::timestamptz, $2::timestamptz
+            FROM unnest($21::integer[], $22::uuid[], $23::smallint[], $24::text[], $25::text[],
+                        $26::json[], $27::uuid[], $28::text[])
+                AS x (stream, subject, n, type, source, data, id, key)
+            ON CONFLICT (stream, subject, n, type, key) DO NOTHING
         )
-        SELECT m.id, m.recipient AS "recipient!", m.type AS "type!", m.content AS "content!"
-        FROM x JOIN messages m ON m.sender = $1 AND m.id = x.message
-        "#,
-        sender.0,
-        &claimed
-            .iter()
-            .map(|(_, step)| step.message)
-            .collect::<Vec<_>>(),
-        &claimed
-            .iter()
-            .map(|(_, step)| step.next_n())
-            .collect::<Vec<_>>(),
-        &claimed.iter().map(|(row, _)| row.id).collect::<Vec<_>>(),
-        &claimed
-            .iter()
-            .map(|(_, step)| step.position)
-            .collect::<Vec<_>>(),
-        &claimed
-            .iter()
-            .map(|(_, step)| step.gate.status.rank() as i16)
-            .collect::<Vec<_>>(),
-        now,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.id, (row.recipient, row.r#type, row.content)))
-        .collect())
-}
-
-pub(super) async fn next_due(
-    connection: &mut PgConnection,
-    sender: SenderId,
-    lanes: &Lanes,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let next = sqlx::query_scalar!(
-        r#"
-        -- claim: next due
-        SELECT min(q.due_at)
-        FROM unnest($2::text[]) AS l (lane)
+        SELECT m.id AS "message?", m.recipient, m.type, m.content, NULL::timestamptz AS next_due
+        FROM unnest($16::uuid[]) AS x (message)
+        JOIN messages m ON m.sender = $1 AND m.id = x.message
+        UNION ALL
+        -- Of the rows as they were: those above were due.
+        SELECT NULL, NULL, NULL, NULL, min(q.due_at)
+        FROM unnest($3::text[]) AS l (lane)
         CROSS JOIN LATERAL (
             SELECT q.due_at FROM sequences q
-            WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at > $3
+            WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at > $2
             ORDER BY q.due_at LIMIT 1
         ) q
         "#,
-        sender.0,
-        lanes.names(),
+        request.lease.sender.0,
         now,
+        lanes.names(),
+        request.lease.epoch,
+        interval(request.post_timeout),
+        &collect(rows, |row| row.id),
+        &collect(rows, |row| row.status.as_str()) as &[&str],
+        &collect(rows, |row| row.reason.map(|reason| reason.as_str())) as &[Option<&str>],
+        &collect(rows, |row| row.work.as_str()) as &[&str],
+        &collect(rows, |row| row.head),
+        &collect(rows, |row| row.attempt),
+        &collect(rows, |row| row.lane.as_str()) as &[&str],
+        &collect(rows, |row| row.due_at) as &[Option<Timestamp>],
+        &collect(rows, |row| row.ready_at) as &[Option<Timestamp>],
+        &collect(rows, |row| row.deadline_at) as &[Option<Timestamp>],
+        &collect(&claimed, |step| step.message),
+        &collect(&claimed, |step| step.next_n()),
+        &collect(&of, |row| row.id),
+        &collect(&claimed, |step| step.position),
+        &collect(&claimed, |step| step.gate.status.rank() as i16),
+        &facts.streams,
+        &facts.subjects,
+        &facts.ns,
+        &facts.types as &[&str],
+        &facts.sources as &[&str],
+        &facts.data,
+        &facts.ids,
+        &facts.keys,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(next)
+    let mut out = Written::default();
+    for row in written {
+        out.next_due = out.next_due.or(row.next_due);
+        if let (Some(message), Some(recipient), Some(kind), Some(content)) =
+            (row.message, row.recipient, row.r#type, row.content)
+        {
+            out.contents.insert(message, (recipient, kind, content));
+        }
+    }
+    Ok(out)
+}
+
+/// A column.
+fn collect<'a, R, C>(rows: &'a [R], column: impl Fn(&'a R) -> C) -> Vec<C> {
+    rows.iter().map(column).collect()
 }

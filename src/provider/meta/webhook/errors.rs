@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Unreadable;
+use super::shown::put;
 use crate::model::fact::ProviderError;
 use crate::provider::lenient;
 
@@ -42,9 +43,9 @@ fn normalise(item: Value) -> (Option<ProviderError>, Value) {
     let message = take_text(&mut members, "message");
     let title = take_text(&mut members, "title").or_else(|| message.clone());
     let details = take_details(&mut members);
-    super::put(&mut members, "title", title.clone());
-    super::put(&mut members, "details", details.clone());
-    super::put(
+    put(&mut members, "title", title.clone());
+    put(&mut members, "details", details.clone());
+    put(
         &mut members,
         "message",
         message.filter(|m| Some(m) != title.as_ref()),

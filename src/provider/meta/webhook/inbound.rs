@@ -1,60 +1,87 @@
-//! Elements of `messages[]`: what users wrote.
+//! Elements of `messages[]`: what users wrote, and what WhatsApp says of users (`system`).
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-use super::messages::needed_number;
-use super::{Unreadable, needed, put, text, within};
-use crate::model::fact::{Fact, InboundFact, ItemPath, NumberRef, Said};
+use super::envelope::{needed, within};
+use super::lists::Around;
+use super::shown::{self, Shown};
+use super::{Unreadable, inbound_content};
+use crate::model::fact::{Alias, Fact, InboundFact, ItemPath, Said, UserRef};
 use crate::provider::lenient::{self, Members};
 
-/// The word for a message whose `type` is missing; Meta uses it for what it cannot name itself.
-const UNKNOWN: &str = "unknown";
-
 pub(super) fn read(
-    value: &Members<'_>,
-    number: Option<&NumberRef>,
+    around: Around<'_, '_>,
     path: ItemPath,
     raw: &RawValue,
 ) -> Result<Fact, Unreadable> {
     let item = Members::open(raw.get())?;
     let id = needed("id", item.text("id").as_deref())?;
-    let kind = item.text("type").unwrap_or(UNKNOWN.into());
+    let kind = item.text("type").unwrap_or(inbound_content::UNKNOWN.into());
     let (from, user) = (item.text("from"), item.text("from_user_id"));
     within("type", Some(&kind))?;
     within("from", from.as_deref())?;
     within("from_user_id", user.as_deref())?;
 
     // As Meta sent it: the content stands under its type, `context` and `referral` beside it.
-    let mut data = Map::new();
-    for (name, raw) in item.iter() {
-        if !matches!(name, "id" | "timestamp") && raw.get() != "null" {
-            data.insert(name.to_owned(), lenient::tree(raw)?);
-        }
+    let mut shown = Shown::of(&item);
+    shown.without("id");
+    shown.without("timestamp");
+    shown.put("provider_message_id", Some(id.as_str()));
+    shown.put("type", Some(kind.as_ref()));
+    shown.texts(&["from", "from_user_id", "from_parent_user_id", "group_id"]);
+    inbound_content::show(&kind, &item, &mut shown)?;
+    shown.errors("errors")?;
+    let profile = profile(around.value, from.as_deref(), user.as_deref());
+    shown.put("profile", profile);
+    if around.change.field == "standby" {
+        // Another responder has the conversation.
+        shown.put("standby", Some(true));
     }
-    put(&mut data, "provider_message_id", Some(id.as_str()));
-    put(&mut data, "type", Some(kind.as_ref()));
-    put(&mut data, "from", from.as_deref());
-    put(&mut data, "from_user_id", user.as_deref());
-    put(
-        &mut data,
-        "profile",
-        profile(value, from.as_deref(), user.as_deref()),
-    );
+    let data = shown.finish()?;
 
     Ok(Fact {
         item: path,
         key: id.clone(),
-        at: item.get("timestamp").and_then(lenient::moment),
-        data: text(data),
+        at: item
+            .get("timestamp")
+            .and_then(lenient::moment)
+            .or(around.change.at()),
+        data,
         said: Said::Inbound(InboundFact {
-            number: needed_number(number)?,
+            number: around.needed_number()?,
             provider_message_id: id,
+            aliases: aliases(&item, &kind),
             kind: kind.into_owned(),
             from: from.map(|from| from.into_owned()),
             from_user_id: user.map(|user| user.into_owned()),
         }),
     })
+}
+
+/// The names by which the user is known, and the new ones that a `system` message gives.
+fn aliases(item: &Members<'_>, kind: &str) -> Vec<Alias> {
+    let old = UserRef {
+        wa_id: shown::id(item, "from"),
+        user_id: shown::id(item, "from_user_id"),
+        parent_user_id: shown::id(item, "from_parent_user_id"),
+    };
+    let system = item.get("system").filter(|_| kind == "system");
+    let Some(system) = system.and_then(|raw| Members::open(raw.get()).ok()) else {
+        return old.aliases().collect();
+    };
+    let new = UserRef {
+        wa_id: shown::id(&system, "wa_id"),
+        user_id: shown::id(&system, "user_id"),
+        parent_user_id: shown::id(&system, "parent_user_id"),
+    };
+    // Of either kind the old leads to the new: a number to a number, an id to an id.
+    let pairs = [(&old.wa_id, &new.wa_id), (&old.user_id, &new.user_id)];
+    let renamed = pairs.into_iter().filter_map(|(old, new)| {
+        let (alias, user) = (old.clone()?, new.clone()?);
+        (alias != user).then_some(Alias { alias, user })
+    });
+    renamed.chain(new.aliases()).collect()
 }
 
 /// The profile of who wrote, from `contacts[]` beside the messages. Of a lone contact the ids need

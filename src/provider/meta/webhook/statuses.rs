@@ -1,15 +1,14 @@
 //! Elements of `statuses[]`: what became of a message. The hot path: fields are borrowed from the
 //! body, and trees are built only of the small objects that are kept.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::messages::{needed_number, other};
-use super::{Change, Unreadable, errors, needed, within};
-use crate::model::fact::{Fact, ItemPath, NumberRef, ProviderError, Said, Status, StatusFact};
+use super::envelope::{needed, within};
+use super::lists::{Around, needed_number, other};
+use super::{Unreadable, calls, errors};
+use crate::model::fact::{Fact, ItemPath, ProviderError, Said, Status, StatusFact};
 use crate::provider::lenient::{self, Text};
 
 /// As Meta writes it. Of the fields with two spellings both occur, sometimes in one object.
@@ -81,21 +80,20 @@ fn first<'t>(spellings: [&'t Option<Text<'_>>; 2]) -> Option<&'t str> {
 }
 
 pub(super) fn read(
-    change: &Change<'_>,
-    number: Option<&Arc<NumberRef>>,
+    around: Around<'_, '_>,
     path: ItemPath,
     raw: &RawValue,
 ) -> Result<Fact, Unreadable> {
     let item: Item<'_> = serde_json::from_str(raw.get())?;
     // Calls and payments have statuses too; theirs must not move a message.
-    if let Some(kind) = text(&item.kind).filter(|kind| *kind != "message") {
-        return other(
-            change,
-            number.map(Arc::as_ref),
-            format!("messages.statuses.{kind}"),
-            path,
-            raw,
-        );
+    match text(&item.kind) {
+        None | Some("message") => {}
+        Some("call") => return calls::status(around, path, raw),
+        Some("payment") => return calls::payment(around, path, raw),
+        Some(kind) => {
+            let field = format!("{}.statuses.{kind}", around.change.field);
+            return other(around, field, path, raw);
+        }
     }
     let id = needed("id", text(&item.id))?;
     let status = needed("status", text(&item.status))?;
@@ -113,10 +111,12 @@ pub(super) fn read(
         at: item.timestamp.and_then(lenient::moment),
         data,
         said: Said::Status(StatusFact {
-            number: needed_number(number)?,
+            number: needed_number(around.number)?,
             provider_message_id: id,
             status,
             recipient: recipient.map(str::to_owned),
+            user_id: text(&item.recipient_user_id).map(str::to_owned),
+            parent_user_id: item.parent_user().map(str::to_owned),
             participant: participant.map(str::to_owned),
             callback: text(&item.biz_opaque_callback_data).map(str::to_owned),
             error,

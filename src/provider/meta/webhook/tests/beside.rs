@@ -1,7 +1,5 @@
 //! What stands beside statuses: inbound messages, errors, fields that are only kept.
 
-use serde_json::json;
-
 use super::*;
 
 #[test]
@@ -46,6 +44,7 @@ fn an_inbound_message_without_id_is_a_problem_and_without_type_is_not() {
     assert_eq!(decoded.problems.len(), 1);
     assert_eq!(decoded.facts.len(), 2);
     assert_eq!(data(&decoded.facts[0])["type"], "unknown");
+    assert_eq!(data(&decoded.facts[1])["text"], json!([[1]]));
 }
 
 #[test]
@@ -68,11 +67,12 @@ fn errors_and_arrays_beside_the_messages_are_facts() {
     let clicks: Vec<&Fact> = decoded
         .facts
         .iter()
-        .filter(|f| matches!(f.said, Said::Other(_)))
+        .filter(|f| matches!(f.said, Said::News(_)))
         .collect();
+    assert_eq!(event::of(&clicks[0].said), "user.action");
     assert_eq!(
         data(clicks[0]),
-        json!({"field": "messages.user_actions", "value": click})
+        json!({"action": "marketing_messages_link_click"})
     );
     assert_eq!(seconds(clicks[0]), Some(1_763_770_100));
     assert_eq!(clicks[0].key, clicks[1].key, "the same item again");
@@ -91,29 +91,72 @@ fn a_messages_value_without_lists_is_kept_whole() {
 }
 
 #[test]
-fn other_fields_are_kept_as_they_came() {
-    for value in [
-        json!({"event": "DISABLED_UPDATE", "ban_info": {"x": [1, 2]}}),
-        json!("x"),
-        json!([1]),
+fn fields_nobody_knows_are_kept_as_they_came() {
+    for name in [
+        "tracking_events",
+        "consumer_profile",
+        "campaign_status_update",
     ] {
-        let decoded = decoded(&field("account_update", value.clone()));
-        let fact = only(&decoded);
-        assert!(
-            matches!(&fact.said, Said::Other(o) if o.field == "account_update" && o.number.is_none())
-        );
-        assert_eq!(
-            data(fact),
-            json!({"field": "account_update", "value": value})
-        );
-        assert_eq!(seconds(fact), Some(1_763_771_000));
+        for value in [
+            json!({"event": "X", "of": [1, 2]}),
+            json!("x"),
+            json!([1]),
+            json!({}),
+        ] {
+            let decoded = decoded(&field(name, value.clone()));
+            let fact = only(&decoded);
+            assert!(matches!(&fact.said, Said::Other(o) if o.field == name && o.number.is_none()));
+            assert_eq!(data(fact), json!({"field": name, "value": value}));
+            assert_eq!(seconds(fact), Some(1_763_771_000));
+        }
     }
-    let calls = json!({"metadata": {"phone_number_id": "31"}, "calls": []});
-    let decoded = decoded(&field("calls", calls));
+    let value = json!({"metadata": {"phone_number_id": "31"}, "of": []});
+    let decoded = decoded(&field("tracking_events", value));
     let said = &only(&decoded).said;
     assert!(
         matches!(said, Said::Other(o) if o.number.as_ref().is_some_and(|n| n.phone_number_id == "31"))
     );
+}
+
+#[test]
+fn values_of_known_fields_that_are_none_are_kept_as_they_came() {
+    for name in [
+        "account_update",
+        "calls",
+        "history",
+        "standby",
+        "flows",
+        "user_preferences",
+    ] {
+        for value in [json!("x"), json!([1]), json!({}), json!(7)] {
+            shows(
+                &field(name, value.clone()),
+                "webhook.other",
+                &json!({"field": name, "value": value}),
+            );
+        }
+    }
+}
+
+#[test]
+fn lists_nobody_knows_are_kept_item_by_item() {
+    for name in [
+        "calls",
+        "user_preferences",
+        "group_status_update",
+        "history",
+    ] {
+        let items = json!([{"n": 1, "timestamp": "1763770100"}, "x"]);
+        let found = goldens(&with_number(name, json!({"novelties": items})));
+        let field = format!("{name}.novelties");
+        let expected = [
+            json!({"field": field, "value": {"n": 1, "timestamp": "1763770100"}}),
+            json!({"field": field, "value": "x"}),
+        ];
+        let data: Vec<_> = found.iter().map(|(_, data)| data.clone()).collect();
+        assert_eq!(data, expected);
+        assert!(found.iter().all(|(r#type, _)| r#type == "webhook.other"));
+    }
 }
 
 #[test]
@@ -126,7 +169,11 @@ fn a_field_name_is_found_where_metas_examples_put_it() {
     let in_value = body(json!({"id": WABA, "changes": [{"value": value}]}));
     for body in [in_entry, in_value] {
         let decoded = decoded(&body);
-        assert!(matches!(&only(&decoded).said, Said::Other(o) if o.field == "account_update"));
+        assert_eq!(news_of(only(&decoded)).r#type, "account.update");
+        assert_eq!(
+            data(only(&decoded)),
+            json!({"event": "PARTNER_APP_INSTALLED"})
+        );
     }
 }
 

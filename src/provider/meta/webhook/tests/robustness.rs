@@ -1,10 +1,9 @@
 //! Whatever the bytes: nothing is lost that can be read, and nothing panics.
 
-use proptest::prelude::*;
-use serde_json::json;
-
-use super::templates::template_event;
 use super::*;
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
 
 #[test]
 fn a_thousand_statuses_in_several_entries_are_all_walked() {
@@ -225,24 +224,111 @@ fn a_nest_too_deep_is_a_problem_of_its_item() {
     assert_eq!((decoded.facts.len(), decoded.problems.len()), (1, 1));
 }
 
-/// A body with everything in it, for mutations.
+/// The documented examples of every field, in one body, and what they leave out.
 fn rich() -> Vec<u8> {
-    let mut failed = status("wamid.\u{e4}\u{1f600}", "failed");
-    failed["errors"] = json!([{"code": 131_026, "title": "t", "error_data": {"details": "d"}}]);
-    let value = json!({
-        "contacts": [{"profile": {"name": "\u{0}Ana"}, "wa_id": "1"}],
-        "statuses": [status("wamid.A", "sent"), failed],
-        "messages": [{"id": "wamid.I", "from": "1", "type": "text", "text": {"body": "hi"}}],
-        "errors": [{"code": 130_429}], "user_actions": [{"timestamp": "1763770100"}]
-    });
-    let changes = json!([
-        messages(value),
-        {"field": "message_template_status_update", "value": template_event()},
-        {"field": "account_update", "value": {"event": "X"}}
-    ]);
-    body(json!({"id": WABA, "time": 1, "changes": changes}))
-        .to_string()
-        .into_bytes()
+    static RICH: OnceLock<Vec<u8>> = OnceLock::new();
+    let make = || {
+        let mut failed = status("wamid.\u{e4}\u{1f600}", "failed");
+        failed["errors"] = json!([{"code": 131_026, "title": "t", "error_data": {"details": "d"}}]);
+        let value = json!({
+            "contacts": [{"profile": {"name": "\u{0}Ana"}, "wa_id": "1"}],
+            "statuses": [status("wamid.A", "sent"), failed],
+            "messages": [{"id": "wamid.I", "from": "1", "type": "interactive", "interactive":
+                {"type": "nfm_reply", "nfm_reply": {"response_json": "{\"a\":1}"}}}],
+            "errors": [{"code": 130_429}], "user_actions": [{"timestamp": "1763770100"}]
+        });
+        let mut entries = vec![json!({"id": WABA, "changes": [messages(value)]})];
+        for documented in documented_examples() {
+            entries.extend(documented["entry"].as_array().unwrap().iter().cloned());
+        }
+        json!({"entry": entries}).to_string().into_bytes()
+    };
+    RICH.get_or_init(make).clone()
+}
+
+#[test]
+fn every_documented_example_is_understood() {
+    for example in documented_examples() {
+        let decoded = decoded(&example);
+        assert_eq!(decoded.problems, [], "{example}");
+        assert!(!decoded.facts.is_empty(), "{example}");
+        for fact in &decoded.facts {
+            assert!(!matches!(fact.said, Said::Other(_)), "{example}");
+        }
+        // A number for a text, and a text for a number, say the same.
+        let other_types = swap_types(&example);
+        let swapped = decode(other_types.to_string().as_bytes());
+        assert_eq!(swapped.problems, [], "{other_types}");
+        let types = |decoded: &Decoded| -> Vec<String> {
+            let facts = decoded.facts.iter();
+            facts
+                .map(|fact| event::of(&fact.said).into_owned())
+                .collect()
+        };
+        assert_eq!(types(&swapped), types(&decoded), "{other_types}");
+    }
+}
+
+fn swap_types(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(swap_types).collect(),
+        Value::Object(members) => {
+            let swapped = members
+                .iter()
+                .map(|(name, value)| (name.clone(), swap_types(value)));
+            Value::Object(swapped.collect())
+        }
+        Value::Number(number) => number.to_string().into(),
+        Value::String(text) => match text.parse::<u64>() {
+            Ok(number) if number.to_string() == *text => number.into(),
+            _ => value.clone(),
+        },
+        _ => value.clone(),
+    }
+}
+
+#[test]
+fn items_of_every_field_survive_what_is_wrong_with_their_siblings() {
+    for example in documented_examples() {
+        for bad in [json!(null), json!(7), json!("x"), json!([[]]), json!({})] {
+            let mut body = example.clone();
+            let count = decoded(&body).facts.len();
+            let value = &mut body["entry"][0]["changes"][0]["value"];
+            let Some(list) = value
+                .as_object_mut()
+                .unwrap()
+                .values_mut()
+                .find_map(Value::as_array_mut)
+            else {
+                continue;
+            };
+            list.insert(0, bad.clone());
+            let decoded = decoded(&body);
+            assert!(decoded.facts.len() >= count, "{bad} in {body}");
+        }
+    }
+}
+
+#[test]
+fn long_ids_and_deep_nests_in_every_member_cost_only_their_item() {
+    let long = "9".repeat(10_000);
+    let nest = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for example in documented_examples() {
+        let text = example.to_string();
+        for (at, _) in text.match_indices("\":") {
+            let from = at + 2;
+            // Scalars alone: what stands for an object is tried by the mutations.
+            if text[from..].starts_with(['{', '[']) {
+                continue;
+            }
+            let to = text[from..]
+                .find([',', '}', ']'])
+                .map_or(text.len(), |n| from + n);
+            for value in [format!("\"{long}\""), long.clone(), nest.clone()] {
+                check(format!("{}{value}{}", &text[..from], &text[to..]).as_bytes());
+            }
+        }
+    }
 }
 
 /// What the store relies on, whatever the bytes.
@@ -253,6 +339,14 @@ fn check(bytes: &[u8]) {
     for fact in &decoded.facts {
         assert!(fact.key.len() <= KEY_BYTES);
         assert!(!fact.data.contains("\\u0000"));
+        assert!(event::of(&fact.said).len() <= KEY_BYTES + 16);
+        let data: Value = serde_json::from_str(&fact.data).unwrap();
+        assert!(data.is_object());
+        if let Said::News(news) = &fact.said {
+            for word in &news.words {
+                assert!(word.about.key().len() <= KEY_BYTES + 16);
+            }
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What becomes of elements of `statuses[]`.
 
-use serde_json::json;
-
 use super::*;
 use crate::model::fact::{ProviderError, Status};
 
@@ -146,17 +144,27 @@ fn a_status_with_an_absurd_time_is_kept_without() {
 fn statuses_of_calls_and_payments_move_no_message() {
     let mut call = status("wacid.A", "RINGING");
     call["type"] = "call".into();
+    let mut payment = status("wamid.A", "captured");
+    payment["type"] = "payment".into();
+    payment["payment"] = json!({"reference_id": "r1", "amount": {"value": 5, "offset": 100}});
+    let mut novelty = status("wamid.A", "delivered");
+    novelty["type"] = "novelty".into();
     let mut message = status("wamid.A", "sent");
     message["type"] = "message".into();
-    let decoded = decoded(&in_messages(json!({"statuses": [call, message]})));
-    assert_eq!(decoded.problems, []);
-    let Said::Other(other) = &decoded.facts[0].said else {
-        panic!("a call's status is no message's");
-    };
-    assert_eq!(other.field, "messages.statuses.call");
+    let body = in_messages(json!({"statuses": [call, payment, novelty, message]}));
+    let found = goldens(&body);
+    let shown = json!({"call_id": "wacid.A", "status": "RINGING", "recipient": "15550190044"});
+    assert_eq!(found[0], ("call.status".to_owned(), shown));
+    let shown = json!({
+        "provider_message_id": "wamid.A", "status": "captured", "recipient": "15550190044",
+        "reference_id": "r1", "payment": {"amount": {"value": 5, "offset": 100}},
+    });
+    assert_eq!(found[1], ("payment.status".to_owned(), shown));
+    let shown = json!({"field": "messages.statuses.novelty", "value": novelty});
+    assert_eq!(found[2], ("webhook.other".to_owned(), shown));
+    let decoded = decoded(&body);
     assert_eq!(seconds(&decoded.facts[0]), Some(1_763_769_612));
-    assert_eq!(data(&decoded.facts[0])["value"], call);
-    assert_eq!(status_of(&decoded.facts[1]).status, Status::Sent);
+    assert_eq!(status_of(&decoded.facts[3]).status, Status::Sent);
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! Answers that say that the provider took the message: the usual ones, so as many as have come are
+//! written in one statement. Like every answer they may come late (`answers.rs`).
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::adopt::TAKEN;
+use super::claim::Claim;
+use super::facts::OwnFact;
+use super::recipients::NameSaid;
+use super::{Store, StoreError, again};
+use crate::model::evidence::Rank;
+use crate::model::sequence::GateStatus;
+use crate::model::{Timestamp, event};
+
+/// The provider took the message.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// `wamid…`
+    pub provider_message_id: String,
+    /// The recipient's number as the provider spells it.
+    pub wa_id: Option<String>,
+    /// `accepted`, `held`, `paused`: the attempt's outcome.
+    pub outcome: &'static str,
+}
+
+/// The outcome of an attempt that the provider keeps back for now.
+const HELD: &str = "held";
+
+/// What came of one claim.
+pub type Acceptance<'a> = (&'a Claim, &'a Accepted);
+
+impl Store {
+    /// The provider answered with a message id. Returns whether the sequence is due because of it.
+    pub async fn record_accepted(
+        &self,
+        claim: &Claim,
+        answer: &Accepted,
+    ) -> Result<bool, StoreError> {
+        let one = [(claim, answer)];
+        let due = match self.record_acceptances(&one).await {
+            // A webhook without our id was here first, and made an external attempt of it.
+            Err(error) if error.is_on(TAKEN) => again!(self, "adopt_accepted", {
+                let mut transaction = self.begin().await?;
+                self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
+                    .await?;
+                let due = self.write_acceptances(&mut transaction, &one).await?;
+                transaction.commit().await?;
+                Ok(due)
+            })?,
+            result => result?,
+        };
+        Ok(due == [true])
+    }
+
+    /// The same of several answers, of which no two may be of one sequence, in the order of their
+    /// attempts: in that order every writer locks them. Of each: whether its sequence is due
+    /// because of it. Where it fails, nothing was written, and each may be recorded alone.
+    pub async fn record_acceptances(
+        &self,
+        answers: &[Acceptance<'_>],
+    ) -> Result<Vec<bool>, StoreError> {
+        again!(self, "record_acceptances", {
+            let mut connection = self.pool.acquire().await?;
+            self.write_acceptances(&mut connection, answers).await
+        })
+    }
+
+    /// An answer is evidence whoever brings it; only the sequence whose claim it answers goes on
+    /// from it, and for one that has gone on the claimer has to look.
+    async fn write_acceptances(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        answers: &[Acceptance<'_>],
+    ) -> Result<Vec<bool>, StoreError> {
+        let now = self.clock.now();
+        let columns = Columns::of(answers, now);
+        let facts: Vec<_> = answers.iter().map(fact).collect();
+        let facts = self.columns(&facts);
+        let due = sqlx::query!(
+            r#"
+            -- record_acceptances
+            WITH x AS (
+                SELECT * FROM unnest($2::integer[], $3::uuid[], $4::smallint[], $5::bigint[],
+                                     $6::text[], $7::text[], $8::smallint[], $9::timestamptz[],
+                                     $10::boolean[])
+                    WITH ORDINALITY AS x (sender, message, n, epoch, provider_message_id, outcome,
+                                          watch, deadline_at, opens, place)
+            ),
+            a AS (
+                UPDATE attempts a
+                SET provider_message_id = coalesce(a.provider_message_id, x.provider_message_id),
+                    accepted_at = LEAST(a.accepted_at, $1),
+                    held_at = CASE WHEN x.outcome = 'held' THEN LEAST(a.held_at, $1)
+                        ELSE a.held_at END,
+                    outcome = x.outcome, refusal = NULL, watch = x.watch
+                FROM x
+                WHERE a.sender = x.sender AND a.message = x.message AND a.n = x.n
+                RETURNING x.*, a.sequence, a.position,
+                    -- Evidence came first, or acceptance is all the gate asks: the claimer has to
+                    -- look.
+                    x.opens OR num_nonnulls(a.sent_at, a.delivered_at, a.read_at, a.played_at,
+                                            a.failed_at) > 0 AS look
+            ),
+            q AS (
+                UPDATE sequences q
+                SET claim_epoch = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                        THEN NULL ELSE q.claim_epoch END,
+                    claim_until = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                        THEN NULL ELSE q.claim_until END,
+                    deadline_at = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                        THEN a.deadline_at ELSE q.deadline_at END,
+                    due_at = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                            AND NOT a.look AND q.due_at IS NULL
+                        THEN a.deadline_at ELSE LEAST(q.due_at, $1) END,
+                    work = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                        THEN 'waiting' ELSE q.work END,
+                    lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
+                FROM a
+                WHERE q.sender = a.sender AND q.id = a.sequence AND q.head = a.position
+                    AND q.work <> 'done'
+                RETURNING a.place, q.due_at <= $1 AS due
+            ),
+            told AS (
+                INSERT INTO facts
+                    (stream, subject, n, type, source, data, id, key, occurred_at, received_at)
+                SELECT f.*, $1::timestamptz, $1::timestamptz
+                FROM unnest($2::integer[], $3::uuid[], $4::smallint[], $11::text[], $12::text[],
+                            $13::json[], $14::uuid[], $15::text[])
+                    AS f (stream, subject, n, type, source, data, id, key)
+                ON CONFLICT (stream, subject, n, type, key) DO NOTHING
+            )
+            SELECT place AS "place!" FROM q WHERE due
+            "#,
+            now,
+            &columns.senders,
+            &columns.messages,
+            &columns.ns,
+            &columns.epochs,
+            &columns.provider_message_ids as &[&str],
+            &columns.outcomes as &[&str],
+            &columns.watches,
+            &columns.deadlines as &[Option<Timestamp>],
+            &columns.open,
+            &facts.types as &[&str],
+            &facts.sources as &[&str],
+            &facts.data,
+            &facts.ids,
+            &facts.keys,
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        self.join_names(connection, &self.names(answers)).await?;
+        let is_due = |n: usize| {
+            due.iter()
+                .any(|row| usize::try_from(row.place - 1) == Ok(n))
+        };
+        Ok((0..answers.len()).map(is_due).collect())
+    }
+
+    /// What answers say of how recipients are spelt: nearly always as they were given.
+    fn names(&self, answers: &[Acceptance<'_>]) -> Vec<NameSaid> {
+        let now = self.clock.now();
+        let names = answers.iter().filter_map(|(claim, answer)| {
+            let sender = claim.attempt.message.sender;
+            NameSaid::of_answer(sender, now, &claim.recipient, answer.wa_id.as_deref()?)
+        });
+        let by_alias = names.map(|said| ((said.sender, said.alias.alias.clone()), said));
+        by_alias.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+}
+
+/// Answers as the arrays of their columns.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    senders: Vec<i32>,
+    messages: Vec<Uuid>,
+    ns: Vec<i16>,
+    epochs: Vec<i64>,
+    provider_message_ids: Vec<&'a str>,
+    outcomes: Vec<&'static str>,
+    /// What the sequence must hear of: while held, anything that ends it.
+    watches: Vec<i16>,
+    /// When the gate is decided without its status; it stands still while held.
+    deadlines: Vec<Option<Timestamp>>,
+    /// Whether acceptance is all that the gate asks.
+    open: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(answers: &[Acceptance<'a>], now: Timestamp) -> Self {
+        let mut columns = Self::default();
+        for (claim, answer) in answers {
+            let held = answer.outcome == HELD;
+            let gate = claim.gate;
+            let watch = if held { Rank::Sent } else { gate.status.rank() };
+            columns.senders.push(claim.attempt.message.sender.0);
+            columns.messages.push(claim.attempt.message.uuid);
+            columns.ns.push(claim.attempt.n);
+            columns.epochs.push(claim.epoch);
+            columns
+                .provider_message_ids
+                .push(&answer.provider_message_id);
+            columns.outcomes.push(answer.outcome);
+            columns.watches.push(watch as i16);
+            columns.deadlines.push((!held).then(|| now + gate.deadline));
+            columns.open.push(gate.status == GateStatus::Accepted);
+        }
+        columns
+    }
+}
+
+fn fact((claim, answer): &Acceptance<'_>) -> OwnFact {
+    let r#type = match answer.outcome {
+        HELD => event::MESSAGE_HELD,
+        _ => event::MESSAGE_ACCEPTED,
+    };
+    OwnFact::of_claim(claim, r#type, "answer").with(json!({
+        "provider_message_id": answer.provider_message_id,
+        "recipient": answer.wa_id,
+    }))
+}

@@ -1,0 +1,248 @@
+//! Users by all their names, and what they want. A name leads to a stronger or a newer one of the
+//! same user; all that lead to each other are one user. What a user said of marketing stands
+//! under the name it was said by, and holds for all of them.
+//!
+//! Both are joins: the latest word of a name counts, so that any order and repetition of facts
+//! ends in the same users.
+
+use sqlx::PgConnection;
+
+use super::{Store, StoreError, again};
+use crate::model::Timestamp;
+use crate::model::fact::Alias;
+use crate::model::ids::SenderId;
+use crate::model::recipient::is_group;
+
+/// Two names of one user.
+#[derive(Debug, Clone)]
+pub struct NameSaid {
+    /// Who knows the user so.
+    pub sender: SenderId,
+    /// By the provider's clock.
+    pub at: Timestamp,
+    /// The names.
+    pub alias: Alias,
+}
+
+impl NameSaid {
+    /// Whether this counts and not the other, of the same name.
+    pub fn is_after(&self, other: &Self) -> bool {
+        (self.at, &self.alias.user) > (other.at, &other.alias.user)
+    }
+}
+
+/// What a user said of marketing messages.
+#[derive(Debug, Clone)]
+pub struct MarketingSaid {
+    /// To whom.
+    pub sender: SenderId,
+    /// By the provider's clock.
+    pub at: Timestamp,
+    /// The user's strongest name.
+    pub name: String,
+    /// `stop`, `resume`, `signup`.
+    pub value: String,
+}
+
+impl MarketingSaid {
+    /// Whether this counts and not the other, of the same name. In the same second it is a stop.
+    pub fn is_after(&self, other: &Self) -> bool {
+        fn order(said: &MarketingSaid) -> (Timestamp, bool, &str) {
+            (said.at, said.value == STOP, &said.value)
+        }
+        order(self) > order(other)
+    }
+}
+
+impl NameSaid {
+    /// What an answer says: the recipient as the provider spells it. A number leads to the
+    /// number that the provider knows, and this to the user, should we have named the user.
+    pub(super) fn of_answer(
+        sender: SenderId,
+        at: Timestamp,
+        recipient: &str,
+        wa_id: &str,
+    ) -> Option<Self> {
+        let is_number = recipient.bytes().all(|byte| byte.is_ascii_digit());
+        let (alias, user) = match (recipient == wa_id, is_number) {
+            (true, _) => return None,
+            _ if is_group(recipient) => return None,
+            (false, true) => (recipient, wa_id),
+            (false, false) => (wa_id, recipient),
+        };
+        let (alias, user) = (alias.to_owned(), user.to_owned());
+        let at = at.replace_time(time::Time::MIDNIGHT);
+        Some(Self {
+            sender,
+            at,
+            alias: Alias { alias, user },
+        })
+    }
+}
+
+const STOP: &str = "stop";
+
+/// What a user wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marketing {
+    /// The provider's word.
+    pub value: String,
+    /// When they said so.
+    pub at: Timestamp,
+}
+
+impl Marketing {
+    /// Whether the user wants none.
+    pub fn is_stopped(&self) -> bool {
+        self.value == STOP
+    }
+}
+
+impl Store {
+    /// Joins names, of each alias of a sender one.
+    pub(super) async fn join_names(
+        &self,
+        connection: &mut PgConnection,
+        names: &[NameSaid],
+    ) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            r#"
+            -- join_names
+            INSERT INTO recipients AS r (sender, alias, leads_to, leads_at)
+            SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[])
+                AS x (sender, alias, leads_to, leads_at)
+            ORDER BY x.sender, x.alias
+            ON CONFLICT (sender, alias) DO UPDATE
+            SET leads_to = excluded.leads_to, leads_at = excluded.leads_at
+            WHERE r.leads_at IS NULL
+                OR (excluded.leads_at, excluded.leads_to) > (r.leads_at, r.leads_to)
+            "#,
+            &names.iter().map(|said| said.sender.0).collect::<Vec<_>>(),
+            &names
+                .iter()
+                .map(|said| said.alias.alias.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &names
+                .iter()
+                .map(|said| said.alias.user.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &names.iter().map(|said| said.at).collect::<Vec<_>>(),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Joins names that were heard, of each alias of a sender one.
+    pub async fn learn_names(&self, names: &[NameSaid]) -> Result<(), StoreError> {
+        again!(self, "learn_names", {
+            let mut pooled = self.pool.acquire().await?;
+            self.join_names(&mut pooled, names).await
+        })
+    }
+
+    /// Joins what users said of marketing, of each name of a sender one.
+    pub(super) async fn join_marketing(
+        &self,
+        connection: &mut PgConnection,
+        said: &[MarketingSaid],
+    ) -> Result<(), StoreError> {
+        if said.is_empty() {
+            return Ok(());
+        }
+        sqlx::query!(
+            r#"
+            -- join_marketing
+            INSERT INTO recipients AS r (sender, alias, marketing, marketing_at)
+            SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[])
+                AS x (sender, alias, marketing, marketing_at)
+            ORDER BY x.sender, x.alias
+            ON CONFLICT (sender, alias) DO UPDATE
+            SET marketing = excluded.marketing, marketing_at = excluded.marketing_at
+            WHERE r.marketing_at IS NULL
+                OR (excluded.marketing_at, excluded.marketing = 'stop', excluded.marketing)
+                    > (r.marketing_at, r.marketing = 'stop', r.marketing)
+            "#,
+            &said.iter().map(|said| said.sender.0).collect::<Vec<_>>(),
+            &said
+                .iter()
+                .map(|said| said.name.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &said
+                .iter()
+                .map(|said| said.value.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &said.iter().map(|said| said.at).collect::<Vec<_>>(),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// What a user wants of a sender's marketing, by any of their names; `None` if they never
+    /// said.
+    pub async fn marketing(
+        &self,
+        sender: SenderId,
+        name: &str,
+    ) -> Result<Option<Marketing>, StoreError> {
+        let found = again!(self, "marketing", {
+            Ok(sqlx::query!(
+                r#"
+                -- marketing
+                WITH RECURSIVE names (name) AS (
+                    SELECT $2::text COLLATE "C"
+                    UNION
+                    SELECT x.name
+                    FROM names n
+                    CROSS JOIN LATERAL (
+                        SELECT r.leads_to FROM recipients r
+                        WHERE r.sender = $1 AND r.alias = n.name AND r.leads_to IS NOT NULL
+                        UNION ALL
+                        SELECT r.alias FROM recipients r
+                        WHERE r.sender = $1 AND r.leads_to = n.name
+                    ) x (name)
+                )
+                SELECT r.marketing AS "value!", r.marketing_at AS "at!"
+                FROM names n JOIN recipients r ON r.sender = $1 AND r.alias = n.name
+                WHERE r.marketing IS NOT NULL
+                ORDER BY r.marketing_at DESC, r.marketing = 'stop' DESC, r.marketing DESC
+                LIMIT 1
+                "#,
+                sender.0,
+                name,
+            )
+            .fetch_optional(&mut *self.pool.acquire().await?)
+            .await?)
+        })?;
+        Ok(found.map(|row| Marketing {
+            value: row.value,
+            at: row.at,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_how_the_provider_spells_a_recipient() {
+        let said = |recipient: &str, wa_id: &str| {
+            let said = NameSaid::of_answer(SenderId(1), Timestamp::UNIX_EPOCH, recipient, wa_id);
+            said.map(|said| (said.alias.alias, said.alias.user))
+        };
+        let names = |alias: &str, user: &str| Some((alias.to_owned(), user.to_owned()));
+        assert_eq!(said("447700900123", "447700900123"), None);
+        // Mexico: with and without the 1 of mobile numbers.
+        assert_eq!(
+            said("525512345678", "5215512345678"),
+            names("525512345678", "5215512345678")
+        );
+        assert_eq!(said("US.7", "447700900123"), names("447700900123", "US.7"));
+        assert_eq!(said("Y2FwaV9ncm91cDox", "447700900123"), None);
+    }
+}
