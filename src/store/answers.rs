@@ -266,7 +266,7 @@ impl Store {
                 sender.0,
                 &sequences,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         for claim in claims {

@@ -196,7 +196,7 @@ impl Store {
                 before,
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         rows.into_iter()

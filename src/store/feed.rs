@@ -87,7 +87,7 @@ impl Store {
             SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "end!"
             "#
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         let facts = again!(self, "feed", {
@@ -128,7 +128,7 @@ impl Store {
                 filter.connection.map(|connection| connection.0),
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         let full = facts.len() >= usize::try_from(limit).unwrap_or(0);
@@ -178,7 +178,7 @@ impl Store {
                 after,
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(facts)

@@ -56,7 +56,7 @@ impl Store {
             "#,
                 now,
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
             let held = sqlx::query!(
                 r#"
@@ -67,7 +67,7 @@ impl Store {
             "#,
                 MOST_HELD,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             Ok(Standing {
                 due_since: self.due_since(now).await?,
@@ -119,7 +119,7 @@ impl Store {
             "#,
                 now,
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
             Ok(oldest)
         })

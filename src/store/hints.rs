@@ -45,7 +45,7 @@ impl Store {
                 DUE,
                 &ids
             )
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
             Ok(())
         })

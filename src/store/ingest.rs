@@ -268,7 +268,7 @@ impl Store {
                 &said.n as &[Option<i16>],
                 &said.provider_message_id as &[&str],
             );
-            Ok(held.fetch_all(&*self.pool).await?)
+            Ok(held.fetch_all(&mut *self.pool.acquire().await?).await?)
         })?;
         for row in held {
             let message = MessageId {

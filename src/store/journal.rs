@@ -211,7 +211,7 @@ impl Store {
                 filter.connection.map(|connection| connection.0),
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let last = blocks.last().map(|row| row.id);
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
@@ -244,7 +244,7 @@ impl Store {
                 filter.connection.map(|connection| connection.0),
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let mut ids: Vec<_> = webhooks
                 .into_iter()
@@ -258,7 +258,7 @@ impl Store {
             "#,
                 &ids,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             let open = |id, directory: &[u8]| Ok((id, open_directory(id, directory)?));
             let blocks = blocks.iter().map(|row| open(row.id, &row.directory));
@@ -281,7 +281,7 @@ impl Store {
                 from,
                 before,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
             rows.into_iter()
                 .map(|row| Ok((row.webhook, (State::parse(&row.state)?, row.reason))))
@@ -303,7 +303,7 @@ impl Store {
             "#,
                 block,
             )
-            .fetch_optional(&*self.pool)
+            .fetch_optional(&mut *self.pool.acquire().await?)
             .await?;
             let Some(found) = found else {
                 return Ok(None);

@@ -38,7 +38,7 @@ impl Store {
                 hash.as_slice(),
                 self.clock.now(),
             )
-            .execute(&*self.pool)
+            .execute(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(key.into())
@@ -53,7 +53,7 @@ impl Store {
             "#,
                 hash.as_slice(),
             )
-            .fetch_optional(&*self.pool)
+            .fetch_optional(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(found.map(ApiKeyId))

@@ -77,7 +77,7 @@ impl Store {
             instance,
             interval(silent_after),
         )
-        .fetch_one(&*self.pool)
+        .fetch_one(&mut *self.pool.acquire().await?)
         .await?)
         })?;
         Ok(share)
@@ -90,7 +90,7 @@ impl Store {
                 "-- remove_instance\nDELETE FROM instances WHERE id = $1",
                 instance
             )
-            .execute(&*self.pool)
+            .execute(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(())
@@ -116,7 +116,7 @@ impl Store {
                 &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
                 interval(lease),
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows.into_iter().map(Lease::from).collect())
@@ -150,7 +150,7 @@ impl Store {
                 most,
                 interval(lease),
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows.into_iter().map(Lease::from).collect())
@@ -178,7 +178,7 @@ impl Store {
                 instance,
                 interval(lease),
             );
-            Ok(end.fetch_one(&*self.pool).await?)
+            Ok(end.fetch_one(&mut *self.pool.acquire().await?).await?)
         })?;
         // Below zero: it has ended since the row was read.
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
@@ -203,7 +203,7 @@ impl Store {
                 lease.sender.0,
                 lease.epoch,
             )
-            .fetch_optional(&*self.pool)
+            .fetch_optional(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(())

@@ -130,7 +130,7 @@ impl Store {
             "#,
                 ids,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows

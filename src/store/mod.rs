@@ -40,11 +40,12 @@ mod transaction;
 
 use std::sync::Arc;
 
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use self::again::again;
 use self::pool::Pool;
+use self::transaction::Transaction;
 use crate::clock::Clock;
 use crate::config;
 use crate::model::ids::{ConnectionId, SenderId};
@@ -195,7 +196,7 @@ impl Store {
 
     /// For lists with many optional filters: each is planned with its own values, so that the
     /// index of the filter that is given is used. All its statements see one moment.
-    async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+    async fn begin_list(&self) -> Result<Transaction, StoreError> {
         let mut list = self.begin_snapshot().await?;
         plan_each(&mut list).await?;
         Ok(list)
@@ -212,7 +213,7 @@ impl Store {
             let writes = sqlx::query_scalar!(
                 r#"SELECT current_setting('transaction_read_only') = 'off' AS "writes!""#
             );
-            Ok(writes.fetch_one(&*self.pool).await?)
+            Ok(writes.fetch_one(&mut *self.pool.acquire().await?).await?)
         })
     }
 
@@ -223,10 +224,10 @@ impl Store {
             "INSERT INTO sealing_check (sealed) VALUES ($1) ON CONFLICT DO NOTHING",
             sealed
         )
-        .execute(&*self.pool)
+        .execute(&mut *self.pool.acquire().await?)
         .await?;
         let sealed = sqlx::query_scalar!("SELECT sealed FROM sealing_check")
-            .fetch_one(&*self.pool)
+            .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
         self.sealing_key.open(CONTEXT, &sealed)?;
         Ok(())

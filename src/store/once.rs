@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
-use super::{ApiKeyId, Store, StoreError, again};
+use super::{ApiKeyId, Store, StoreError, Transaction, again};
 
 /// For how long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -126,7 +126,7 @@ impl Store {
     /// Keeps the answer under the request's name, and commits both with what was done.
     pub(super) async fn commit_reply(
         &self,
-        mut transaction: Transaction<'_, Postgres>,
+        mut transaction: Transaction,
         once: &Once,
         answer: Vec<u8>,
     ) -> Result<Reply, StoreError> {
@@ -170,7 +170,7 @@ impl Store {
                     until,
                     FORGOTTEN_AT_ONCE,
                 )
-                .execute(&*self.pool)
+                .execute(&mut *self.pool.acquire().await?)
                 .await?)
             })?;
             if deleted.rows_affected() == 0 {

@@ -76,7 +76,9 @@ impl Store {
                 ORDER BY c.relname
                 "#
             );
-            Ok(partitions.fetch_all(&*self.pool).await?)
+            Ok(partitions
+                .fetch_all(&mut *self.pool.acquire().await?)
+                .await?)
         })?;
         let kept = name(oldest_kept);
         // Dates without gaps: their order is that of their names. The rest has no date.
@@ -99,7 +101,7 @@ impl Store {
                 "#,
                 first
             );
-            rest.execute(&*self.pool).await?;
+            rest.execute(&mut *self.pool.acquire().await?).await?;
             Ok(())
         })
     }

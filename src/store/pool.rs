@@ -6,18 +6,23 @@
 //! address away) says nothing: only a time limit tells. Then all others of its age are doubted,
 //! because the next one would cost as long.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
 
 use crate::clock::Clock;
 use crate::config;
 
 /// How long an idle connection may take to say that it is there.
 const PING: Duration = Duration::from_secs(1);
+
+/// How long one may take on its way back to its pool, which waits for what it was asked, and would
+/// do so for ever. Until then it takes up its place.
+const RETURN: Duration = Duration::from_secs(2);
 
 /// Which connections are asked whether they are there before they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,15 @@ pub(super) struct Pool {
     pool: PgPool,
     limit: Duration,
     doubt: Doubt,
+}
+
+/// A connection in use. It goes back when this is dropped, in whatever state it is.
+#[derive(Debug)]
+pub(super) struct Lent {
+    /// `None` when it has gone.
+    connection: Option<PoolConnection<Postgres>>,
+    /// Whether it may be in a transaction.
+    in_transaction: bool,
 }
 
 /// From when on connections are trusted. Clones share it.
@@ -81,9 +95,6 @@ impl Pool {
                 let fresh = asked == Asked::AfterIdling && seen.idle_for < IDLING;
                 Box::pin(async move { Ok(trusted && (fresh || answers(connection).await)) })
             })
-            // Whoever gave up on an answer gives its connection back: it is still waited for, and
-            // what was begun is rolled back (`store/transaction.rs`).
-            .after_release(|connection, _| Box::pin(async { Ok(rolls_back(connection).await) }))
             .connect_lazy_with(options.clone());
         Self {
             pool,
@@ -105,6 +116,20 @@ impl Pool {
         *from = Some(self.doubt.clock.monotonic());
     }
 
+    /// One that answers.
+    pub(super) async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+        Ok(Lent {
+            connection: Some(self.pool.acquire().await?),
+            in_transaction: false,
+        })
+    }
+
+    /// How many are open, and how many of them idle.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
+        (open, self.pool.num_idle())
+    }
+
     /// Waits for connections in use and closes all.
     pub(super) async fn close(&self) {
         if tokio::time::timeout(CLOSE, self.pool.close())
@@ -116,11 +141,59 @@ impl Pool {
     }
 }
 
-impl Deref for Pool {
-    type Target = PgPool;
+impl Lent {
+    /// Begins a transaction by `statement`; until [`Lent::commit`] it is rolled back on the way
+    /// back to the pool, even if this future was dropped before it was heard that it had begun.
+    pub(super) async fn begin(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        self.in_transaction = true;
+        self.execute(statement).await?;
+        Ok(())
+    }
 
-    fn deref(&self) -> &PgPool {
-        &self.pool
+    /// Commits what was begun. An error may mean that nobody knows whether it was.
+    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
+        self.execute("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    #[allow(clippy::expect_used, reason = "only dropping takes it")]
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("not dropped yet")
+    }
+}
+
+impl DerefMut for Lent {
+    #[allow(clippy::expect_used, reason = "only dropping takes it")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("not dropped yet")
+    }
+}
+
+impl Drop for Lent {
+    /// As the pool's own guard does it, but within a time limit: one that falls silent on its way
+    /// would keep its place for as long as TCP believes in it, and some pools have one place.
+    fn drop(&mut self) {
+        // Without a runtime it is closed.
+        if let (Some(connection), Ok(runtime)) = (
+            self.connection.take(),
+            tokio::runtime::Handle::try_current(),
+        ) {
+            let returning = give_back(connection, self.in_transaction);
+            runtime.spawn(async move { tokio::time::timeout(RETURN, returning).await });
+        }
+    }
+}
+
+async fn give_back(mut connection: PoolConnection<Postgres>, in_transaction: bool) {
+    // Should this be given up.
+    connection.close_on_drop();
+    if !in_transaction || connection.execute("ROLLBACK").await.is_ok() {
+        connection.return_to_pool().await;
     }
 }
 
@@ -147,11 +220,6 @@ impl Doubt {
 async fn answers(connection: &mut PgConnection) -> bool {
     let answer = tokio::time::timeout(PING, connection.ping()).await;
     matches!(answer, Ok(Ok(())))
-}
-
-async fn rolls_back(connection: &mut PgConnection) -> bool {
-    let rolled_back = tokio::time::timeout(PING, connection.execute("ROLLBACK")).await;
-    matches!(rolled_back, Ok(Ok(_)))
 }
 
 /// A transaction that waits so long for its next statement belongs to a process that is stalled,

@@ -74,9 +74,9 @@ impl Pools {
             &self.sending,
             &self.api,
         ];
-        let open = pools.map(|pool| usize::try_from(pool.size()).unwrap_or(usize::MAX));
-        let idle = pools.map(|pool| pool.num_idle());
-        (open.iter().sum(), idle.iter().sum())
+        let pools = pools.map(Pool::open);
+        let sum = |(all, all_idle), (open, idle)| (all + open, all_idle + idle);
+        pools.into_iter().fold((0, 0), sum)
     }
 
     /// Waits for connections in use and closes all.

@@ -215,7 +215,7 @@ impl Store {
                 sender.0,
                 name,
             )
-            .fetch_optional(&*self.pool)
+            .fetch_optional(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(found.map(|row| Marketing {

@@ -178,7 +178,7 @@ impl Store {
                     .collect::<Vec<_>>() as &[Option<String>],
                 self.clock.now(),
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows

@@ -270,7 +270,7 @@ impl Store {
                 next_at,
                 AT_ONCE,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows

@@ -90,7 +90,7 @@ impl Store {
                 filter.status,
                 limit,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(rows)
@@ -109,7 +109,7 @@ impl Store {
             "#,
                 connection.0,
             )
-            .fetch_all(&*self.pool)
+            .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
         Ok(streams)

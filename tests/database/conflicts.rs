@@ -109,11 +109,12 @@ async fn a_deadlock_is_not_seen_outside() {
         ground.posts().await.len() == 2
     })
     .await;
+    // Or several: whoever is run again may be quicker than the one that waited for the lock.
     until("the deadlock was one", || async {
         ground
             .count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
             .await
-            == 1
+            > 0
     })
     .await;
 }

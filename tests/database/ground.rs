@@ -92,8 +92,11 @@ impl Ground {
         let url = through(&direct, proxy.port);
         let (stop, stop_simulator) = (CancellationToken::new(), CancellationToken::new());
         let simulator = simulate(&stop_simulator, automatic).await;
+        log();
+        let test = std::thread::current().name().unwrap_or("").to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .thread_name(test)
             .enable_all()
             .build()
             .unwrap();
@@ -342,6 +345,18 @@ pub async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) 
     };
     let in_time = tokio::time::timeout(PATIENCE, waiting).await;
     assert!(in_time.is_ok(), "never: {what}");
+}
+
+/// What the services say, each on a thread that bears its test's name, where `RUST_LOG` asks for it.
+fn log() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_thread_names(true);
+        // Another test may have been first.
+        let _ = log.with_writer(std::io::stderr).try_init();
+    }
 }
 
 /// What all services of this process count.

@@ -67,10 +67,14 @@ impl Load {
     /// Begins with webhooks, and with this many sequences.
     pub async fn begin(ground: Ground, sequences: usize) -> Self {
         let ground = Arc::new(ground);
-        // A claim locks the sender's row, so that its claimer is there.
+        // A claim locks the sender's row, so that its claimer is there and counted. Whoever took
+        // the sender has locked it as well, before anybody claims.
         until("the sender has its claimer", || async {
             ground
-                .count("SELECT count(*) FROM senders WHERE lease_owner IS NULL OR xmax = 0")
+                .count(
+                    "SELECT count(*) FROM senders
+                     WHERE lease_owner IS NULL OR xmax = 0 OR xmax = xmin",
+                )
                 .await
                 == 0
         })
@@ -314,12 +318,33 @@ async fn every_fact_is_there_once(ground: &Ground) {
 async fn nothing_leaks(ground: &Ground, before: Level) {
     ground.stop_simulator();
     // One more looks after the idle connections to the provider, since the first of them.
-    until("the tasks are as many as before", || async {
-        ground.tasks() <= before.tasks + 1
-    })
-    .await;
+    let most = before.tasks + 1;
+    let waiting = async {
+        while ground.tasks() > most {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+        panic!(
+            "{} tasks, {most} would do; sessions: {:#?}",
+            ground.tasks(),
+            sessions(ground).await
+        );
+    }
     until("the connections are no more than the pool's", || async {
         ground.count(CONNECTIONS).await <= before.connections
     })
     .await;
+}
+
+/// What the service's sessions do.
+async fn sessions(ground: &Ground) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT concat_ws(' ', pid, state, clock_timestamp() - state_change, wait_event, query)
+         FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_type = 'client backend'",
+    )
+    .fetch_all(&mut ground.session().await)
+    .await
+    .unwrap()
 }

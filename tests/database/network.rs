@@ -12,6 +12,9 @@ use crate::load::Load;
 const LISTENERS: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND query SIMILAR TO '(LISTEN|-- hints)%'";
 
+/// Connections of all pools together; the writers' sessions and the one that listens are in none.
+const POOLED: usize = 9;
+
 #[tokio::test]
 async fn cut_connections_lose_nothing_and_double_nothing() {
     let load = Load::begin(Ground::start().await, 30).await;
@@ -78,6 +81,27 @@ async fn a_database_that_says_nothing_is_not_waited_for() {
     .await;
     // At last their ends hear of each other's.
     load.ground().proxy.cut_all();
+    load.goes_on(20).await;
+    load.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_fall_silent_on_their_way_back_to_their_pools_are_replaced() {
+    let load = Load::begin(Ground::start().await, 20).await;
+    let ground = load.ground();
+    ground.proxy.silence_returning(POOLED);
+    until("every pool has lost what it had", || async {
+        ground.status("/v1/messages").await;
+        ground.proxy.still_heard() == 0
+    })
+    .await;
+    until("the API has connections again", || async {
+        ground.status("/v1/messages").await == StatusCode::OK
+    })
+    .await;
+    load.goes_on(20).await;
+    // At last their ends hear of each other's.
+    ground.proxy.cut_all();
     load.goes_on(20).await;
     load.end().await;
 }

@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// `Sync`, and nothing else: how a pool asks whether a connection is there.
+const IS_THERE: [u8; 5] = [b'S', 0, 0, 0, 4];
+
 /// Where the database is.
 #[derive(Debug, Clone)]
 pub enum Upstream {
@@ -57,6 +60,8 @@ struct Shared {
     connections: Mutex<Vec<Handle>>,
     losses: Mutex<Vec<Loss>>,
     lost: AtomicUsize,
+    /// How many connections are still to fall silent on their way back to their pool.
+    to_silence: AtomicUsize,
 }
 
 /// What can be done to one connection.
@@ -83,6 +88,7 @@ impl Proxy {
             connections: Mutex::default(),
             losses: Mutex::default(),
             lost: AtomicUsize::new(0),
+            to_silence: AtomicUsize::new(0),
         });
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(accept(
@@ -120,6 +126,17 @@ impl Proxy {
     pub fn lead_to(&self, upstream: Upstream) {
         *self.shared.upstream.lock().unwrap() = upstream;
         self.cut_all();
+    }
+
+    /// The next `n` connections that have done their work, and are asked by their pool whether
+    /// they are still there, say nothing to that, nor ever after.
+    pub fn silence_returning(&self, n: usize) {
+        self.shared.to_silence.store(n, Ordering::Relaxed);
+    }
+
+    /// How many of these have not been asked yet.
+    pub fn still_heard(&self) -> usize {
+        self.shared.to_silence.load(Ordering::Relaxed)
     }
 
     pub fn cut_all(&self) {
@@ -222,8 +239,14 @@ async fn pass(
     let doomed = Mutex::new(false);
     let requests = async {
         let mut bytes = vec![0; 64 << 10];
-        let mut before_commit = false;
+        let (mut before_commit, mut was_asked) = (false, true);
         while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+            // Before its work it is asked too.
+            let returns = bytes[..n] == IS_THERE && !was_asked;
+            was_asked = bytes[..n] == IS_THERE;
+            if returns && shared.is_to_be_silent() {
+                silent.send_replace(true);
+            }
             shared.passes(silent).await;
             if shared.is_to_be_lost(&bytes[..n], &mut before_commit) {
                 *doomed.lock().unwrap() = true;
@@ -260,6 +283,12 @@ impl Shared {
         let _ = door.wait_for(|door| *door != Door::Stalled).await;
         let mut silent = silent.subscribe();
         let _ = silent.wait_for(|silent| !silent).await;
+    }
+
+    fn is_to_be_silent(&self) -> bool {
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        let one_less = |left: usize| left.checked_sub(1);
+        self.to_silence.fetch_update(set, get, one_less).is_ok()
     }
 
     fn is_to_be_lost(&self, request: &[u8], before_commit: &mut bool) -> bool {

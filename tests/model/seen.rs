@@ -9,7 +9,8 @@ use twotick::model::ids::MessageId;
 use twotick::store::messages::Message;
 use uuid::Uuid;
 
-use crate::run::{Made, Run};
+use crate::run::Run;
+use crate::story::Made;
 
 #[derive(Debug)]
 pub struct Seen {

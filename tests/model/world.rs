@@ -4,33 +4,31 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use twotick::clock::Clock;
 use twotick::config::Config;
-use twotick::ingest::{self, Ingest, Webhook};
+use twotick::ingest::Webhook;
 use twotick::model::ids::{ConnectionId, SenderId};
-use twotick::postgres::{TestDatabase, TestServer};
+use twotick::postgres::{Options, TestDatabase, TestServer};
 use twotick::seal::SealingKey;
-use twotick::send::{self, Sending};
-use twotick::signals::Signals;
 use twotick::store::senders::NewSender;
-use twotick::store::{self, ConnectionCache, Credentials, NewConnection, Once, Store};
+use twotick::store::{self, Credentials, NewConnection, Once, Store};
 use uuid::Uuid;
 
+use crate::instance::{Common, Instance, Intake};
 use crate::provider::{Provider, WABA};
 use crate::run::{ANSWER_TIMEOUT, BACKOFF, MAX_ATTEMPTS, POST_TIMEOUT, UNKNOWN_AFTER};
 
 pub const NUMBER: &str = "310022446688199";
 
-/// How long the service may take to do what it can do now, in real time.
+/// A machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
@@ -38,11 +36,15 @@ pub struct World {
     pub store: Store,
     pub provider: Provider,
     pub config: Config,
+    common: Common,
+    /// How long the service may take to do what it can do now, in real time.
+    pub patience: Duration,
     /// The test's own session.
     pub look: PgConnection,
     provider_url: String,
-    client: reqwest::Client,
     instances: Vec<Instance>,
+    /// Of instances that are gone.
+    intakes: Vec<Intake>,
     histories: u64,
     _database: TestDatabase,
 }
@@ -57,18 +59,9 @@ pub struct Place {
     pub sender: SenderId,
 }
 
-/// The service, without its listener: its tasks die with it, at whatever await they are.
-struct Instance {
-    signals: Signals,
-    ingest: Ingest,
-    shutdown: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
 impl World {
     pub async fn new() -> Self {
-        let server = TestServer::shared(|url| async move { store::migrate(&url).await });
-        let database = server.await.unwrap().create_database().await.unwrap();
+        let database = server().await.create_database().await.unwrap();
         let clock = Clock::system();
         let mut config = Config::load(None::<&Path>).unwrap();
         config.database.max_connections = 8;
@@ -84,21 +77,38 @@ impl World {
         let key = SealingKey::parse(&SealingKey::generate()).unwrap();
         let store = Store::open(&database.url, &config.database, key, clock.clone());
         let (provider, provider_url) = Provider::start(clock.clone()).await;
-        Self {
+        let common = Common {
             store: store.await.unwrap(),
-            look: PgConnection::connect(&database.url).await.unwrap(),
             client: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(config.send.post_timeout / 2)
                 .build()
                 .unwrap(),
+            config: config.clone(),
+        };
+        Self {
+            store: common.store.clone(),
+            look: PgConnection::connect(&database.url).await.unwrap(),
+            common,
             config,
+            patience: PATIENCE,
             clock,
             provider,
             provider_url,
             instances: Vec::new(),
+            intakes: Vec::new(),
             histories: 0,
             _database: database,
+        }
+    }
+
+    /// The service has seen that the server flushes; from now on it may spare the disk.
+    pub async fn stop_flushing(&mut self) {
+        if is_given() {
+            return;
+        }
+        for sql in ["ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"] {
+            sqlx::raw_sql(sql).execute(&mut self.look).await.unwrap();
         }
     }
 
@@ -151,7 +161,9 @@ impl World {
 
     /// Nobody owns what is left of a history; its rows stay, for who wants to look.
     pub async fn end(&mut self, place: &Place) {
-        self.instances.clear();
+        for instance in std::mem::take(&mut self.instances) {
+            self.intakes.push(instance.stop_at_once().await);
+        }
         for sql in [
             "DELETE FROM templates WHERE connection = $1",
             "DELETE FROM senders WHERE connection = $1",
@@ -171,33 +183,9 @@ impl World {
         if self.instances.len() >= 2 {
             return;
         }
-        let (signals, outbox) = Signals::new();
-        let (ingest, writer) =
-            ingest::start(self.store.clone(), signals.clone(), &self.config.ingest);
-        let shutdown = CancellationToken::new();
-        let sending = Sending {
-            store: self.store.clone(),
-            connections: ConnectionCache::new(self.store.clone()),
-            signals: signals.clone(),
-            settings: Arc::new(self.config.send.clone()),
-            client: self.client.clone(),
-            instance: self.clock.new_id(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(writer.run());
-        tasks.spawn(send::run(sending.clone(), shutdown.clone()));
-        tasks.spawn(send::read_templates(sending, shutdown.clone()));
-        tasks.spawn(send::send_hints(
-            self.store.clone(),
-            outbox,
-            shutdown.clone(),
-        ));
-        self.instances.push(Instance {
-            signals,
-            ingest,
-            shutdown,
-            tasks,
-        });
+        let intake = self.intakes.pop();
+        let intake = intake.unwrap_or_else(|| Intake::begin(&self.common));
+        self.instances.push(Instance::begin(intake, &self.common));
     }
 
     /// An instance dies: every one of its tasks is dropped where it stands. Once they are gone
@@ -206,10 +194,8 @@ impl World {
         if self.instances.is_empty() {
             return;
         }
-        let mut dead = self.instances.swap_remove(which % self.instances.len());
-        dead.tasks.abort_all();
-        while dead.tasks.join_next().await.is_some() {}
-        drop(dead);
+        let dead = self.instances.swap_remove(which % self.instances.len());
+        dead.die().await;
         // A claim whose transaction is still being rolled back, or committed, is waited for.
         self.end_lease(place).await;
         if self.instances.is_empty() {
@@ -255,15 +241,8 @@ impl World {
         if self.instances.is_empty() {
             return;
         }
-        let Instance {
-            shutdown,
-            mut tasks,
-            ingest,
-            ..
-        } = self.instances.remove(0);
-        drop(ingest);
-        shutdown.cancel();
-        while tasks.join_next().await.is_some() {}
+        let stopped = self.instances.remove(0).stop().await;
+        self.intakes.push(stopped);
         for other in &self.instances {
             other.signals.sender_is_free();
         }
@@ -318,19 +297,17 @@ impl World {
     /// Waits until nothing is being posted and nothing is due that may be posted or decided. With
     /// `true`, also until no POST is under way at the provider. `false`: it never came to rest.
     pub async fn settle(&mut self, place: &Place, exchanges: bool) -> bool {
-        let until = self.clock.monotonic() + PATIENCE;
-        let mut turn = 0_u32;
+        let until = self.clock.monotonic() + self.patience;
         while self.clock.monotonic() < until {
+            // Marked as seen before the look, so that no change is missed after it.
+            let changes: Vec<_> = self.instances.iter().map(|i| i.signals.changes()).collect();
             let open = exchanges && self.provider.log().open > 0;
             if !open && !self.is_busy(place).await {
                 return true;
             }
-            if turn % 8 == 7 {
+            if !any_changes(changes).await {
                 self.poke(place.sender);
             }
-            turn += 1;
-            // A look costs more than most of what it waits for.
-            tokio::time::sleep(Duration::from_millis(u64::from(turn.min(12)) + 2)).await;
         }
         false
     }
@@ -352,6 +329,18 @@ impl World {
         .bind(place.sender.0)
         .bind(self.clock.now())
         .bind(place.connection.0)
+        .fetch_one(&mut self.look)
+        .await
+        .unwrap()
+    }
+
+    /// Sender or connection: a refusal may have closed it.
+    pub async fn is_closed(&mut self, place: &Place) -> bool {
+        sqlx::query_scalar(
+            "SELECT s.status <> 'active' OR c.stopped_at IS NOT NULL
+             FROM senders s JOIN connections c ON c.id = s.connection WHERE s.id = $1",
+        )
+        .bind(place.sender.0)
         .fetch_one(&mut self.look)
         .await
         .unwrap()
@@ -396,4 +385,45 @@ impl World {
             .unwrap();
         ids.into_iter().collect()
     }
+}
+
+/// The worlds' own, so that it may do without what only a crash of the machine needs.
+async fn server() -> &'static TestServer {
+    static OWN: OnceCell<TestServer> = OnceCell::const_new();
+    let migrate = |url: String| async move { store::migrate(&url).await };
+    if is_given() {
+        return TestServer::shared(migrate).await.unwrap();
+    }
+    let settings = [
+        ("full_page_writes", "off"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+        ("max_wal_size", "2GB"),
+        ("checkpoint_timeout", "1h"),
+        ("autovacuum", "off"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let options = Options {
+        settings: settings.to_vec(),
+        ..Options::default()
+    };
+    let start = || async { TestServer::private(options, migrate).await.unwrap() };
+    OWN.get_or_init(start).await
+}
+
+/// Waits until an instance says that it has committed something, for a while: what it decides
+/// without saying so, and what the provider does, is seen then.
+async fn any_changes(changes: Vec<watch::Receiver<u64>>) -> bool {
+    const A_WHILE: Duration = Duration::from_millis(15);
+    let mut waiting = JoinSet::new();
+    for mut change in changes {
+        waiting.spawn(async move { change.changed().await.is_ok() });
+    }
+    let changed = tokio::time::timeout(A_WHILE, waiting.join_next()).await;
+    matches!(changed, Ok(Some(Ok(true))))
+}
+
+/// Whether the server is somebody else's.
+fn is_given() -> bool {
+    std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty())
 }

@@ -1,0 +1,110 @@
+//! The end of a history: everything is said, everything that is closed is opened, and time passes
+//! until nothing is due. And the follower of the feed, who must have seen all by then.
+
+use std::time::Duration;
+
+use twotick::store::feed::FeedFilter;
+
+use crate::history::TEMPLATES;
+use crate::provider::Post;
+use crate::run::Run;
+
+impl Run<'_> {
+    /// All that is to be said is said, whatever closed something opens it, and time passes until
+    /// nothing is due.
+    pub async fn finish(&mut self) {
+        /// Each turn posts, says or decides something; a history has no more of these.
+        const TURNS: usize = 400;
+        self.world.start();
+        for template in 0..TEMPLATES {
+            self.world.provider.set_template(template, false);
+        }
+        for _ in 0..TURNS {
+            if self.world.is_closed(&self.place).await {
+                self.unblock().await;
+            }
+            self.say_templates().await;
+            let n = self.log().pending.len();
+            if n > 0 {
+                let statuses = if self.rng.chance(50) { n } else { 1 + n / 2 };
+                self.say(statuses, 2).await;
+            }
+            self.settle(true).await;
+            if !self.story.troubles.is_empty() {
+                return;
+            }
+            if !self.log().pending.is_empty() {
+                continue;
+            }
+            match self.world.next_due(&self.place).await {
+                Some(at) => {
+                    let wait = at - self.world.clock.now();
+                    let wait = Duration::try_from(wait).unwrap_or_default();
+                    self.pass(wait + Duration::from_millis(1));
+                }
+                // What was due meanwhile, or was closed by a refusal, is for another turn.
+                None if self.world.is_closed(&self.place).await
+                    || self.world.is_busy(&self.place).await => {}
+                None if self.has_late_answers() => {
+                    self.world.drain().await;
+                    self.world.drain().await;
+                    self.world.start();
+                    self.settle(true).await;
+                }
+                None => return self.catch_up().await,
+            }
+        }
+        self.story
+            .troubles
+            .push("it never ends: something is always due".to_owned());
+    }
+
+    /// Whether answers came so late that nothing waits for them but the posts themselves: only
+    /// their end shows that these are recorded. Once for every POST.
+    fn has_late_answers(&mut self) -> bool {
+        let posts = self.log().posts.len();
+        let new = std::mem::replace(&mut self.drained, posts);
+        self.log().posts[new..].iter().any(Post::is_late)
+    }
+
+    /// The follower reads on to the end of what is there.
+    async fn catch_up(&mut self) {
+        let until = self.world.clock.monotonic() + Duration::from_secs(8);
+        let mut all = self.world.facts_of(self.place.sender.0).await;
+        all.extend(self.world.facts_of(self.place.stream).await);
+        loop {
+            self.follow().await;
+            if all.iter().all(|id| self.story.followed.contains_key(id)) {
+                return;
+            }
+            if self.world.clock.monotonic() > until {
+                let open = self.world.open_transactions().await;
+                self.story
+                    .troubles
+                    .push(format!("the feed never showed every fact; open: {open:?}"));
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    pub async fn follow(&mut self) {
+        const PAGE: i64 = 20;
+        let filter = FeedFilter {
+            connection: Some(self.place.connection),
+            ..FeedFilter::default()
+        };
+        loop {
+            let read = self.world.store.feed(&filter, self.followed_to, PAGE);
+            let (facts, next) = read.await.unwrap();
+            self.followed_to = next;
+            let n = facts.len();
+            for fact in facts {
+                *self.story.followed.entry(fact.id).or_default() += 1;
+            }
+            if i64::try_from(n).unwrap() < PAGE {
+                return;
+            }
+        }
+    }
+}
