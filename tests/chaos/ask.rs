@@ -14,7 +14,9 @@ use crate::progress::{Progress, moment};
 /// At once.
 const ASKERS: usize = 4;
 /// The part of all messages that may wait to be sent, so that some are asked for all the while.
-const AHEAD: f64 = 0.25;
+const WAITING: f64 = 0.25;
+/// The part by which messages may be ahead of webhooks, so that both are there to the end.
+const AHEAD: f64 = 0.2;
 
 /// Asks for all of them. How many messages of each were promised with a 202.
 pub async fn ask(
@@ -24,7 +26,7 @@ pub async fn ask(
     progress: &Arc<Progress>,
 ) -> Vec<usize> {
     let sequences = Arc::new(plan.sequences.clone());
-    let ahead = (plan.messages as f64 * AHEAD) as usize;
+    let (messages, webhooks) = (plan.messages as f64, plan.webhooks as f64);
     let mut askers = JoinSet::new();
     for asker in 0..ASKERS {
         let (api, progress) = (api.clone(), Arc::clone(progress));
@@ -32,7 +34,11 @@ pub async fn ask(
         askers.spawn(async move {
             let mut promised = Vec::new();
             for (n, planned) in sequences.iter().enumerate().skip(asker).step_by(ASKERS) {
-                while Progress::get(&progress.asked) > Progress::get(&progress.accepted) + ahead {
+                let part = |count, of| Progress::get(count) as f64 / of;
+                while part(&progress.asked, messages)
+                    > (part(&progress.accepted, messages) + WAITING)
+                        .min(part(&progress.webhooks, webhooks) + AHEAD)
+                {
                     moment(10).await;
                 }
                 promised.push((n, one(&api, planned, &senders[planned.sender]).await));

@@ -1,12 +1,12 @@
 //! The processes of the service. Each has a supervisor that starts another when it has died.
 
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +32,8 @@ struct Slot {
     /// Of the one that listens, or has just died.
     url: Mutex<Option<String>>,
     kill: Notify,
+    /// Of the process; 0 while there is none.
+    id: AtomicU32,
     deaths: AtomicUsize,
     /// Ended although nobody killed it.
     gave_up: AtomicUsize,
@@ -64,6 +66,21 @@ impl Instances {
         self.slots[which % self.slots.len()].kill.notify_one();
     }
 
+    /// Lets it stand still for so long; it does not know.
+    pub fn freeze(&self, which: usize, ms: u64) {
+        let id = self.slots[which % self.slots.len()]
+            .id
+            .load(Ordering::Relaxed);
+        if id == 0 {
+            return;
+        }
+        tokio::spawn(async move {
+            signal("STOP", id).await;
+            moment(ms).await;
+            signal("CONT", id).await;
+        });
+    }
+
     pub fn deaths(&self) -> usize {
         self.sum(|slot| &slot.deaths)
     }
@@ -89,7 +106,9 @@ async fn keep(slot: Arc<Slot>, ground: Arc<Ground>) {
     loop {
         if let Some((mut child, _stdin, url)) = start(&ground).await {
             *slot.url.lock().unwrap() = Some(url);
+            slot.id.store(child.id().unwrap_or(0), Ordering::Relaxed);
             live(&slot, &mut child).await;
+            slot.id.store(0, Ordering::Relaxed);
             *slot.url.lock().unwrap() = None;
         }
         moment(RESTART_MS).await;
@@ -124,6 +143,14 @@ async fn live(slot: &Slot, child: &mut Child) {
             () = moment(SAMPLE_MS) => {}
         }
     }
+}
+
+/// To one that may have died.
+async fn signal(name: &str, id: u32) {
+    let kill = format!("kill -{name} {id}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &kill]).stderr(Stdio::null());
+    command.status().await.unwrap();
 }
 
 fn resident_kib(id: u32) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! Everything at once, from outside: three real instances over one Postgres, each of which dies
-//! by `kill -9` in the middle of sequences and webhooks, while connections to the database are
-//! cut, fall silent or lose the acknowledgement of a commit. The provider is in this process, so
+//! by `kill -9` in the middle of sequences and webhooks, or stands still, while connections to the
+//! database are cut, fall silent or lose the acknowledgement of a commit. The provider is in this process, so
 //! that it remembers what the dead forget, and `check` judges by what the provider saw.
 //!
 //! The parts: `plan` is what happens, out of a seed; `ground` the database, `instances` the

@@ -8,8 +8,8 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 
 /// CI's sizes.
-const MESSAGES: usize = 300;
-const WEBHOOKS: usize = 3_000;
+const MESSAGES: usize = 200;
+const WEBHOOKS: usize = 2_000;
 /// From so many messages on it is a long run, with settings as in production.
 const LONG: usize = 5_000;
 /// The longest sequence.
@@ -74,6 +74,8 @@ pub struct Trouble {
 pub enum Kind {
     /// An instance dies by `kill -9`; its supervisor starts another.
     KillInstance,
+    /// An instance stands still for longer than its leases hold, and goes on.
+    Freeze,
     /// Postgres dies by `kill -9`, and is started again.
     KillPostgres,
     /// A connection to Postgres is cut in the middle of whatever it does.
@@ -134,6 +136,16 @@ impl Plan {
         self.messages >= LONG
     }
 
+    /// Webhooks under way at once: group commit makes many of them cheap.
+    pub fn posters(&self) -> usize {
+        if self.is_long() { 384 } else { 48 }
+    }
+
+    /// How long one stands still that is frozen.
+    pub fn freeze_ms(&self) -> u64 {
+        if self.is_long() { 6_000 } else { 3_500 }
+    }
+
     /// The command that runs it again.
     pub fn replay(&self) -> String {
         format!(
@@ -147,13 +159,14 @@ impl Plan {
 fn troubles(rng: &mut Xoshiro256PlusPlus, webhooks: usize) -> Vec<Trouble> {
     let times = |least: usize, one_in: usize| least.max(webhooks / one_in);
     let kinds = [
-        (Kind::KillInstance, times(6, 12_500)),
+        (Kind::KillInstance, times(5, 12_500)),
+        (Kind::Freeze, times(2, 25_000)),
         (Kind::KillPostgres, times(5, 25_000)),
-        (Kind::Cut, times(12, 5_000)),
-        (Kind::CutAll, times(2, 50_000)),
-        (Kind::Stall, times(2, 50_000)),
+        (Kind::Cut, times(10, 5_000)),
+        (Kind::CutAll, times(1, 50_000)),
+        (Kind::Stall, times(1, 50_000)),
         (Kind::Silence, times(1, 100_000)),
-        (Kind::LoseCommit, times(6, 10_000)),
+        (Kind::LoseCommit, times(5, 10_000)),
     ];
     let mut troubles = Vec::new();
     for (kind, times) in kinds {

@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
             api.clone(),
             connection["webhook_path"].as_str().unwrap(),
             Arc::clone(&progress),
-            plan.webhooks,
+            plan,
             Strangers::new(plan.seed, &numbers),
         );
         provider.post_webhooks_to(&mail.open().await).await;

@@ -23,7 +23,6 @@ const STORIES: [&[Word]; 6] = [
 const BEGAN: i64 = 1_763_769_600;
 
 pub struct Strangers {
-    pub seed: u64,
     rng: Xoshiro256PlusPlus,
     numbers: Vec<Arc<str>>,
     made: usize,
@@ -33,7 +32,6 @@ impl Strangers {
     /// Of these senders.
     pub fn new(seed: u64, numbers: &[String]) -> Self {
         Self {
-            seed,
             rng: Xoshiro256PlusPlus::seed_from_u64(!seed),
             numbers: numbers
                 .iter()

@@ -33,16 +33,17 @@ pub async fn make(
         }
         let part = progress.part(plan.messages, plan.webhooks);
         eprintln!("at {part:.3}: {:?}", trouble.kind);
-        one(ground, instances, trouble).await;
+        one(ground, instances, trouble, plan).await;
         *made.entry(trouble.kind).or_default() += 1;
     }
     made
 }
 
-async fn one(ground: &Ground, instances: &Instances, trouble: &Trouble) {
+async fn one(ground: &Ground, instances: &Instances, trouble: &Trouble, plan: &Plan) {
     let proxy = &ground.proxy;
     match trouble.kind {
         Kind::KillInstance => instances.kill(trouble.which),
+        Kind::Freeze => instances.freeze(trouble.which, plan.freeze_ms()),
         Kind::KillPostgres => ground.kill_postgres(trouble.ms).await,
         Kind::Cut => proxy.cut_one(trouble.which),
         Kind::CutAll => proxy.cut_all(),
