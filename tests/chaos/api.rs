@@ -1,6 +1,6 @@
 //! A caller of the service who asks until somebody answers: whoever it asks may be dead.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -18,6 +18,8 @@ pub struct Api {
     pub client: reqwest::Client,
     pub instances: Arc<Instances>,
     key: String,
+    /// Answers that nobody may get: that the service is broken.
+    odd: Arc<Mutex<Vec<String>>>,
 }
 
 impl Api {
@@ -27,10 +29,17 @@ impl Api {
             client: client.unwrap(),
             instances,
             key: key.to_owned(),
+            odd: Arc::default(),
         }
     }
 
-    /// The first answer that is not 503. With a key, whatever is asked for is done once.
+    /// The answers so far that nobody may get.
+    pub fn odd(&self) -> Vec<String> {
+        self.odd.lock().unwrap().clone()
+    }
+
+    /// The first answer that does not say to come again. With a key, whatever is asked for is
+    /// done once.
     async fn ask(
         &self,
         method: Method,
@@ -39,10 +48,14 @@ impl Api {
         key: Option<&str>,
     ) -> (StatusCode, Value) {
         loop {
-            if let Some(answer) = self.try_once(&method, path, body, key).await
-                && answer.0 != StatusCode::SERVICE_UNAVAILABLE
-            {
-                return answer;
+            match self.try_once(&method, path, body, key).await {
+                Some((StatusCode::SERVICE_UNAVAILABLE, _)) | None => {}
+                Some((status, why)) if status.is_server_error() => {
+                    let odd = format!("{method} {path}: {status} {why}");
+                    eprintln!("{odd}");
+                    self.odd.lock().unwrap().push(odd);
+                }
+                Some(answer) => return answer,
             }
             moment(PAUSE_MS).await;
         }

@@ -14,9 +14,9 @@ use crate::progress::{Progress, moment};
 /// At once.
 const ASKERS: usize = 4;
 /// The part of all messages that may wait to be sent, so that some are asked for all the while.
-const WAITING: f64 = 0.25;
+const WAITING: f64 = 0.5;
 /// The part by which messages may be ahead of webhooks, so that both are there to the end.
-const AHEAD: f64 = 0.2;
+const AHEAD: f64 = 0.3;
 
 /// Asks for all of them. How many messages of each were promised with a 202.
 pub async fn ask(

@@ -2,7 +2,6 @@
 //! after its cursor, whoever answers, and counts the statuses that it is told of.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,11 +19,7 @@ const LATE: Duration = Duration::from_secs(15);
 pub type Events = HashMap<String, [u16; 4]>;
 
 /// Until everything is over, and as many statuses were seen as are `expected` then.
-pub async fn follow(
-    api: Api,
-    progress: Arc<Progress>,
-    expected: Arc<dyn Fn() -> usize + Send + Sync>,
-) -> Events {
+pub async fn follow(api: &Api, progress: &Progress, expected: impl Fn() -> usize) -> Events {
     let (mut events, mut count) = (Events::new(), 0);
     let mut after = String::new();
     let clock = Clock::system();

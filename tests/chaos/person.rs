@@ -2,8 +2,6 @@
 //! provider: what it never took is posted again; what it took needs nothing, since evidence that
 //! names it will come and settles it.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -14,7 +12,7 @@ use crate::provider::Provider;
 const LOOK_MS: u64 = 300;
 
 /// Until everything is over.
-pub async fn look_after(api: Api, provider: Arc<Provider>, progress: Arc<Progress>) {
+pub async fn look_after(api: &Api, provider: &Provider, progress: &Progress) {
     while !Progress::is(&progress.over) {
         let mut held = Vec::new();
         api.list("/v1/sequences?status=held", |sequence| {

@@ -46,25 +46,14 @@ struct Run<'a> {
 /// Runs the plan. What is wrong, and what happened in some lines.
 pub async fn run(plan: &Plan) -> (Findings, String) {
     let run = Run::begin(plan).await;
-    let following = {
-        let mail = Arc::clone(&run.mail);
-        let expected: Arc<dyn Fn() -> usize + Send + Sync> = Arc::new(move || mail.acknowledged());
-        let following = feed::follow(run.api.clone(), Arc::clone(&run.progress), expected);
-        tokio::spawn(following)
-    };
-    let caring = tokio::spawn(person::look_after(
-        run.api.clone(),
-        Arc::clone(&run.provider),
-        Arc::clone(&run.progress),
-    ));
-    let (promised, troubles, ()) = tokio::join!(
+    let (promised, troubles, events, (), ()) = tokio::join!(
         run.ask(),
         trouble::make(&run.ground, &run.instances, plan, &run.progress),
+        feed::follow(&run.api, &run.progress, || run.mail.acknowledged()),
+        person::look_after(&run.api, &run.provider, &run.progress),
         run.settle(),
     );
     let took = run.began.elapsed();
-    caring.await.unwrap();
-    let events = following.await.unwrap();
     run.judge(promised, events, &troubles, took).await
 }
 
@@ -217,6 +206,8 @@ impl<'a> Run<'a> {
             told,
         });
         findings.odd.extend(odd);
+        findings.odd.extend(self.api.odd());
+        findings.odd.extend(told::problems(&self.api).await);
         findings.odd.extend(self.oddities(troubles, ours, statuses));
         drop(self.instances);
         drop(self.api);

@@ -31,6 +31,19 @@ pub async fn ask<'a>(api: &Api, strangers: impl Iterator<Item = &'a String>) -> 
     told
 }
 
+/// Webhooks that it kept and did not apply: a database that fails is no fault of theirs.
+pub async fn problems(api: &Api) -> Vec<String> {
+    let mut problems = Vec::new();
+    for state in ["undecoded", "not_applied"] {
+        let page = api
+            .get(&format!("/v1/webhooks?state={state}&limit=10"))
+            .await;
+        let webhooks = page["data"].as_array().unwrap().iter();
+        problems.extend(webhooks.map(|webhook| format!("{state}: {webhook}")));
+    }
+    problems
+}
+
 fn read(sequence: &Value) -> ToldSequence {
     let messages = sequence["messages"].as_array().unwrap();
     let messages = messages.iter().map(|message| ToldMessage {
