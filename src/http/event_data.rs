@@ -35,10 +35,16 @@ const MESSAGES: [Kind; 4] = [
     (
         "message.<status>",
         "A status of a message: `sent`, `delivered`, `read`, `played`, `failed`; \
-         `message.status.<word>` for a word that is not known.",
+         `message.status.<word>` for a word that is not known. Infobip's reports have a `status` \
+         that is an object, `{group, id, name, …}`, an `error` beside it, and times of their own.",
         &[
             ("provider_message_id", Text),
-            ("status", Text),
+            ("status", Any),
+            ("error", Any),
+            ("sent_at", Time),
+            ("done_at", Time),
+            ("seen_at", Time),
+            ("sender_number", Text),
             ("recipient", Text),
             ("recipient_user_id", Text),
             ("recipient_parent_user_id", Text),
@@ -109,6 +115,7 @@ const TEMPLATES: [Kind; 5] = [
             ("pause_description", Text),
             ("disable_date", Text),
             ("category", Text),
+            ("waba_id", Text),
             ("rejection_info", Any),
         ],
     ),
@@ -307,7 +314,7 @@ const ACCOUNTS: [Kind; 7] = [
     ),
 ];
 
-const USERS: [Kind; 5] = [
+const USERS: [Kind; 6] = [
     (
         "user.preference",
         "What a user wants: of `marketing_messages`, `stop`, `resume`, `signup`.",
@@ -331,6 +338,16 @@ const USERS: [Kind; 5] = [
             ("user_id", Text),
             ("previous_parent_user_id", Text),
             ("parent_user_id", Text),
+        ],
+    ),
+    (
+        "user.identity",
+        "A user's identity key changed: another device, or another person.",
+        &[
+            ("user", Text),
+            ("user_id", Text),
+            ("hash", Text),
+            ("detail", Text),
         ],
     ),
     (
@@ -406,6 +423,7 @@ const OTHERS: [Kind; 8] = [
             ("status", Text),
             ("recipient", Text),
             ("reference_id", Text),
+            ("payment_id", Text),
             ("currency", Text),
             ("payment", Any),
         ],
