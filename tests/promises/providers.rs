@@ -560,3 +560,104 @@ async fn what_a_user_wants_is_remembered_whoever_says_it() {
         .unwrap();
     assert_eq!(wants, "stop");
 }
+
+#[tokio::test]
+async fn a_bucket_of_two_thousand_reports_is_applied_whole_and_once() {
+    let app = App::start().await;
+    let place = Place::open(&app, "infobip").await;
+    let reports: Vec<_> = (0..2_000).map(|n| delivered(&format!("ord-{n}"))).collect();
+    for _ in 0..2 {
+        place.say(&json!({"results": reports})).await;
+    }
+    let said: (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(DISTINCT subject) FROM facts WHERE type = 'message.delivered'",
+    )
+    .fetch_one(&mut app.session().await)
+    .await
+    .unwrap();
+    assert_eq!(said, (2_000, 2_000));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_kept_and_answered_200() {
+    let app = App::start().await;
+    let deep = format!(
+        "{{\"results\":{}{}}}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    let bodies = [
+        &b""[..],
+        b"\xff\x00",
+        b"{}",
+        b"7",
+        b"{\"a\":",
+        deep.as_bytes(),
+    ];
+    for (n, provider) in ["dialog360", "dialog360_onprem", "infobip"]
+        .iter()
+        .enumerate()
+    {
+        let place = Place::open(&app, provider).await;
+        for body in bodies {
+            assert_eq!(
+                answer(place.post("?secret=s", body)).await,
+                OK,
+                "{provider}"
+            );
+        }
+        let undecoded = app.get("/v1/webhooks?state=undecoded&limit=500").await;
+        let undecoded = undecoded["data"].as_array().unwrap();
+        assert_eq!(undecoded.len(), (n + 1) * bodies.len(), "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn what_infobip_says_of_a_template_ends_the_same_in_any_order() {
+    let app = App::start().await;
+    let change = |minute: usize, change: Value| {
+        json!({"messageTemplateId": "7", "messageTemplateName": "offer",
+            "messageTemplateLanguage": "en_US",
+            "timestamp": format!("2026-03-02T09:{minute:02}:00.000+0000"), "change": change})
+    };
+    let status = |word: &str| json!({"type": "TEMPLATE_STATUS_UPDATE", "newStatus": word});
+    let category = |word: &str| json!({"type": "TEMPLATE_CATEGORY_UPDATE", "previousCategory": "X", "newCategory": word});
+    let quality = |word: &str| json!({"type": "TEMPLATE_QUALITY_UPDATE", "previousQualityScore": "X", "newQualityScore": word});
+    let updates = [
+        change(1, status("APPROVED")),
+        change(2, category("UTILITY")),
+        change(3, quality("MEDIUM")),
+        change(4, status("SECOND_PAUSED")),
+        // The same moment: the stop counts.
+        change(4, status("REINSTATED")),
+        change(5, quality("LOW")),
+        change(6, category("MARKETING")),
+    ];
+    let mut runner = TestRunner::new(Config {
+        rng_seed: RngSeed::Fixed(11),
+        ..Config::default()
+    });
+    for _ in 0..8 {
+        let place = Place::open(&app, "infobip").await;
+        let twice = [&updates[..], &updates[..]].concat();
+        let order = Just(twice)
+            .prop_shuffle()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        for update in &order {
+            place.say(update).await;
+        }
+        let template = place.template().await;
+        let names = ["status", "sendable", "quality", "category"];
+        let ends = names.map(|name| template[name].clone());
+        let expected = [
+            json!("PAUSED"),
+            json!(false),
+            json!("RED"),
+            json!("MARKETING"),
+        ];
+        assert_eq!(ends, expected, "{order:#?}");
+        assert_eq!(template["pause"]["title"], "SECOND_PAUSE");
+    }
+}
