@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use twotick::clock::Clock;
 use twotick::config::Config;
 use twotick::model::ids::ConnectionId;
+use twotick::model::provider::Provider;
 use twotick::seal::SealingKey;
 use twotick::service::Service;
 use twotick::store::{Credentials, NewConnection, Once, Store};
@@ -38,13 +39,14 @@ pub async fn prepare(url: &str, base_url: String) -> Prepared {
         .unwrap();
     let new = NewConnection {
         name: "bench".to_owned(),
-        provider: "meta".to_owned(),
+        provider: Provider::Meta,
         base_url,
-        api_version: "v25.0".to_owned(),
+        api_version: Some("v25.0".to_owned()),
         credentials: Credentials {
             access_token: "token".to_owned().into(),
             app_secrets: vec![SECRET.to_owned().into()],
             verify_token: "verify".to_owned().into(),
+            proofs: Vec::new(),
         },
     };
     store

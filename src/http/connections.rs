@@ -15,8 +15,9 @@ use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
-use super::schema::Provider;
+use super::webhook_auth::WebhookAuth;
 use crate::model::ids::ConnectionId;
+use crate::model::provider::Provider;
 use crate::store::{Connection, Credentials, CredentialsChange, NewConnection, Once};
 
 type Connections = Page<View>;
@@ -40,14 +41,20 @@ struct Create {
     /// Where messages are posted to, without query.
     #[schema(example = "https://graph.facebook.com")]
     base_url: String,
+    /// Meta's.
     #[schema(example = "v25.0")]
-    api_version: String,
-    access_token: SecretText,
-    /// What webhooks are signed with. Several are valid at once, for rotation.
+    api_version: Option<String>,
+    /// Meta's.
+    access_token: Option<SecretText>,
+    /// What Meta signs webhooks with. Several are valid at once, for rotation.
     #[schema(min_items = 1)]
-    app_secrets: Vec<SecretText>,
+    app_secrets: Option<Vec<SecretText>>,
     /// What Meta's handshake has to bring.
-    verify_token: SecretText,
+    verify_token: Option<SecretText>,
+    /// 360dialog's and Infobip's.
+    api_key: Option<SecretText>,
+    /// How 360dialog's and Infobip's webhooks are authenticated.
+    webhook_auth: Option<WebhookAuth>,
 }
 
 /// Credentials to replace: a renewed token (which lets a stopped connection go on), rotated app
@@ -62,13 +69,16 @@ struct Update {
     #[schema(min_items = 1)]
     app_secrets: Option<Vec<SecretText>>,
     verify_token: Option<SecretText>,
+    api_key: Option<SecretText>,
+    /// All of it: what is not named is not valid any more.
+    webhook_auth: Option<WebhookAuth>,
 }
 
 /// A secret on its way in: no answer shows it.
 #[derive(Deserialize, ToSchema)]
 #[serde(from = "String")]
 #[schema(as = Secret, value_type = String, format = Password, min_length = 1)]
-struct SecretText(SecretString);
+pub(super) struct SecretText(pub(super) SecretString);
 
 impl From<String> for SecretText {
     fn from(text: String) -> Self {
@@ -83,7 +93,7 @@ impl std::fmt::Debug for SecretText {
 }
 
 impl SecretText {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.expose_secret().is_empty()
     }
 }
@@ -104,9 +114,9 @@ struct View {
     id: ConnectionId,
     name: String,
     #[schema(value_type = Provider)]
-    provider: String,
+    provider: &'static str,
     base_url: String,
-    api_version: String,
+    api_version: Option<String>,
     /// The callback URL to give to the provider, behind this service's own address.
     webhook_path: String,
     /// Set while nothing is posted because the provider refused our token.
@@ -122,7 +132,7 @@ impl From<Connection> for View {
             id: connection.id,
             webhook_path: format!("/webhooks/{}", connection.id),
             name: connection.name,
-            provider: connection.provider,
+            provider: connection.provider.as_str(),
             base_url: connection.base_url,
             api_version: connection.api_version,
             stopped_at: stopped_at.map(Moment),
@@ -140,37 +150,36 @@ impl From<Connection> for View {
     tag = "Connections",
     params(Once),
     request_body = Create,
-    responses((status = 201, body = View), (status = 501, description = "not_supported_by_provider")),
+    responses((status = 201, body = View)),
 )]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    match new.provider.as_str() {
-        "meta" => {}
-        "dialog360" | "dialog360_onprem" | "infobip" => {
-            let detail = format!(
-                "connections of provider `{}` cannot be made yet",
-                new.provider
-            );
-            return Err(ApiError::NotSupportedByProvider(detail));
-        }
-        _ => return Err(ApiError::field("provider", "expected `meta`")),
-    }
-    let errors = check(&new);
+    let Some(provider) = Provider::parse(&new.provider) else {
+        let words = Provider::ALL.map(Provider::as_str).join("`, `");
+        let message = format!("expected one of `{words}`");
+        return Err(ApiError::field("provider", message));
+    };
+    let mut errors = check(provider, &new);
+    let secrets = Secrets {
+        access_token: new.access_token,
+        app_secrets: new.app_secrets,
+        verify_token: new.verify_token,
+        api_key: new.api_key,
+        webhook_auth: new.webhook_auth,
+    };
+    secrets.check_all(provider, &mut errors);
+    let change = secrets.read(provider, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
     let new = NewConnection {
         name: new.name,
-        provider: new.provider,
+        provider,
         base_url: new.base_url.trim_end_matches('/').to_owned(),
         api_version: new.api_version,
-        credentials: Credentials {
-            access_token: new.access_token.0,
-            app_secrets: new.app_secrets.into_iter().map(|secret| secret.0).collect(),
-            verify_token: new.verify_token.0,
-        },
+        credentials: change.over(Credentials::default()),
     };
     let reply = api.store.create_connection(new, &once, View::from).await?;
     answer(StatusCode::CREATED, reply)
@@ -192,21 +201,20 @@ async fn update(
     Body(new): Body<Update>,
 ) -> Result<Json<View>, ApiError> {
     let connection = id(&connection, "connection")?;
-    let errors = check_secrets(
-        new.access_token.as_ref(),
-        new.app_secrets.as_deref(),
-        new.verify_token.as_ref(),
-    );
+    let known = api.store.connection(connection).await?;
+    let known = known.ok_or(ApiError::NotFound("connection"))?;
+    let secrets = Secrets {
+        access_token: new.access_token,
+        app_secrets: new.app_secrets,
+        verify_token: new.verify_token,
+        api_key: new.api_key,
+        webhook_auth: new.webhook_auth,
+    };
+    let mut errors = Vec::new();
+    let change = secrets.read(known.provider, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let change = CredentialsChange {
-        access_token: new.access_token.map(|secret| secret.0),
-        app_secrets: new
-            .app_secrets
-            .map(|secrets| secrets.into_iter().map(|secret| secret.0).collect()),
-        verify_token: new.verify_token.map(|secret| secret.0),
-    };
     let updated = api.store.update_credentials(connection, &change).await?;
     let updated = updated.ok_or(ApiError::NotFound("connection"))?;
     api.connections.forget(connection);
@@ -214,7 +222,8 @@ async fn update(
     Ok(Json(updated.into()))
 }
 
-fn check(new: &Create) -> Vec<FieldError> {
+fn check(provider: Provider, new: &Create) -> Vec<FieldError> {
+    let is_version = |version: &String| is_api_version(version);
     let rules = [
         (new.name.is_empty(), "name", "must not be empty"),
         (
@@ -223,24 +232,77 @@ fn check(new: &Create) -> Vec<FieldError> {
             "expected an address such as `https://graph.facebook.com`, without query",
         ),
         (
-            !is_api_version(&new.api_version),
+            provider == Provider::Meta && !new.api_version.as_ref().is_some_and(is_version),
             "api_version",
             "expected a version such as `v25.0`",
         ),
+        (
+            provider != Provider::Meta && new.api_version.is_some(),
+            "api_version",
+            "is Meta's alone",
+        ),
     ];
-    let secrets = check_secrets(
-        Some(&new.access_token),
-        Some(&new.app_secrets),
-        Some(&new.verify_token),
-    );
-    broken(rules).chain(secrets).collect()
+    broken(rules).collect()
+}
+
+/// What is given of a connection's secrets.
+struct Secrets {
+    access_token: Option<SecretText>,
+    app_secrets: Option<Vec<SecretText>>,
+    verify_token: Option<SecretText>,
+    api_key: Option<SecretText>,
+    webhook_auth: Option<WebhookAuth>,
+}
+
+impl Secrets {
+    /// Those that a provider has.
+    fn given(&self) -> [(&'static str, bool, bool); 5] {
+        [
+            ("access_token", true, self.access_token.is_some()),
+            ("app_secrets", true, self.app_secrets.is_some()),
+            ("verify_token", true, self.verify_token.is_some()),
+            ("api_key", false, self.api_key.is_some()),
+            ("webhook_auth", false, self.webhook_auth.is_some()),
+        ]
+    }
+
+    /// A new connection needs all that its provider has.
+    fn check_all(&self, provider: Provider, errors: &mut Vec<FieldError>) {
+        for (name, is_metas, is_given) in self.given() {
+            if is_metas == (provider == Provider::Meta) && !is_given {
+                errors.push(FieldError::new(name, "is needed with this provider"));
+            }
+        }
+    }
+
+    /// What is given, if it is what the provider has.
+    fn read(self, provider: Provider, errors: &mut Vec<FieldError>) -> CredentialsChange {
+        for (name, is_metas, is_given) in self.given() {
+            if is_metas != (provider == Provider::Meta) && is_given {
+                errors.push(FieldError::new(name, "is not of this provider"));
+            }
+        }
+        let token = self.access_token.as_ref();
+        let (secrets, verify) = (self.app_secrets.as_deref(), self.verify_token.as_ref());
+        errors.extend(check_secrets(token, secrets, verify));
+        if self.api_key.as_ref().is_some_and(SecretText::is_empty) {
+            errors.push(FieldError::new("api_key", "must not be empty"));
+        }
+        let hidden = |secrets: Vec<SecretText>| secrets.into_iter().map(|secret| secret.0);
+        CredentialsChange {
+            access_token: self.access_token.or(self.api_key).map(|secret| secret.0),
+            app_secrets: self.app_secrets.map(|secrets| hidden(secrets).collect()),
+            verify_token: self.verify_token.map(|secret| secret.0),
+            proofs: self.webhook_auth.map(|auth| auth.read(provider, errors)),
+        }
+    }
 }
 
 fn check_secrets(
     access_token: Option<&SecretText>,
     app_secrets: Option<&[SecretText]>,
     verify_token: Option<&SecretText>,
-) -> Vec<FieldError> {
+) -> impl Iterator<Item = FieldError> {
     let unusable =
         |secrets: &[SecretText]| secrets.is_empty() || secrets.iter().any(SecretText::is_empty);
     let rules = [
@@ -260,7 +322,7 @@ fn check_secrets(
             "must not be empty: Meta's handshake has to bring it",
         ),
     ];
-    broken(rules).collect()
+    broken(rules)
 }
 
 fn broken<const N: usize>(

@@ -42,12 +42,14 @@ kinds! {
     // -- Messages --
     "message.<status>"
         "A status of a message: `sent`, `delivered`, `read`, `played`, `failed`; \
-         `message.status.<word>` for a word that is not known."
+         `message.status.<word>` for a word that is not known. Infobip's reports have a `status` \
+         that is an object, `{group, id, name, …}`, an `error` beside it, and times of their own."
     {
-        Text: provider_message_id status recipient recipient_user_id recipient_parent_user_id
-          participant callback_data;
+        Text: provider_message_id sender_number recipient recipient_user_id
+          recipient_parent_user_id participant callback_data;
+        Time: sent_at done_at seen_at;
         Items: errors;
-        Any: pricing conversation;
+        Any: status error pricing conversation;
     }
     "inbound.<type>"
         "A user wrote. The content stands under its type. `standby`: another responder has the \
@@ -75,7 +77,7 @@ kinds! {
         "A template was approved, paused, disabled, … `disable_date` is text: seconds, or a date."
     {
         Text: template_id name language event previous reason pause_title pause_description
-          disable_date category;
+          disable_date category waba_id;
         Any: rejection_info;
     }
     "template.quality"
@@ -188,6 +190,11 @@ kinds! {
     {
         Text: user detail previous_user_id user_id previous_parent_user_id parent_user_id;
     }
+    "user.identity"
+        "A user's identity key changed: another device, or another person."
+    {
+        Text: user user_id hash detail;
+    }
     "user.action"
         "Somebody clicked a link in a marketing message. It is not said who."
     {
@@ -223,7 +230,7 @@ kinds! {
     "payment.status"
         "What became of a payment."
     {
-        Text: provider_message_id status recipient reference_id currency;
+        Text: provider_message_id status recipient reference_id payment_id currency;
         Any: payment;
     }
     "group.<lifecycle | participants | settings | status>"

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::moment::Moment;
 use super::schema::{AttemptOutcome, MessageOrigin, WaitingReason};
 use crate::model::Timestamp;
-use crate::model::error_class::{ErrorClass, classify};
+use crate::model::error_class::{ErrorClass, classify, infobip};
 use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -105,7 +105,9 @@ impl From<&ProviderError> for ErrorView {
     fn from(error: &ProviderError) -> Self {
         Self {
             // What `model::evidence` writes for a failure without a code.
-            code: Some(error.code).filter(|code| *code != i64::MAX),
+            code: Some(error.code)
+                .filter(|code| *code != i64::MAX)
+                .map(infobip::shown),
             title: error.title.clone(),
             details: error.details.clone(),
             class: classify(error.code).as_str(),

@@ -98,7 +98,7 @@ struct Create {
     tag = "Messages",
     params(Once),
     request_body = Create,
-    responses((status = 202, body = MessageView)),
+    responses((status = 202, body = MessageView), (status = 501, description = "not_supported_by_provider")),
 )]
 async fn create(
     State(api): State<Api>,
@@ -107,7 +107,9 @@ async fn create(
     let new = read(new)?;
     let show = |message| api.show_message(&message);
     let reply = api.store.create_message(&new, &once, show).await?;
-    let reply = reply.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
+    let Some(reply) = reply else {
+        return Err(api.why_not_sent(new.sender).await);
+    };
     api.signals.due(new.sender);
     answer(StatusCode::ACCEPTED, reply)
 }

@@ -30,6 +30,7 @@ mod senders;
 mod sequence_view;
 mod sequences;
 mod templates;
+mod webhook_auth;
 mod webhooks;
 mod wording;
 

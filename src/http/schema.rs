@@ -16,6 +16,8 @@ use crate::model::ids::{
     ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
+use crate::model::proof::Hash;
+use crate::model::provider::Provider;
 
 fn text(says: &str, example: &str) -> ObjectBuilder {
     Object::builder()
@@ -131,6 +133,29 @@ impl PartialSchema for ErrorClass {
 
 impl ToSchema for ErrorClass {}
 
+impl PartialSchema for Hash {
+    fn schema() -> RefOr<Schema> {
+        let says = "The hash function of an HMAC, as Infobip offers them.";
+        words(says, &Self::ALL.map(Self::as_str))
+    }
+}
+
+impl ToSchema for Hash {
+    fn name() -> Cow<'static, str> {
+        "HashFunction".into()
+    }
+}
+
+impl PartialSchema for Provider {
+    fn schema() -> RefOr<Schema> {
+        let says = "Who carries the messages. Messages are sent through `meta` alone yet; the \
+                    webhooks of all are taken.";
+        words(says, &Self::ALL.map(Self::as_str))
+    }
+}
+
+impl ToSchema for Provider {}
+
 /// Words that are kept as texts: the schema forbids others (`CHECK`), answers show them as they
 /// are. The types are named in `value_type` alone.
 macro_rules! kept_words {
@@ -148,8 +173,6 @@ macro_rules! kept_words {
 }
 
 kept_words! {
-    Provider "Who carries the messages. Others are known, and refused with 501 until they can be used."
-        ["meta"];
     SenderStatus "`blocked`: the provider said so, and messages wait. `unregistered`: it has no such number."
         ["active", "blocked", "unregistered"];
     SenderOrigin "`webhook`: a webhook named a number that nobody had made."

@@ -17,6 +17,7 @@ use super::problem::{ApiError, FieldError};
 use super::request::{Body, Query, id};
 use super::schema::{SenderOrigin, SenderStatus};
 use crate::model::ids::{ConnectionId, SenderId};
+use crate::model::provider::Provider;
 use crate::store::Once;
 use crate::store::senders::{CreateSenderError, NewSender, Sender, SenderChange};
 
@@ -34,9 +35,11 @@ pub fn router() -> OpenApiRouter<Api> {
 #[schema(as = NewSender)]
 struct Create {
     connection: ConnectionId,
-    /// Meta's id of the number.
+    /// Meta's id of the number. With 360dialog it may be left out where nothing that is said of
+    /// messages names one (On-Premises): such a connection has one number. Infobip's senders have
+    /// their digits for it.
     #[schema(max_length = 64, example = "310022446688199")]
-    phone_number_id: String,
+    phone_number_id: Option<String>,
     #[schema(example = "15550142217")]
     display_phone_number: Option<String>,
     /// Meta's id of the account. Closed templates are read from the provider by it.
@@ -63,7 +66,8 @@ struct List {
 struct View {
     id: SenderId,
     connection: ConnectionId,
-    phone_number_id: String,
+    /// `null` where the provider names no number.
+    phone_number_id: Option<String>,
     display_phone_number: Option<String>,
     waba_id: Option<String>,
     messages_per_second: i32,
@@ -90,7 +94,7 @@ impl From<Sender> for View {
         Self {
             id: sender.id,
             connection: sender.connection,
-            phone_number_id: sender.phone_number_id,
+            phone_number_id: Some(sender.phone_number_id).filter(|id| !id.is_empty()),
             display_phone_number: sender.display_phone_number,
             waba_id: sender.waba_id,
             messages_per_second: sender.messages_per_second,
@@ -124,14 +128,18 @@ async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
+    let connection = api.connections.get(new.connection).await?;
+    let unknown = CreateSenderError::UnknownConnection;
+    let connection = connection.ok_or_else(|| ApiError::field("connection", unknown))?;
+    let (phone_number_id, display_phone_number) = number(connection.provider, &new);
     let new = NewSender {
         connection: new.connection,
-        phone_number_id: new.phone_number_id,
-        display_phone_number: new.display_phone_number,
+        phone_number_id,
+        display_phone_number,
         waba_id: new.waba_id,
         messages_per_second: new.messages_per_second.unwrap_or(MESSAGES_PER_SECOND),
     };
-    let errors = check(&new);
+    let errors = check(connection.provider, &new);
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
@@ -145,9 +153,35 @@ async fn create(
     answer(StatusCode::CREATED, reply)
 }
 
-fn check(new: &NewSender) -> Vec<FieldError> {
-    let number = (!is_provider_id(&new.phone_number_id))
-        .then(|| FieldError::new("phone_number_id", "expected Meta's id of the number"));
+/// The provider's id of the number, empty where it has none; and the number as users see it.
+fn number(provider: Provider, new: &Create) -> (String, Option<String>) {
+    let (id, display) = (&new.phone_number_id, &new.display_phone_number);
+    if provider != Provider::Infobip {
+        return (id.clone().unwrap_or_default(), display.clone());
+    }
+    let digits = |text: &String| {
+        text.chars()
+            .filter(char::is_ascii_digit)
+            .collect::<String>()
+    };
+    let id = id.clone().or(display.as_ref().map(digits));
+    let id = id.unwrap_or_default();
+    let display = display.clone().or(Some(id.clone()));
+    (id, display)
+}
+
+fn check(provider: Provider, new: &NewSender) -> Vec<FieldError> {
+    let has_id = is_provider_id(&new.phone_number_id);
+    let id = new.phone_number_id.as_str();
+    let wrong = match provider {
+        Provider::Meta => (!has_id).then_some("expected Meta's id of the number"),
+        Provider::Dialog360 | Provider::Dialog360Onprem => {
+            (!has_id && !id.is_empty()).then_some("expected Meta's id of the number, or none")
+        }
+        Provider::Infobip => (!has_id || !id.bytes().all(|byte| byte.is_ascii_digit()))
+            .then_some("expected the number of the sender, in digits"),
+    };
+    let number = wrong.map(|message| FieldError::new("phone_number_id", message));
     [
         number,
         check_waba_id(new.waba_id.as_deref()),
@@ -228,6 +262,25 @@ async fn update(
     }
     api.signals.due(sender);
     read(&api, sender).await.map(Json)
+}
+
+impl Api {
+    /// Why a sender took no message: there is none, or its provider is not sent through.
+    pub(super) async fn why_not_sent(&self, sender: SenderId) -> ApiError {
+        let provider = match self.store.sender(sender).await {
+            Ok(Some(sender)) => self.connections.get(sender.connection).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match provider {
+            Ok(Some(connection)) => ApiError::NotSupportedByProvider(format!(
+                "messages cannot be sent through connections of provider `{}` yet",
+                connection.provider.as_str()
+            )),
+            Ok(None) => ApiError::field("sender", "there is no such sender"),
+            Err(error) => error.into(),
+        }
+    }
 }
 
 async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {

@@ -111,7 +111,7 @@ struct Step {
     tag = "Sequences",
     params(Once),
     request_body = Create,
-    responses((status = 202, body = SequenceView)),
+    responses((status = 202, body = SequenceView), (status = 501, description = "not_supported_by_provider")),
 )]
 async fn create(
     State(api): State<Api>,
@@ -120,7 +120,9 @@ async fn create(
     let new = read(new)?;
     let show = |sequence| SequenceView::of(&api, sequence);
     let reply = api.store.create_sequence(&new, &once, show).await?;
-    let reply = reply.ok_or_else(|| ApiError::field("sender", "there is no such sender"))?;
+    let Some(reply) = reply else {
+        return Err(api.why_not_sent(new.sender).await);
+    };
     api.signals.due(new.sender);
     answer(StatusCode::ACCEPTED, reply)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query as Pairs, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -21,13 +21,21 @@ use super::problem::ApiError;
 use super::request::{Query, id};
 use crate::ingest::{NotCommitted, Webhook};
 use crate::model::ids::ConnectionId;
+use crate::model::proof::ProofBy;
+use crate::model::provider::Provider;
 use crate::provider::meta::webhook::{
     HandshakeError, SIGNATURE_HEADER, verify_handshake, verify_signature,
 };
+use crate::provider::proof::{self, DIALOG360_SIGNATURE_HEADER, Presented};
 use crate::store::Connection;
 
 /// What is kept of a request's headers: nothing that could be a secret.
-const KEPT_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-hub-signature-256"];
+const KEPT_HEADERS: [&str; 4] = [
+    "content-type",
+    "user-agent",
+    "x-hub-signature-256",
+    DIALOG360_SIGNATURE_HEADER,
+];
 
 /// A body that takes until so shortly before the deadline is too slow itself: 408 says so.
 const TO_ANSWER: Duration = Duration::from_millis(50);
@@ -95,8 +103,13 @@ async fn handshake(
     path = "/webhooks/{connection}",
     operation_id = "receive_webhook",
     tag = "Webhooks",
-    params(("connection" = ConnectionId, Path), ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body under an app secret.")),
-    request_body = Object,
+    params(
+        ("connection" = ConnectionId, Path),
+        ("secret" = Option<String>, Query, description = "A connection's `webhook_auth.url_secret`."),
+        ("X-Hub-Signature-256" = Option<String>, Header, description = "Meta: `sha256=` and the HMAC of the body under an app secret."),
+        ("x-360dialog-signature" = Option<String>, Header, description = "360dialog: the HMAC-SHA256 of the body, in hexadecimal."),
+    ),
+    request_body = Value,
     responses((status = 200, description = "Committed."), (status = 401, description = "unauthorized")),
 )]
 async fn receive(
@@ -121,23 +134,24 @@ async fn take(
     deadline: Instant,
 ) -> Result<Webhook, ApiError> {
     let connection = find(api, connection).await?;
-    let headers = kept_headers(request.headers());
-    let signature = request.headers().get(SIGNATURE_HEADER).cloned();
+    let head = Head::of(&request);
     let left = deadline.saturating_duration_since(api.clock().monotonic());
     let body = webhook_body(request, api, left.saturating_sub(TO_ANSWER))
         .await
         .inspect_err(|_| refused("body"))?;
-    let signature = signature.as_ref().map(|header| header.as_bytes());
-    verify(api, &connection, signature, &body).await?;
+    let connection = verify(api, connection, &head, &body).await?;
 
     let received_at = api.clock().now();
-    let decoded = api.ingest.decode(&body, deadline).await;
+    let decoded = api
+        .ingest
+        .decode(connection.provider, &body, deadline)
+        .await;
     let (decoded, share) = decoded.map_err(not_committed)?;
     Ok(Webhook {
         connection: connection.id,
         stream: connection.stream,
         received_at,
-        headers,
+        headers: head.kept(&connection),
         body,
         decoded,
         share,
@@ -160,34 +174,76 @@ async fn find(api: &Api, connection: &str) -> Result<Arc<Connection>, ApiError> 
     })
 }
 
-/// A signature that does not fit is tried again with secrets that may be newer.
+/// A proof that does not fit is tried again with secrets that may be newer. Returns the connection
+/// that it fits.
 async fn verify(
     api: &Api,
-    connection: &Arc<Connection>,
-    signature: Option<&[u8]>,
+    connection: Arc<Connection>,
+    head: &Head,
     body: &Bytes,
-) -> Result<(), ApiError> {
-    let secrets = &connection.credentials.app_secrets;
-    let Err(error) = verify_signature(signature, body, secrets) else {
-        return Ok(());
+) -> Result<Arc<Connection>, ApiError> {
+    let Err(error) = head.proves(&connection, body) else {
+        return Ok(connection);
     };
-    if let Some(newer) = api.connections.newer(connection).await?
-        && verify_signature(signature, body, &newer.credentials.app_secrets).is_ok()
+    if let Some(newer) = api.connections.newer(&connection).await?
+        && head.proves(&newer, body).is_ok()
     {
-        return Ok(());
+        return Ok(newer);
     }
     refused("signature");
-    Err(ApiError::BadSignature(error.to_string()))
+    Err(ApiError::BadSignature(error))
 }
 
-fn kept_headers(headers: &HeaderMap) -> Map<String, Value> {
-    KEPT_HEADERS
-        .into_iter()
-        .filter_map(|name| {
-            let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
-            Some((name.to_owned(), value.replace('\0', "").into()))
-        })
-        .collect()
+/// What stands before a request's body.
+struct Head {
+    headers: HeaderMap,
+    /// The parameter `secret` of the URL.
+    url_secret: Option<String>,
+}
+
+impl Head {
+    fn of(request: &Request) -> Self {
+        let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(request.uri());
+        let pairs = pairs.map(|Pairs(pairs)| pairs).unwrap_or_default();
+        let secret = pairs.into_iter().find(|(name, _)| name == "secret");
+        Self {
+            headers: request.headers().clone(),
+            url_secret: secret.map(|(_, secret)| secret),
+        }
+    }
+
+    /// Whether this is the connection's; else why not.
+    fn proves(&self, connection: &Connection, body: &[u8]) -> Result<(), String> {
+        let header = |name: &str| Some(self.headers.get(name)?.as_bytes());
+        let credentials = &connection.credentials;
+        if connection.provider == Provider::Meta {
+            return verify_signature(header(SIGNATURE_HEADER), body, &credentials.app_secrets)
+                .map_err(|error| error.to_string());
+        }
+        let presented = Presented {
+            header: &header,
+            url_secret: self.url_secret.as_deref(),
+            body,
+        };
+        proof::verify(&credentials.proofs, &presented).map_err(|error| error.to_string())
+    }
+
+    /// The headers that the journal has.
+    fn kept(&self, connection: &Connection) -> Map<String, Value> {
+        let proofs = connection.credentials.proofs.iter();
+        let signatures = proofs.filter_map(|proof| match &proof.by {
+            ProofBy::Signature { header, .. } => Some(header.as_str()),
+            _ => None,
+        });
+        KEPT_HEADERS
+            .into_iter()
+            .chain(signatures)
+            .filter_map(|name| {
+                let value = String::from_utf8_lossy(self.headers.get(name)?.as_bytes());
+                Some((name.to_owned(), value.replace('\0', "").into()))
+            })
+            .collect()
+    }
 }
 
 fn refused(reason: &'static str) {

@@ -10,7 +10,8 @@ use tokio::time::timeout_at;
 
 use super::NotCommitted;
 use crate::model::fact::Decoded;
-use crate::provider::meta::webhook::decode;
+use crate::model::provider::Provider;
+use crate::provider::decode;
 
 /// Decoding a longer body would keep others from being served meanwhile: it gets a thread.
 const LONG: usize = 128 << 10;
@@ -37,6 +38,7 @@ impl Decoder {
     /// alone.
     pub(super) async fn decode(
         &self,
+        provider: Provider,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<(Decoded, Share), NotCommitted> {
@@ -51,11 +53,11 @@ impl Decoder {
                 .ok_or(NotCommitted::TooMuch)?,
         );
         if body.len() < LONG {
-            return Ok((decode(body), share));
+            return Ok((decode(provider, body), share));
         }
         let body = body.clone();
         // The share goes along: whoever waits may give up, and the thread does not.
-        let decoding = tokio::task::spawn_blocking(move || (decode(&body), share));
+        let decoding = tokio::task::spawn_blocking(move || (decode(provider, &body), share));
         // It neither panics nor is cancelled, except at the end of the process.
         decoding.await.map_err(|_| NotCommitted::Stopping)
     }

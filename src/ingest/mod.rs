@@ -31,6 +31,7 @@ use crate::config;
 use crate::model::Timestamp;
 use crate::model::fact::Decoded;
 use crate::model::ids::{ConnectionId, WebhookId};
+use crate::model::provider::Provider;
 use crate::signals::Signals;
 use crate::store::Store;
 
@@ -108,10 +109,11 @@ impl Ingest {
     /// What a body says, once there is memory for it.
     pub async fn decode(
         &self,
+        provider: Provider,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<(Decoded, Share), NotCommitted> {
-        self.decoder.decode(body, deadline).await
+        self.decoder.decode(provider, body, deadline).await
     }
 
     /// Returns when the webhook, its facts and their effects are committed.

@@ -1,7 +1,7 @@
 //! Verified webhooks to the rows of one batch. Statuses of one message are folded to one value
 //! here, so that the statement locks and joins each attempt once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -14,7 +14,9 @@ use crate::model::fact::{Decoded, Fact, NumberRef, Problem, Said, StatusFact, Te
 use crate::model::ids::{AttemptId, ConnectionId, SenderId, TemplateId, WebhookId};
 use crate::model::template::Health;
 use crate::model::{Timestamp, event};
-use crate::store::ingest::{AttemptSaid, Batch, FactRow, TemplateSaid, TemplateStatusSaid};
+use crate::store::ingest::{
+    AttemptSaid, Batch, FactRow, TemplateSaid, TemplateStatusSaid, UntimedSaid,
+};
 use crate::store::journal::{JournalRow, ProblemRow, State};
 
 /// A part of a webhook: a big one is applied in chunks, and one that fails is cut until the
@@ -61,6 +63,8 @@ impl<'a> Piece<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Senders {
     by_number: HashMap<ConnectionId, HashMap<String, SenderId>>,
+    /// Those that were named by the id of a message of theirs.
+    by_id: HashSet<(ConnectionId, SenderId)>,
     known: usize,
 }
 
@@ -73,27 +77,54 @@ impl Senders {
         senders.get(&number.phone_number_id).copied()
     }
 
+    /// Whose fact it is.
+    fn of(&self, connection: ConnectionId, said: &Said) -> Option<SenderId> {
+        named_by_id(said)
+            .filter(|sender| self.by_id.contains(&(connection, *sender)))
+            .or_else(|| self.get(connection, number_of(said)?))
+    }
+
     pub(super) fn insert(&mut self, connection: ConnectionId, number: String, sender: SenderId) {
         let senders = self.by_number.entry(connection).or_default();
         self.known += usize::from(senders.insert(number, sender).is_none());
     }
 
-    /// The numbers of these pieces that are not known yet.
-    pub(super) fn unknown(
+    pub(super) fn insert_id(&mut self, connection: ConnectionId, sender: SenderId) {
+        self.known += usize::from(self.by_id.insert((connection, sender)));
+    }
+
+    /// The senders that these pieces name by the id of a message alone, and that are not known yet
+    /// as the connection's. They may be nobody's, or another's: the id is the provider's to give.
+    pub(super) fn unknown_ids(
         &mut self,
         pieces: &[Piece<'_>],
-    ) -> HashMap<ConnectionId, Vec<NumberRef>> {
+    ) -> HashMap<ConnectionId, Vec<SenderId>> {
         if self.known > Self::MOST {
             *self = Self::default();
         }
+        let mut unknown: HashMap<ConnectionId, Vec<SenderId>> = HashMap::new();
+        for piece in pieces {
+            let connection = piece.webhook.connection;
+            let senders = piece.facts().iter().map(|fact| &fact.said);
+            for sender in senders.filter_map(named_by_id) {
+                let senders = unknown.entry(connection).or_default();
+                if !self.by_id.contains(&(connection, sender)) && !senders.contains(&sender) {
+                    senders.push(sender);
+                }
+            }
+        }
+        unknown.retain(|_, senders| !senders.is_empty());
+        unknown
+    }
+
+    /// The numbers of these pieces that are not known yet.
+    pub(super) fn unknown(&self, pieces: &[Piece<'_>]) -> HashMap<ConnectionId, Vec<NumberRef>> {
         let mut unknown: HashMap<ConnectionId, Vec<NumberRef>> = HashMap::new();
         for piece in pieces {
             let connection = piece.webhook.connection;
-            let numbers = piece
-                .facts()
-                .iter()
-                .filter_map(|fact| number_of(&fact.said));
-            for number in numbers.filter(|number| self.get(connection, number).is_none()) {
+            let facts = piece.facts().iter().map(|fact| &fact.said);
+            let facts = facts.filter(|said| self.of(connection, said).is_none());
+            for number in facts.filter_map(number_of) {
                 let numbers = unknown.entry(connection).or_default();
                 if !numbers.contains(number) {
                     numbers.push(number.clone());
@@ -102,6 +133,16 @@ impl Senders {
         }
         unknown
     }
+}
+
+/// The sender of a status that names no number, by the id of our attempt that it bears.
+fn named_by_id(said: &Said) -> Option<SenderId> {
+    let Said::Status(status) = said else {
+        return None;
+    };
+    let callback = status.callback.as_deref();
+    let callback = callback.filter(|_| status.number.is_unnamed())?;
+    Some(AttemptId::from_callback(callback)?.message.sender)
 }
 
 fn number_of(said: &Said) -> Option<&NumberRef> {
@@ -214,37 +255,39 @@ impl<'a> Preparation<'a> {
 
     fn add(&mut self, piece: &Piece<'a>, index: usize, fact: &'a Fact) {
         let webhook = piece.webhook;
-        let sender =
-            number_of(&fact.said).and_then(|number| self.senders.get(webhook.connection, number));
+        let sender = self.senders.of(webhook.connection, &fact.said);
         let attempt = match (&fact.said, sender) {
             (Said::Status(status), Some(sender)) => Some(self.join(webhook, sender, fact, status)),
             _ => None,
         };
         let subject = match &fact.said {
-            Said::TemplateStatus(said) => self.template(webhook, &said.template, |template| {
-                let at = fact.at.unwrap_or(webhook.received_at);
-                if let Some(category) = &said.category {
-                    join_word(&mut template.category, category, at);
-                }
-                let status = said.event.clone();
-                let said = TemplateStatusSaid {
-                    health: Health { at, status },
-                    reason: said.reason.clone(),
-                    pause_title: said.pause_title.clone(),
-                };
-                join_status(&mut template.status, said);
-            }),
-            Said::TemplateQuality(said) => self.template(webhook, &said.template, |template| {
-                let at = fact.at.unwrap_or(webhook.received_at);
-                join_word(&mut template.quality, &said.new, at);
-            }),
-            Said::TemplateCategory(said) => self.template(webhook, &said.template, |template| {
-                let at = fact.at.unwrap_or(Timestamp::UNIX_EPOCH);
-                if let Some(current) = &said.current {
-                    join_word(&mut template.category, current, at);
-                }
-            }),
-            Said::TemplateNews(said) => self.template(webhook, &said.template, |_| {}),
+            Said::TemplateStatus(said) => {
+                self.template(webhook, fact, &said.template, |template, at| {
+                    if let Some(category) = &said.category {
+                        join_word(&mut template.category, category, at);
+                    }
+                    let status = said.event.clone();
+                    let said = TemplateStatusSaid {
+                        health: Health { at, status },
+                        reason: said.reason.clone(),
+                        pause_title: said.pause_title.clone(),
+                    };
+                    join_status(&mut template.status, said);
+                })
+            }
+            Said::TemplateQuality(said) => {
+                self.template(webhook, fact, &said.template, |template, at| {
+                    join_word(&mut template.quality, &said.new, at);
+                })
+            }
+            Said::TemplateCategory(said) => {
+                self.template(webhook, fact, &said.template, |template, at| {
+                    if let Some(current) = &said.current {
+                        join_word(&mut template.category, current, at);
+                    }
+                })
+            }
+            Said::TemplateNews(said) => self.template(webhook, fact, &said.template, |_, _| {}),
             _ => Uuid::nil(),
         };
         self.remembered
@@ -308,32 +351,34 @@ impl<'a> Preparation<'a> {
         at
     }
 
+    /// Folds what was said of a template into its value. What bears no time is as of when it was
+    /// first heard, which `store` knows: it stands apart.
     fn template(
         &mut self,
         webhook: &Webhook,
+        fact: &'a Fact,
         template: &TemplateRef,
-        join: impl FnOnce(&mut TemplateSaid),
+        join: impl FnOnce(&mut TemplateSaid, Timestamp),
     ) -> Uuid {
-        let waba_id = template.waba_id.clone().unwrap_or_default();
-        let (name, language) = (template.name.clone(), template.language.clone());
-        let id = TemplateId::of(webhook.connection, &waba_id, &name, &language);
-        let templates = &mut self.batch.templates;
-        let at = *self.templates.entry(id).or_insert_with(|| {
-            templates.push(TemplateSaid {
-                id,
-                connection: webhook.connection,
-                waba_id,
-                name,
-                language,
-                provider_template_id: template.provider_template_id.clone(),
-                category: None,
-                status: None,
-                quality: None,
+        let mut nothing = nothing_of(webhook.connection, template);
+        let id = nothing.id;
+        let Some(at) = fact.at else {
+            join(&mut nothing, webhook.received_at);
+            self.batch.untimed.push(UntimedSaid {
+                stream: webhook.stream,
+                r#type: event::of(&fact.said),
+                key: &fact.key,
+                said: nothing,
             });
+            return id.0;
+        };
+        let templates = &mut self.batch.templates;
+        let place = *self.templates.entry(id).or_insert_with(|| {
+            templates.push(nothing);
             templates.len() - 1
         });
-        if let Some(said) = templates.get_mut(at) {
-            join(said);
+        if let Some(said) = templates.get_mut(place) {
+            join(said, at);
         }
         id.0
     }
@@ -357,6 +402,22 @@ impl<'a> Preparation<'a> {
         batch.attempts = attempts.into_iter().map(|(_, said)| said).collect();
         self.remembered.finish(&mut batch);
         (batch, self.journal)
+    }
+}
+
+fn nothing_of(connection: ConnectionId, template: &TemplateRef) -> TemplateSaid {
+    let waba_id = template.waba_id.clone().unwrap_or_default();
+    let (name, language) = (template.name.clone(), template.language.clone());
+    TemplateSaid {
+        id: TemplateId::of(connection, &waba_id, &name, &language),
+        connection,
+        waba_id,
+        name,
+        language,
+        provider_template_id: template.provider_template_id.clone(),
+        category: None,
+        status: None,
+        quality: None,
     }
 }
 

@@ -109,7 +109,8 @@ impl Replayer {
         };
         let deadline = self.ingest.clock.monotonic() + self.ingest.deadline;
         let body = Bytes::from(body);
-        let (decoded, share) = self.ingest.decode(&body, deadline).await?;
+        let decoding = self.ingest.decode(connection.provider, &body, deadline);
+        let (decoded, share) = decoding.await?;
         let undecoded = (!decoded.problems.is_empty())
             .then(|| reason(&decoded.problems, decoded.more_problems));
         let webhook = Webhook {

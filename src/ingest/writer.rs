@@ -159,6 +159,11 @@ impl Writer {
     }
 
     async fn meet_senders(&mut self, pieces: &[Piece<'_>]) -> Result<(), StoreError> {
+        for (connection, ids) in self.senders.unknown_ids(pieces) {
+            for sender in self.store.senders_of(connection, &ids).await? {
+                self.senders.insert_id(connection, sender);
+            }
+        }
         for (connection, numbers) in self.senders.unknown(pieces) {
             for (number, sender) in self.store.register_senders(connection, &numbers).await? {
                 self.senders.insert(connection, number, sender);

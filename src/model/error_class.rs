@@ -5,6 +5,11 @@
 //! A code we do not know is [`ErrorClass::FixRequest`]: it fails where it stands and waits for a
 //! person. To retry what is not understood costs money and, for some codes, the sender's
 //! standing with Meta; to wait costs time.
+//!
+//! Infobip's codes are other numbers ([`infobip`]), and kept so that they cannot be taken for
+//! Meta's.
+
+pub mod infobip;
 
 use std::fmt;
 use std::str::FromStr;
@@ -167,7 +172,7 @@ pub fn known(code: i64) -> Option<ErrorClass> {
         2388012 | 2388019 | 2388039 | 2388040 | 2388047 | 2388072 | 2388073 => FixRequest,
         2388091 | 2388093 | 2388103 | 2388293 | 2388299 | 2593107..=2593109 => FixRequest,
 
-        _ => return on_premises(code),
+        _ => return on_premises(code).or_else(|| infobip::known(code)),
     })
 }
 

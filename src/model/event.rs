@@ -85,6 +85,8 @@ pub const ACCOUNT_CAPABILITY: &str = "account.capability";
 pub const USER_PREFERENCE: &str = "user.preference";
 /// A user's ids changed.
 pub const USER_ID: &str = "user.id";
+/// A user's identity key changed: another device, or another person.
+pub const USER_IDENTITY: &str = "user.identity";
 /// A user clicked a link in a marketing message. The provider does not say who.
 pub const USER_ACTION: &str = "user.action";
 /// A part of the history of a number that came from the Business app.

@@ -83,12 +83,14 @@ pub enum Said {
     Other(OtherFact),
 }
 
-/// A business phone number, as `metadata` names it.
+/// A business phone number, as `metadata` names it. Some providers' items name none: what they
+/// say of a message that is ours by its id belongs to that one's sender, and the rest to the one
+/// sender of the connection that has no id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NumberRef {
     /// The WhatsApp Business Account (`entry.id`).
     pub waba_id: Option<String>,
-    /// Meta's id of the number.
+    /// Meta's id of the number, or what its provider has for one; empty where none is named.
     pub phone_number_id: String,
     /// Digits, as shown to users.
     pub display_phone_number: Option<String>,
@@ -111,7 +113,8 @@ pub struct StatusFact {
     pub parent_user_id: Option<String>,
     /// Which member of a group this is about.
     pub participant: Option<String>,
-    /// `biz_opaque_callback_data` as it came back.
+    /// What may be the id of our attempt: `biz_opaque_callback_data` as it came back, or the id
+    /// of the message where the provider lets us choose it.
     pub callback: Option<String>,
     /// The first error's code and texts; given with `failed`.
     pub error: Option<ProviderError>,
@@ -132,6 +135,22 @@ pub enum Status {
     Failed,
     /// A word we do not know, such as `deleted` or `warning`. Kept, changes nothing.
     Other(String),
+}
+
+impl NumberRef {
+    /// The number of an item that names none.
+    pub fn unnamed() -> Self {
+        Self {
+            waba_id: None,
+            phone_number_id: String::new(),
+            display_phone_number: None,
+        }
+    }
+
+    /// Whether the item named no number.
+    pub fn is_unnamed(&self) -> bool {
+        self.phone_number_id.is_empty()
+    }
 }
 
 impl Status {

@@ -10,6 +10,8 @@ pub mod ids;
 pub mod lane;
 pub mod limits;
 pub mod message;
+pub mod proof;
+pub mod provider;
 pub mod recipient;
 pub mod sequence;
 pub mod template;

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use time::format_description::well_known::Rfc3339;
 
 use crate::model::Timestamp;
 
@@ -150,6 +151,24 @@ pub fn moment(raw: &RawValue) -> Option<Timestamp> {
     integer(raw)
         .filter(|seconds| (1..YEAR_2200).contains(seconds))
         .and_then(|seconds| Timestamp::from_unix_timestamp(seconds).ok())
+}
+
+/// A date and a time as text, from 1970 on and before the year 2200: RFC 3339, and the same with
+/// an offset without its colon (`+0000`, as Java writes it by default).
+pub fn date(raw: &RawValue) -> Option<Timestamp> {
+    let text: Text = serde_json::from_str(raw.get()).ok()?;
+    let mut text = text.0.into_owned();
+    let offset = text.len().checked_sub("+0000".len());
+    if let Some(at) = offset
+        && matches!(text.as_bytes().get(at), Some(b'+' | b'-'))
+        && text.as_bytes()[at + 1..].iter().all(u8::is_ascii_digit)
+    {
+        text.insert(at + "+00".len(), ':');
+    }
+    Timestamp::parse(&text, &Rfc3339)
+        .ok()
+        .map(|at| at.to_offset(time::UtcOffset::UTC))
+        .filter(|at| (1970..2200).contains(&at.year()))
 }
 
 /// A value that is kept as it came, unless it is more than readers of JSON bear: nested too deep,
@@ -311,6 +330,40 @@ mod tests {
             "true",
         ] {
             assert_eq!(at(absurd), None, "{absurd}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_with_and_without_the_colon() {
+        let at = |text: &str| {
+            let json = serde_json::to_string(text).unwrap();
+            let raw: &RawValue = serde_json::from_str(&json).unwrap();
+            date(raw).map(crate::model::rfc3339)
+        };
+        let utc = Some("2026-03-02T10:00:00.120Z".to_owned());
+        for same in [
+            "2026-03-02T10:00:00.120+0000",
+            "2026-03-02T10:00:00.12Z",
+            "2026-03-02T10:00:00.120+00:00",
+            "2026-03-02T07:00:00.120-0300",
+            "2026-03-02T15:30:00.120+0530",
+        ] {
+            assert_eq!(at(same), utc, "{same}");
+        }
+        for none in [
+            "",
+            "+0000",
+            "now",
+            "2026-03-02",
+            "2026-03-02T10:00:00",
+            "2026-03-02T10:00:00.120+00",
+            "2026-13-02T10:00:00.120+0000",
+            "1969-12-31T10:00:00.120+0000",
+            "9999-03-02T10:00:00.120+0000",
+            "2026-03-02T10:00:00.120é0000",
+            "1767225600",
+        ] {
+            assert_eq!(at(none), None, "{none}");
         }
     }
 

@@ -4,15 +4,28 @@
 //! do the talking. What a provider says about a message that was posted is an [`Answer`], whoever
 //! says it.
 
+pub mod dialog360;
+pub mod infobip;
 pub mod lenient;
 pub mod meta;
+pub mod proof;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::model::error_class::ErrorClass;
-use crate::model::fact::ProviderError;
+use crate::model::fact::{Decoded, ProviderError};
+use crate::model::provider::Provider;
+
+/// Reads everything that a webhook's body says.
+pub fn decode(provider: Provider, body: &[u8]) -> Decoded {
+    match provider {
+        Provider::Meta => meta::webhook::decode(body),
+        Provider::Dialog360 | Provider::Dialog360Onprem => dialog360::webhook::decode(body),
+        Provider::Infobip => infobip::webhook::decode(body),
+    }
+}
 
 /// A message about to be posted.
 #[derive(Debug, Clone)]

@@ -123,6 +123,8 @@ impl Post {
             .await
             .map_err(|error| error.to_string())?
             .ok_or("the connection is gone")?;
+        let api_version = connection.api_version.as_deref();
+        let api_version = api_version.ok_or("messages are not sent through its provider")?;
         let outgoing = Outgoing {
             to: &self.claim.recipient,
             to_group: recipient::is_group(&self.claim.recipient),
@@ -130,11 +132,7 @@ impl Post {
             content: &self.claim.content,
             callback: self.claim.attempt.to_callback(),
         };
-        let request = meta::send::request(
-            &connection.api_version,
-            &self.claim.phone_number_id,
-            &outgoing,
-        );
+        let request = meta::send::request(api_version, &self.claim.phone_number_id, &outgoing);
         let call = client
             .post(format!("{}/{}", connection.base_url, request.path))
             .bearer_auth(connection.credentials.access_token.expose_secret())

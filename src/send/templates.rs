@@ -71,7 +71,9 @@ async fn ask(
     let Some(connection) = sending.connections.get(template.connection).await? else {
         anyhow::bail!("its connection is gone");
     };
-    let version = &connection.api_version;
+    let Some(version) = &connection.api_version else {
+        anyhow::bail!("templates are not read from its provider");
+    };
     let path = match &template.provider_template_id {
         Some(id) => manage::template_by_id_request(version, id),
         None if template.waba_id.is_empty() => return Ok(None),

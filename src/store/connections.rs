@@ -11,6 +11,8 @@ use super::facts::OwnFact;
 use super::once::shown;
 use super::{Once, Reply, Store, StoreError, again};
 use crate::model::ids::ConnectionId;
+use crate::model::proof::{Proof, ProofBy};
+use crate::model::provider::Provider;
 use crate::model::{Timestamp, event};
 
 /// An account with a provider, with what it takes to use it.
@@ -22,12 +24,12 @@ pub struct Connection {
     pub stream: i32,
     /// What people call it.
     pub name: String,
-    /// `meta`.
-    pub provider: String,
+    /// Who carries its messages.
+    pub provider: Provider,
     /// Such as `https://graph.facebook.com`, without a slash at the end.
     pub base_url: String,
-    /// Such as `v25.0`.
-    pub api_version: String,
+    /// Such as `v25.0`; Meta alone has one.
+    pub api_version: Option<String>,
     /// Outgoing and incoming secrets.
     pub credentials: Credentials,
     /// Since when nothing is posted, and why (the token is gone).
@@ -36,15 +38,18 @@ pub struct Connection {
     pub created_at: Timestamp,
 }
 
-/// Secrets of a connection. Sealed in the database, never shown.
-#[derive(Clone)]
+/// Secrets of a connection. Sealed in the database, never shown. The default are none: with
+/// them nothing is authentic.
+#[derive(Clone, Default)]
 pub struct Credentials {
-    /// Bearer token of outgoing calls.
+    /// Of outgoing calls: Meta's bearer token, or another provider's API key.
     pub access_token: SecretString,
-    /// Webhooks signed with any of these are ours.
+    /// Meta's webhooks that are signed with any of these are ours.
     pub app_secrets: Vec<SecretString>,
-    /// What the handshake (`hub.verify_token`) must bring.
+    /// What Meta's handshake (`hub.verify_token`) must bring; empty: there is none.
     pub verify_token: SecretString,
+    /// What other providers' webhooks must bring, all of it.
+    pub proofs: Vec<Proof>,
 }
 
 impl fmt::Debug for Credentials {
@@ -60,6 +65,7 @@ pub struct CredentialsChange {
     pub access_token: Option<SecretString>,
     pub app_secrets: Option<Vec<SecretString>>,
     pub verify_token: Option<SecretString>,
+    pub proofs: Option<Vec<Proof>>,
 }
 
 impl fmt::Debug for CredentialsChange {
@@ -69,11 +75,13 @@ impl fmt::Debug for CredentialsChange {
 }
 
 impl CredentialsChange {
-    fn over(self, known: Credentials) -> Credentials {
+    /// These, and what is not among them as it was.
+    pub fn over(self, known: Credentials) -> Credentials {
         Credentials {
             access_token: self.access_token.unwrap_or(known.access_token),
             app_secrets: self.app_secrets.unwrap_or(known.app_secrets),
             verify_token: self.verify_token.unwrap_or(known.verify_token),
+            proofs: self.proofs.unwrap_or(known.proofs),
         }
     }
 }
@@ -84,6 +92,15 @@ struct Plain {
     access_token: String,
     app_secrets: Vec<String>,
     verify_token: String,
+    #[serde(default)]
+    proofs: Vec<PlainProof>,
+}
+
+/// The same of a proof.
+#[derive(Serialize, Deserialize)]
+struct PlainProof {
+    by: ProofBy,
+    secrets: Vec<String>,
 }
 
 /// What a connection is made from.
@@ -91,12 +108,12 @@ struct Plain {
 pub struct NewConnection {
     /// What people call it.
     pub name: String,
-    /// `meta`.
-    pub provider: String,
+    /// Who carries its messages.
+    pub provider: Provider,
     /// Without a slash at the end.
     pub base_url: String,
-    /// Such as `v25.0`.
-    pub api_version: String,
+    /// Such as `v25.0`; Meta alone has one.
+    pub api_version: Option<String>,
     /// Its secrets.
     pub credentials: Credentials,
 }
@@ -139,7 +156,7 @@ impl Store {
             "#,
             id.0,
             new.name,
-            new.provider,
+            new.provider.as_str(),
             new.base_url,
             new.api_version,
             sealed,
@@ -202,11 +219,14 @@ impl Store {
         rows.into_iter()
             .map(|row| {
                 let id = ConnectionId(row.id);
+                let provider = Provider::parse(&row.provider).ok_or_else(|| {
+                    StoreError::Corrupt(format!("connections.provider of {id}: {}", row.provider))
+                })?;
                 Ok(Connection {
                     id,
                     stream: row.stream,
                     name: row.name,
-                    provider: row.provider,
+                    provider,
                     base_url: row.base_url,
                     api_version: row.api_version,
                     credentials: self.open_credentials(id, &row.secrets)?,
@@ -270,12 +290,16 @@ impl Store {
     ) -> Result<Vec<u8>, StoreError> {
         let plain = Plain {
             access_token: credentials.access_token.expose_secret().to_owned(),
-            app_secrets: credentials
-                .app_secrets
-                .iter()
-                .map(|secret| secret.expose_secret().to_owned())
-                .collect(),
+            app_secrets: exposed(&credentials.app_secrets),
             verify_token: credentials.verify_token.expose_secret().to_owned(),
+            proofs: credentials
+                .proofs
+                .iter()
+                .map(|proof| PlainProof {
+                    by: proof.by.clone(),
+                    secrets: exposed(&proof.secrets),
+                })
+                .collect(),
         };
         let plain = serde_json::to_vec(&plain).map_err(|error| corrupt(id, &error))?;
         self.sealing_key
@@ -297,10 +321,29 @@ impl Store {
         let plain: Plain = serde_json::from_slice(&plain).map_err(|error| corrupt(id, &error))?;
         Ok(Credentials {
             access_token: plain.access_token.into(),
-            app_secrets: plain.app_secrets.into_iter().map(Into::into).collect(),
+            app_secrets: hidden(plain.app_secrets),
             verify_token: plain.verify_token.into(),
+            proofs: plain
+                .proofs
+                .into_iter()
+                .map(|proof| Proof {
+                    by: proof.by,
+                    secrets: hidden(proof.secrets),
+                })
+                .collect(),
         })
     }
+}
+
+fn exposed(secrets: &[SecretString]) -> Vec<String> {
+    let secrets = secrets.iter();
+    secrets
+        .map(|secret| secret.expose_secret().to_owned())
+        .collect()
+}
+
+fn hidden(secrets: Vec<String>) -> Vec<SecretString> {
+    secrets.into_iter().map(Into::into).collect()
 }
 
 fn corrupt(id: ConnectionId, error: &serde_json::Error) -> StoreError {

@@ -41,6 +41,8 @@ pub struct Batch<'a> {
     pub facts: Vec<FactRow<'a>>,
     /// What was said of templates, one value each.
     pub templates: Vec<TemplateSaid>,
+    /// What was said of templates without a time.
+    pub untimed: Vec<UntimedSaid<'a>>,
     /// What was said of accounts and numbers, one value a topic.
     pub words: Vec<WordSaid>,
     /// By which names users are known, one value a name.
@@ -56,6 +58,7 @@ impl Batch<'_> {
     fn is_plain(&self) -> bool {
         self.problems.is_empty()
             && self.templates.is_empty()
+            && self.untimed.is_empty()
             && self.words.is_empty()
             && self.names.is_empty()
             && self.marketing.is_empty()
@@ -63,7 +66,7 @@ impl Batch<'_> {
 
     /// Whether it may have opened what was closed to many sequences.
     pub fn may_open(&self) -> bool {
-        !self.templates.is_empty() || !self.words.is_empty()
+        !self.templates.is_empty() || !self.untimed.is_empty() || !self.words.is_empty()
     }
 }
 
@@ -120,6 +123,18 @@ pub struct TemplateSaid {
     pub status: Option<TemplateStatusSaid>,
     /// The score, and when it was said.
     pub quality: Option<(String, Timestamp)>,
+}
+
+/// What a fact says of a template that bears no time. It is as of when it was first heard: a
+/// repetition must not make it newer than what was said since.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the columns of facts")]
+pub struct UntimedSaid<'a> {
+    pub stream: i32,
+    pub r#type: Cow<'static, str>,
+    pub key: &'a str,
+    /// Dated to when its webhook came.
+    pub said: TemplateSaid,
 }
 
 /// The latest word on a template's status.
@@ -236,6 +251,8 @@ impl Store {
                 self.join_templates(&mut transaction, &batch.templates, now)
                     .await?;
             }
+            self.join_untimed(&mut transaction, &batch.untimed, now)
+                .await?;
             self.join_words(&mut transaction, &batch.words).await?;
             self.join_names(&mut transaction, &batch.names).await?;
             self.join_marketing(&mut transaction, &batch.marketing)

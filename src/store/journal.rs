@@ -167,7 +167,7 @@ impl Store {
                         until,
                         connection,
                     )
-                    .fetch_one(&*self.pool)
+                    .fetch_one(&mut *self.pool.acquire().await?)
                     .await?
                 }
                 Some(state) => {
@@ -183,7 +183,7 @@ impl Store {
                         state.as_str(),
                         connection,
                     )
-                    .fetch_one(&*self.pool)
+                    .fetch_one(&mut *self.pool.acquire().await?)
                     .await?
                 }
             };

@@ -337,8 +337,13 @@ fn closed(row: &Row) -> Vec<Closed> {
 
 fn attempt(n: i16, mut row: Row) -> Attempt {
     let returned = row.refusal.take_if(|_| row.outcome.is_none());
-    let error = row.refusal.or(row.failed_error);
-    let error = error.and_then(|error| serde_json::from_value::<ProviderError>(error).ok());
+    let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
+    let said = row.failed_error.and_then(read).map(|said| ProviderError {
+        // As the provider writes it, which may be another provider's code.
+        code: row.failed_code.unwrap_or(said.code),
+        ..said
+    });
+    let error = row.refusal.and_then(read).or(said);
     let error = error.or_else(|| {
         row.failed_code.map(|code| ProviderError {
             code,

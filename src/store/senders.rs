@@ -187,6 +187,27 @@ impl Store {
             .collect())
     }
 
+    /// Which of these are senders of the connection.
+    pub async fn senders_of(
+        &self,
+        connection: ConnectionId,
+        senders: &[SenderId],
+    ) -> Result<Vec<SenderId>, StoreError> {
+        let ids: Vec<_> = senders.iter().map(|sender| sender.0).collect();
+        let found = again!(self, "senders_of", {
+            let found = sqlx::query_scalar!(
+                r#"
+                -- senders_of
+                SELECT id FROM senders WHERE connection = $1 AND id = ANY ($2)
+                "#,
+                connection.0,
+                &ids,
+            );
+            Ok(found.fetch_all(&mut *self.pool.acquire().await?).await?)
+        })?;
+        Ok(found.into_iter().map(SenderId).collect())
+    }
+
     /// Changes what is given, and leaves what is not. Opening a blocked one releases what waits.
     pub async fn update_sender(
         &self,

@@ -61,7 +61,8 @@ impl NewStep {
 }
 
 impl Store {
-    /// Makes a sequence with its messages, once; `None` when there is no such sender.
+    /// Makes a sequence with its messages, once; `None` when there is no such sender, or none that
+    /// can send.
     pub async fn create_sequence<V: Serialize>(
         &self,
         new: &NewSequence,
@@ -85,7 +86,8 @@ impl Store {
         })
     }
 
-    /// Makes a lone message, a sequence of one, once; `None` when there is no such sender.
+    /// Makes a lone message, a sequence of one, once; `None` when there is no such sender, or none
+    /// that can send.
     pub async fn create_message<V: Serialize>(
         &self,
         new: &NewSequence,
@@ -129,7 +131,9 @@ impl Store {
             INSERT INTO sequences (sender, id, length, due_at, ready_at, created_at, single, status,
                                    work, lane, recipient, reference, gate, on_failure)
             SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11
-            FROM senders s WHERE s.id = $1
+            FROM senders s JOIN connections c ON c.id = s.connection
+            -- Messages are posted through no other provider yet.
+            WHERE s.id = $1 AND c.provider = 'meta'
             "#,
             new.sender.0,
             sequence.uuid,

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::facts::OwnFact;
-use super::ingest::TemplateSaid;
+use super::ingest::{TemplateSaid, UntimedSaid};
 use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::template::is_sendable;
@@ -102,14 +102,18 @@ impl Store {
             SET status = x.status, status_at = x.status_at, sendable = x.sendable,
                 reason = x.reason, pause_title = x.pause_title,
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id),
-                -- A word that changes nothing asks for no reading: a reading is one itself.
-                read_due_at = CASE WHEN t.status = x.status THEN t.read_due_at ELSE $8 END,
+                -- A word that changes nothing asks for no reading: a reading is one itself. Other
+                -- providers than Meta are not read from.
+                read_due_at = CASE
+                    WHEN t.status = x.status THEN t.read_due_at
+                    WHEN c.provider = 'meta' THEN $8
+                END,
                 updated_at = $8
-            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[],
+            FROM connections c, unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[],
                         $6::text[], $7::text[])
                 AS x (id, status, status_at, sendable, reason, pause_title,
                       provider_template_id)
-            WHERE t.id = x.id
+            WHERE t.id = x.id AND c.id = t.connection
                 -- The order of bytes, as in Rust, whatever the database's own.
                 AND (x.status_at, NOT x.sendable, x.status COLLATE "C")
                     > (t.status_at, NOT t.sendable, t.status)
@@ -184,6 +188,37 @@ impl Store {
 }
 
 impl Store {
+    /// Joins what bears no time, unless it was heard before.
+    pub(super) async fn join_untimed(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        untimed: &[UntimedSaid<'_>],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for fact in untimed {
+            let is_news = sqlx::query_scalar!(
+                r#"
+                -- join_untimed
+                SELECT NOT EXISTS (
+                    SELECT FROM facts
+                    WHERE stream = $1 AND subject = $2 AND n = 0 AND type = $3 AND key = $4
+                ) AS "is_news!"
+                "#,
+                fact.stream,
+                fact.said.id.0,
+                fact.r#type.as_ref(),
+                fact.key,
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if is_news {
+                let said = std::slice::from_ref(&fact.said);
+                self.join_templates(connection, said, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A refusal said that it may not be sent. Returns the fact that says so, if that is news.
     pub(super) async fn close_template(
         &self,

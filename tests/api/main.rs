@@ -9,6 +9,7 @@ mod feed;
 mod lists;
 mod messages;
 mod once;
+mod providers;
 mod schema;
 mod sequences;
 mod setup;

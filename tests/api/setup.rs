@@ -46,9 +46,6 @@ async fn a_connection_that_could_not_work_is_not_made() {
     with("app_secrets", json!([""])).await.names("app_secrets");
     with("verify_token", json!("")).await.names("verify_token");
     with("provider", json!("smoke")).await.names("provider");
-    with("provider", json!("infobip"))
-        .await
-        .is(501, "not_supported_by_provider");
 }
 
 #[tokio::test]

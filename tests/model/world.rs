@@ -117,13 +117,14 @@ impl World {
         self.histories += 1;
         let connection = NewConnection {
             name: "shop".to_owned(),
-            provider: "meta".to_owned(),
+            provider: twotick::model::provider::Provider::Meta,
             base_url: format!("{}/h{}", self.provider_url, self.histories),
-            api_version: "v25.0".to_owned(),
+            api_version: Some("v25.0".to_owned()),
             credentials: Credentials {
                 access_token: "token".into(),
                 app_secrets: vec!["secret".into()],
                 verify_token: "verify".into(),
+                proofs: Vec::new(),
             },
         };
         let once = Once::default();
@@ -278,7 +279,10 @@ impl World {
         let (connection, stream) = (place.connection, place.stream);
         let received_at = self.clock.now();
         Some(async move {
-            let Ok((decoded, share)) = ingest.decode(&body, deadline).await else {
+            let Ok((decoded, share)) = ingest
+                .decode(twotick::model::provider::Provider::Meta, &body, deadline)
+                .await
+            else {
                 return false;
             };
             let webhook = Webhook {

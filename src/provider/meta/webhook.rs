@@ -19,10 +19,10 @@ pub(in crate::provider) mod fields;
 mod groups;
 mod inbound;
 mod inbound_content;
-mod lists;
+pub(in crate::provider) mod lists;
 mod numbers;
 mod routing;
-mod shown;
+pub(in crate::provider) mod shown;
 mod signature;
 mod statuses;
 mod template_content;
@@ -39,9 +39,17 @@ use crate::provider::lenient::{self, KEY_BYTES};
 
 /// Reads everything a body says.
 pub fn decode(body: &[u8]) -> Decoded {
+    decode_by(body, |json, out| envelope::walk(json, fields::read, out))
+}
+
+/// Reads a body, whatever its bytes, by what reads its JSON.
+pub(in crate::provider) fn decode_by(
+    body: &[u8],
+    walk: impl FnOnce(&str, &mut Decoded),
+) -> Decoded {
     let mut decoded = Decoded::default();
     match std::str::from_utf8(body) {
-        Ok(json) => envelope::walk(&lenient::storable(json), fields::read, &mut decoded),
+        Ok(json) => walk(&lenient::storable(json), &mut decoded),
         Err(error) => decoded.take(ItemPath::new(), Err(error.into())),
     }
     if decoded == Decoded::default() {

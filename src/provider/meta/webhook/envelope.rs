@@ -55,7 +55,7 @@ impl Change<'_> {
     }
 
     /// The natural key of an item that has no id: the same wherever and whenever the item is sent
-    /// again. Every part is preceded by its length, so that no two lists of parts look alike.
+    /// again.
     pub(in crate::provider) fn digest(
         &self,
         field: &str,
@@ -69,12 +69,7 @@ impl Change<'_> {
             number.map_or("", |number| number.phone_number_id.as_str()),
             item.get(),
         ];
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part);
-        }
-        HEXLOWER.encode(&hash.finalize()[..16])
+        digest(&parts)
     }
 
     /// An item whose meaning is not known, kept whole.
@@ -96,6 +91,17 @@ impl Change<'_> {
             data: text(data),
         })
     }
+}
+
+/// The first 128 bits of a SHA-256, in hex. Every part is preceded by its length, so that no two
+/// lists of parts look alike.
+pub(in crate::provider) fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    HEXLOWER.encode(&hash.finalize()[..16])
 }
 
 /// What is done with each change. The value's members come along, opened, if it is an object.

@@ -15,11 +15,11 @@ use crate::provider::lenient::{self, Members};
 
 /// What the items of a value have in common.
 #[derive(Clone, Copy)]
-pub(super) struct Around<'c, 'a> {
-    pub(super) change: &'c Change<'a>,
+pub(in crate::provider) struct Around<'c, 'a> {
+    pub(in crate::provider) change: &'c Change<'a>,
     /// What stands beside the items: of `standby`, inside the object of that name.
-    pub(super) value: &'c Members<'a>,
-    pub(super) number: Option<&'c Arc<NumberRef>>,
+    pub(in crate::provider) value: &'c Members<'a>,
+    pub(in crate::provider) number: Option<&'c Arc<NumberRef>>,
 }
 
 /// Whether the values of a field hold lists of items, each a fact.
@@ -63,7 +63,7 @@ pub(super) fn walk(change: &Change<'_>, value: &Members<'_>, out: &mut Decoded) 
 }
 
 /// Returns whether there were any lists.
-pub(super) fn walk_lists(
+pub(in crate::provider) fn walk_lists(
     around: Around<'_, '_>,
     prefix: &str,
     known: &[&str],

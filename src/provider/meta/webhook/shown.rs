@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 
 use super::{Unreadable, errors};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, rfc3339};
 use crate::provider::lenient::{self, KEY_BYTES, Members};
 
 /// Says which product it is, of every value; whose number it is, where that becomes the sender;
@@ -13,7 +13,7 @@ use crate::provider::lenient::{self, KEY_BYTES, Members};
 const ENVELOPE: [&str; 4] = ["messaging_product", "metadata", "contacts", "field"];
 
 /// `data` in the making, of one object.
-pub(super) struct Shown<'m, 'a> {
+pub(in crate::provider) struct Shown<'m, 'a> {
     members: &'m Members<'a>,
     known: Vec<&'static str>,
     data: Map<String, Value>,
@@ -21,7 +21,7 @@ pub(super) struct Shown<'m, 'a> {
 
 impl<'m, 'a> Shown<'m, 'a> {
     /// Of an item, or of an object in one.
-    pub(super) fn of(members: &'m Members<'a>) -> Self {
+    pub(in crate::provider) fn of(members: &'m Members<'a>) -> Self {
         Self {
             members,
             known: Vec::new(),
@@ -30,7 +30,7 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// Of a value that is one item.
-    pub(super) fn of_value(members: &'m Members<'a>) -> Self {
+    pub(in crate::provider) fn of_value(members: &'m Members<'a>) -> Self {
         Self {
             known: ENVELOPE.to_vec(),
             ..Self::of(members)
@@ -38,25 +38,33 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// Shows nothing of this member.
-    pub(super) fn without(&mut self, theirs: &'static str) {
+    pub(in crate::provider) fn without(&mut self, theirs: &'static str) {
         self.known.push(theirs);
     }
 
     /// A text, or a number that stands for one.
-    pub(super) fn text(&mut self, theirs: &'static str, ours: &'static str) -> Option<String> {
+    pub(in crate::provider) fn text(
+        &mut self,
+        theirs: &'static str,
+        ours: &'static str,
+    ) -> Option<String> {
         let text = self.members.text(theirs).map(|text| text.into_owned());
         self.typed(theirs, ours, text)
     }
 
     /// Texts under the names that they have.
-    pub(super) fn texts(&mut self, names: &[&'static str]) {
+    pub(in crate::provider) fn texts(&mut self, names: &[&'static str]) {
         for name in names {
             self.text(name, name);
         }
     }
 
     /// A word of a vocabulary that is written in capitals, and not everywhere so.
-    pub(super) fn word(&mut self, theirs: &'static str, ours: &'static str) -> Option<String> {
+    pub(in crate::provider) fn word(
+        &mut self,
+        theirs: &'static str,
+        ours: &'static str,
+    ) -> Option<String> {
         let word = self
             .members
             .text(theirs)
@@ -65,20 +73,24 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// A whole number, or a text that stands for one.
-    pub(super) fn integer(&mut self, theirs: &'static str, ours: &'static str) -> Option<i64> {
+    pub(in crate::provider) fn integer(
+        &mut self,
+        theirs: &'static str,
+        ours: &'static str,
+    ) -> Option<i64> {
         let number = self.members.get(theirs).and_then(lenient::integer);
         self.typed(theirs, ours, number)
     }
 
     /// Whole numbers under the names that they have.
-    pub(super) fn integers(&mut self, names: &[&'static str]) {
+    pub(in crate::provider) fn integers(&mut self, names: &[&'static str]) {
         for name in names {
             self.integer(name, name);
         }
     }
 
     /// The item's own time, which its fact has. Kept as it came where it is none.
-    pub(super) fn time(&mut self, theirs: &'static str) -> Option<Timestamp> {
+    pub(in crate::provider) fn time(&mut self, theirs: &'static str) -> Option<Timestamp> {
         let at = self.members.get(theirs).and_then(lenient::moment);
         if at.is_some() {
             self.known.push(theirs);
@@ -87,7 +99,7 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// A time that is not the fact's own, shown as every time is: RFC 3339.
-    pub(super) fn time_shown(
+    pub(in crate::provider) fn time_shown(
         &mut self,
         theirs: &'static str,
         ours: &'static str,
@@ -97,8 +109,19 @@ impl<'m, 'a> Shown<'m, 'a> {
         self.typed(theirs, ours, text)
     }
 
+    /// The same of a time that is written as a date, with its milliseconds.
+    pub(in crate::provider) fn date_shown(
+        &mut self,
+        theirs: &'static str,
+        ours: &'static str,
+    ) -> Option<Timestamp> {
+        let at = self.members.get(theirs).and_then(lenient::date);
+        self.typed(theirs, ours, at.map(rfc3339));
+        at
+    }
+
     /// A text that was put before.
-    pub(super) fn shown_text(&self, ours: &str) -> Option<String> {
+    pub(in crate::provider) fn shown_text(&self, ours: &str) -> Option<String> {
         self.data
             .get(ours)
             .and_then(Value::as_str)
@@ -106,7 +129,7 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// Errors, as those of statuses are shown.
-    pub(super) fn errors(&mut self, theirs: &'static str) -> Result<(), Unreadable> {
+    pub(in crate::provider) fn errors(&mut self, theirs: &'static str) -> Result<(), Unreadable> {
         if let Some(raw) = self.members.get(theirs) {
             let (_, errors) = errors::read_all(raw)?;
             self.typed(theirs, theirs, Some(errors));
@@ -115,7 +138,7 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// Texts inside an object, which are shown beside it. What else it has stays in it.
-    pub(super) fn inside(
+    pub(in crate::provider) fn inside(
         &mut self,
         object: &'static str,
         texts: &[(&'static str, &'static str)],
@@ -141,8 +164,13 @@ impl<'m, 'a> Shown<'m, 'a> {
         Ok(())
     }
 
+    /// Shows what was put before no more.
+    pub(in crate::provider) fn take_back(&mut self, ours: &str) {
+        self.data.remove(ours);
+    }
+
     /// Something that is said by this item, or made of several of its members.
-    pub(super) fn put(&mut self, ours: &'static str, value: Option<impl Into<Value>>) {
+    pub(in crate::provider) fn put(&mut self, ours: &'static str, value: Option<impl Into<Value>>) {
         put(&mut self.data, ours, value);
     }
 
@@ -160,7 +188,7 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// With every member that was not asked for. Ours stay where both have a name.
-    pub(super) fn whole(self) -> Result<Map<String, Value>, Unreadable> {
+    pub(in crate::provider) fn whole(self) -> Result<Map<String, Value>, Unreadable> {
         let mut whole = Map::new();
         for (name, raw) in self.members.iter() {
             if raw.get() != "null" && !self.known.contains(&name) {
@@ -172,25 +200,29 @@ impl<'m, 'a> Shown<'m, 'a> {
     }
 
     /// The same, as text.
-    pub(super) fn finish(self) -> Result<String, Unreadable> {
+    pub(in crate::provider) fn finish(self) -> Result<String, Unreadable> {
         self.whole().map(text)
     }
 }
 
 /// The `data` of a fact.
-pub(super) fn text(data: Map<String, Value>) -> String {
+pub(in crate::provider) fn text(data: Map<String, Value>) -> String {
     Value::Object(data).to_string()
 }
 
 /// Adds what is there.
-pub(super) fn put(data: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+pub(in crate::provider) fn put(
+    data: &mut Map<String, Value>,
+    name: &str,
+    value: Option<impl Into<Value>>,
+) {
     if let Some(value) = value {
         data.insert(name.to_owned(), value.into());
     }
 }
 
 /// An id that is fit to be part of a key; a longer one is shown and not used.
-pub(super) fn id(members: &Members<'_>, name: &str) -> Option<String> {
+pub(in crate::provider) fn id(members: &Members<'_>, name: &str) -> Option<String> {
     members
         .text(name)
         .filter(|id| id.len() <= KEY_BYTES)

@@ -1,0 +1,3 @@
+//! Infobip: a solution provider with an API of its own.
+
+pub mod webhook;
