@@ -20,36 +20,28 @@ impl Run<'_> {
             self.world.provider.set_template(template, false);
         }
         for _ in 0..TURNS {
-            if self.world.is_closed(&self.place).await {
-                self.unblock().await;
-            }
             self.say_templates().await;
             let n = self.log().pending.len();
             if n > 0 {
                 let statuses = if self.rng.chance(50) { n } else { 1 + n / 2 };
                 self.say(statuses, 2).await;
             }
-            self.settle(true).await;
-            if !self.story.troubles.is_empty() {
+            let Some(agenda) = self.settle(true).await else {
                 return;
-            }
-            if !self.log().pending.is_empty() {
-                continue;
-            }
-            match self.world.next_due(&self.place).await {
+            };
+            match agenda.next_due {
+                _ if agenda.is_closed => self.unblock().await,
+                // A POST may have come since.
+                _ if !self.log().pending.is_empty() => {}
                 Some(at) => {
                     let wait = at - self.world.clock.now();
                     let wait = Duration::try_from(wait).unwrap_or_default();
                     self.pass(wait + Duration::from_millis(1));
                 }
-                // What was due meanwhile, or was closed by a refusal, is for another turn.
-                None if self.world.is_closed(&self.place).await
-                    || self.world.is_busy(&self.place).await => {}
                 None if self.has_late_answers() => {
                     self.world.drain().await;
                     self.world.drain().await;
                     self.world.start();
-                    self.settle(true).await;
                 }
                 None => return self.catch_up().await,
             }

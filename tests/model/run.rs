@@ -13,7 +13,7 @@ use crate::history::{Ask, History, Op, What};
 use crate::provider::{Log, Moment};
 use crate::rng::Rng;
 use crate::story::{Made, Story};
-use crate::world::{Place, World};
+use crate::world::{Agenda, Place, World};
 
 /// Real time: what the service waits for an answer, and what it listens.
 pub const POST_TIMEOUT: Duration = Duration::from_millis(300);
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
             Op::Start => self.world.start(),
             Op::ExpireLease => self.world.expire_lease(&self.place).await,
             Op::Pass(secs) => self.pass(seconds(*secs)),
-            Op::Settle => self.settle(false).await,
+            Op::Settle => drop(self.settle(false).await),
             Op::Breathe(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Op::Follow => self.follow().await,
         }
@@ -95,20 +95,20 @@ impl<'a> Run<'a> {
         self.world.poke(self.place.sender);
     }
 
-    pub async fn settle(&mut self, exchanges: bool) {
+    /// Until the service has done what it can do now; what there is to do then.
+    pub async fn settle(&mut self, exchanges: bool) -> Option<Agenda> {
         if !self.world.is_served() {
-            return;
+            return None;
         }
-        match self.world.settle(&self.place, exchanges).await {
-            true => {
-                let moment = self.moment();
-                self.story.rests.push(moment);
-            }
-            false => self
-                .story
-                .troubles
-                .push("it never came to rest: something stays due or claimed".to_owned()),
+        let agenda = self.world.settle(&self.place, exchanges).await;
+        if agenda.is_some() {
+            let moment = self.moment();
+            self.story.rests.push(moment);
+        } else {
+            let trouble = "it never came to rest: something stays due or claimed";
+            self.story.troubles.push(trouble.to_owned());
         }
+        agenda
     }
 
     async fn crash(&mut self, restart: bool) {
