@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use twotick::store::feed::FeedFilter;
 
+use crate::asked::Asked;
 use crate::history::TEMPLATES;
 use crate::provider::Post;
 use crate::run::Run;
@@ -51,12 +52,18 @@ impl Run<'_> {
             .push("it never ends: something is always due".to_owned());
     }
 
-    /// Whether answers came so late that nothing waits for them but the posts themselves: only
-    /// their end shows that these are recorded. Once for every POST.
+    /// Whether answers came so late, or were on their way when their sequence was ended, that nothing
+    /// waits for them but the posts themselves: only their end shows that these are recorded. Once
+    /// for every POST and every asking.
     fn has_late_answers(&mut self) -> bool {
-        let posts = self.log().posts.len();
-        let new = std::mem::replace(&mut self.drained, posts);
-        self.log().posts[new..].iter().any(Post::is_late)
+        let seen = (self.log().posts.len(), self.story.asked.len());
+        let (posts, asked) = std::mem::replace(&mut self.drained, seen);
+        let in_flight = |asked: &Asked| {
+            let shown = asked.answer.as_ref();
+            shown.is_ok_and(|shown| !shown.in_flight.is_empty())
+        };
+        self.log().posts[posts..].iter().any(Post::is_late)
+            || self.story.asked[asked..].iter().any(in_flight)
     }
 
     /// The follower reads on to the end of what is there.

@@ -31,8 +31,9 @@ pub struct Run<'a> {
     pub rng: Rng,
     pub strangers: usize,
     pub followed_to: FeedPlace,
-    /// POSTs whose late answers are known to be recorded.
-    pub drained: usize,
+    /// How many POSTs have had their answers recorded by now, however late, and of how many askings
+    /// whatever they met on its way.
+    pub drained: (usize, usize),
 }
 
 impl<'a> Run<'a> {
@@ -47,7 +48,7 @@ impl<'a> Run<'a> {
             rng: Rng::new(!history.seed),
             strangers: 0,
             followed_to: FeedPlace::default(),
-            drained: 0,
+            drained: (0, 0),
         }
     }
 
