@@ -277,15 +277,25 @@ fn has_reached(head: &Head<'_>) -> bool {
     })
 }
 
+/// The attempts of which something came, or may still come. The last may have been given back; it
+/// is to be posted again under its number, for what became of the one before.
+fn tried(attempts: &[Attempt]) -> &[Attempt] {
+    match attempts {
+        [before @ .., last] if last.was_given_back() => before,
+        all => all,
+    }
+}
+
 /// Whether the reason to post the message again has gone while it waited to be: evidence or a
 /// late answer came. A person who posts again what is only late needs no such reason.
 fn is_settled(sequence: &Sequence, head: &Head<'_>) -> bool {
-    let last = head.attempts.last().filter(|last| !last.was_given_back());
-    last.is_some_and(|last| match sequence.reason {
-        Some(Reason::Unknown) => !last.is_unknown(),
-        Some(Reason::Failure) => last.failure().is_none(),
-        Some(Reason::Deadline) | None => false,
-    })
+    tried(head.attempts)
+        .last()
+        .is_some_and(|last| match sequence.reason {
+            Some(Reason::Unknown) => !last.is_unknown(),
+            Some(Reason::Failure) => last.failure().is_none(),
+            Some(Reason::Deadline) | None => false,
+        })
 }
 
 /// The head has been posted and its gate has not opened.
@@ -297,11 +307,12 @@ fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimi
         due_at: None,
         deadline_at: None,
     };
-    let Some(last) = head.attempts.last() else {
+    let attempts = tried(head.attempts);
+    let Some(last) = attempts.last().or(head.attempts.last()) else {
         return Action::Post;
     };
     if last.failure().is_some() {
-        return failed(sequence.on_failure, head.attempts, now, limits);
+        return failed(sequence.on_failure, attempts, now, limits);
     }
     if let (Some(Outcome::Unknown { since }), true) = (last.outcome, last.is_unknown()) {
         let policy_at = since + limits.unknown_after;
@@ -311,7 +322,7 @@ fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimi
                 due_at: Some(policy_at),
                 deadline_at: None,
             },
-            OnUnknown::Resend if head.attempts.len() < limits.attempts => Action::Retry {
+            OnUnknown::Resend if attempts.len() < limits.attempts => Action::Retry {
                 at: now,
                 because: Reason::Unknown,
             },

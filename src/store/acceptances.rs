@@ -117,6 +117,8 @@ impl Store {
                         THEN a.deadline_at ELSE LEAST(q.due_at, $1) END,
                     work = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
                         THEN 'waiting' ELSE q.work END,
+                    reason = CASE WHEN q.work = 'claimed' AND q.claim_epoch = a.epoch AND q.attempt = a.n
+                        THEN NULL ELSE q.reason END,
                     lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
                 FROM a
                 WHERE q.sender = a.sender AND q.id = a.sequence AND q.head = a.position

@@ -271,6 +271,11 @@ impl Store {
     ) -> Told {
         match status {
             MessageStatus::Queued => {}
+            // Shown so, as nothing of a stopped sequence is posted; somebody may retry that.
+            MessageStatus::Cancelled
+                if message.cancelled_at.is_none()
+                    && row.status == SequenceStatus::Stopped
+                    && !row.single => {}
             MessageStatus::Cancelled => return Ok(Ok(Vec::new())),
             _ => return Ok(Err(WrongState::AlreadySent)),
         }

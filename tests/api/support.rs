@@ -77,6 +77,8 @@ impl App {
         let database = server.create_database().await.unwrap();
         let mut config = Config::load(None).unwrap();
         config.database.max_connections = 12;
+        // A busy machine is no database that is away.
+        config.database.acquire_timeout = std::time::Duration::from_secs(15);
         let config = Arc::new(config);
         let clock = Clock::system();
         let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use twotick::store::feed::FeedFilter;
 
+use crate::asked::Asked;
 use crate::history::TEMPLATES;
 use crate::provider::Post;
 use crate::run::Run;
@@ -20,36 +21,28 @@ impl Run<'_> {
             self.world.provider.set_template(template, false);
         }
         for _ in 0..TURNS {
-            if self.world.is_closed(&self.place).await {
-                self.unblock().await;
-            }
             self.say_templates().await;
             let n = self.log().pending.len();
             if n > 0 {
                 let statuses = if self.rng.chance(50) { n } else { 1 + n / 2 };
                 self.say(statuses, 2).await;
             }
-            self.settle(true).await;
-            if !self.story.troubles.is_empty() {
+            let Some(agenda) = self.settle(true).await else {
                 return;
-            }
-            if !self.log().pending.is_empty() {
-                continue;
-            }
-            match self.world.next_due(&self.place).await {
+            };
+            match agenda.next_due {
+                _ if agenda.is_closed => self.unblock().await,
+                // A POST may have come since.
+                _ if !self.log().pending.is_empty() => {}
                 Some(at) => {
                     let wait = at - self.world.clock.now();
                     let wait = Duration::try_from(wait).unwrap_or_default();
                     self.pass(wait + Duration::from_millis(1));
                 }
-                // What was due meanwhile, or was closed by a refusal, is for another turn.
-                None if self.world.is_closed(&self.place).await
-                    || self.world.is_busy(&self.place).await => {}
                 None if self.has_late_answers() => {
                     self.world.drain().await;
                     self.world.drain().await;
                     self.world.start();
-                    self.settle(true).await;
                 }
                 None => return self.catch_up().await,
             }
@@ -59,12 +52,18 @@ impl Run<'_> {
             .push("it never ends: something is always due".to_owned());
     }
 
-    /// Whether answers came so late that nothing waits for them but the posts themselves: only
-    /// their end shows that these are recorded. Once for every POST.
+    /// Whether answers came so late, or were on their way when their sequence was ended, that nothing
+    /// waits for them but the posts themselves: only their end shows that these are recorded. Once
+    /// for every POST and every asking.
     fn has_late_answers(&mut self) -> bool {
-        let posts = self.log().posts.len();
-        let new = std::mem::replace(&mut self.drained, posts);
-        self.log().posts[new..].iter().any(Post::is_late)
+        let seen = (self.log().posts.len(), self.story.asked.len());
+        let (posts, asked) = std::mem::replace(&mut self.drained, seen);
+        let in_flight = |asked: &Asked| {
+            let shown = asked.answer.as_ref();
+            shown.is_ok_and(|shown| !shown.in_flight.is_empty())
+        };
+        self.log().posts[posts..].iter().any(Post::is_late)
+            || self.story.asked[asked..].iter().any(in_flight)
     }
 
     /// The follower reads on to the end of what is there.

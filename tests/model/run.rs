@@ -13,7 +13,7 @@ use crate::history::{Ask, History, Op, What};
 use crate::provider::{Log, Moment};
 use crate::rng::Rng;
 use crate::story::{Made, Story};
-use crate::world::{Place, World};
+use crate::world::{Agenda, Place, World};
 
 /// Real time: what the service waits for an answer, and what it listens.
 pub const POST_TIMEOUT: Duration = Duration::from_millis(300);
@@ -31,8 +31,9 @@ pub struct Run<'a> {
     pub rng: Rng,
     pub strangers: usize,
     pub followed_to: FeedPlace,
-    /// POSTs whose late answers are known to be recorded.
-    pub drained: usize,
+    /// How many POSTs have had their answers recorded by now, however late, and of how many askings
+    /// whatever they met on its way.
+    pub drained: (usize, usize),
 }
 
 impl<'a> Run<'a> {
@@ -47,7 +48,7 @@ impl<'a> Run<'a> {
             rng: Rng::new(!history.seed),
             strangers: 0,
             followed_to: FeedPlace::default(),
-            drained: 0,
+            drained: (0, 0),
         }
     }
 
@@ -76,7 +77,7 @@ impl<'a> Run<'a> {
             Op::Start => self.world.start(),
             Op::ExpireLease => self.world.expire_lease(&self.place).await,
             Op::Pass(secs) => self.pass(seconds(*secs)),
-            Op::Settle => self.settle(false).await,
+            Op::Settle => drop(self.settle(false).await),
             Op::Breathe(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Op::Follow => self.follow().await,
         }
@@ -95,20 +96,20 @@ impl<'a> Run<'a> {
         self.world.poke(self.place.sender);
     }
 
-    pub async fn settle(&mut self, exchanges: bool) {
+    /// Until the service has done what it can do now; what there is to do then.
+    pub async fn settle(&mut self, exchanges: bool) -> Option<Agenda> {
         if !self.world.is_served() {
-            return;
+            return None;
         }
-        match self.world.settle(&self.place, exchanges).await {
-            true => {
-                let moment = self.moment();
-                self.story.rests.push(moment);
-            }
-            false => self
-                .story
-                .troubles
-                .push("it never came to rest: something stays due or claimed".to_owned()),
+        let agenda = self.world.settle(&self.place, exchanges).await;
+        if agenda.is_some() {
+            let moment = self.moment();
+            self.story.rests.push(moment);
+        } else {
+            let trouble = "it never came to rest: something stays due or claimed";
+            self.story.troubles.push(trouble.to_owned());
         }
+        agenda
     }
 
     async fn crash(&mut self, restart: bool) {

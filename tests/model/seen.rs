@@ -83,7 +83,7 @@ impl Seen {
                 "SELECT EXISTS (SELECT FROM facts WHERE stream = $1 AND type = 'message.adopted')",
             )
             .bind(sender)
-            .fetch_one(&mut run.world.look)
+            .fetch_one(&mut run.world.session)
             .await
             .unwrap(),
         }
@@ -129,7 +129,7 @@ async fn evidence(run: &mut Run<'_>) -> HashMap<String, Vec<Row>> {
          FROM attempts WHERE sender = $1 AND provider_message_id IS NOT NULL",
     )
     .bind(run.place.sender.0)
-    .fetch_all(&mut run.world.look)
+    .fetch_all(&mut run.world.session)
     .await
     .unwrap();
     let mut evidence: HashMap<String, Vec<Row>> = HashMap::new();
@@ -156,7 +156,7 @@ async fn said(run: &mut Run<'_>) -> HashMap<(String, String), i64> {
          GROUP BY 1, 2",
     )
     .bind(run.place.sender.0)
-    .fetch_all(&mut run.world.look)
+    .fetch_all(&mut run.world.session)
     .await
     .unwrap();
     let rows = rows.into_iter();
@@ -176,7 +176,7 @@ async fn decided_twice(run: &mut Run<'_>) -> Vec<String> {
          GROUP BY subject, n, type HAVING count(*) > 1",
     )
     .bind(run.place.sender.0)
-    .fetch_all(&mut run.world.look)
+    .fetch_all(&mut run.world.session)
     .await
     .unwrap()
 }

@@ -40,13 +40,25 @@ pub struct World {
     /// How long the service may take to do what it can do now, in real time.
     pub patience: Duration,
     /// The test's own session.
-    pub look: PgConnection,
+    pub session: PgConnection,
     provider_url: String,
     instances: Vec<Instance>,
     /// Of instances that are gone.
     intakes: Vec<Intake>,
     histories: u64,
     _database: TestDatabase,
+}
+
+/// What there is to do for the service.
+#[derive(Debug)]
+pub struct Agenda {
+    /// Something is being posted, or is due and may be.
+    pub is_busy: bool,
+    /// Sender or connection: a refusal has closed it.
+    pub is_closed: bool,
+    /// When something will be due that is not now; of a sequence that nobody has paused, or of a
+    /// template that is closed.
+    pub next_due: Option<OffsetDateTime>,
 }
 
 /// Where a history runs.
@@ -88,7 +100,7 @@ impl World {
         };
         Self {
             store: common.store.clone(),
-            look: PgConnection::connect(&database.url).await.unwrap(),
+            session: PgConnection::connect(&database.url).await.unwrap(),
             common,
             config,
             patience: PATIENCE,
@@ -108,7 +120,7 @@ impl World {
             return;
         }
         for sql in ["ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"] {
-            sqlx::raw_sql(sql).execute(&mut self.look).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut self.session).await.unwrap();
         }
     }
 
@@ -171,7 +183,7 @@ impl World {
             "DELETE FROM instances WHERE $1::uuid IS NOT NULL",
         ] {
             let delete = sqlx::query(sql).bind(place.connection.0);
-            delete.execute(&mut self.look).await.unwrap();
+            delete.execute(&mut self.session).await.unwrap();
         }
     }
 
@@ -213,7 +225,7 @@ impl World {
              WHERE id = $1 AND lease_owner IS NOT NULL",
         )
         .bind(place.sender.0)
-        .execute(&mut self.look)
+        .execute(&mut self.session)
         .await
         .unwrap();
     }
@@ -225,7 +237,7 @@ impl World {
              WHERE sender = $1 AND work = 'claimed'",
         )
         .bind(place.sender.0)
-        .execute(&mut self.look)
+        .execute(&mut self.session)
         .await
         .unwrap();
     }
@@ -299,73 +311,58 @@ impl World {
     }
 
     /// Waits until nothing is being posted and nothing is due that may be posted or decided. With
-    /// `true`, also until no POST is under way at the provider. `false`: it never came to rest.
-    pub async fn settle(&mut self, place: &Place, exchanges: bool) -> bool {
+    /// `true`, also until no POST is under way at the provider. `None`: it never came to rest.
+    pub async fn settle(&mut self, place: &Place, exchanges: bool) -> Option<Agenda> {
         let until = self.clock.monotonic() + self.patience;
-        while self.clock.monotonic() < until {
+        loop {
             // Marked as seen before the look, so that no change is missed after it.
             let changes: Vec<_> = self.instances.iter().map(|i| i.signals.changes()).collect();
             let open = exchanges && self.provider.log().open > 0;
-            if !open && !self.is_busy(place).await {
-                return true;
+            let agenda = self.look(place).await;
+            if !open && !agenda.is_busy {
+                return Some(agenda);
+            }
+            if self.clock.monotonic() > until {
+                return None;
             }
             if !any_changes(changes).await {
                 self.poke(place.sender);
             }
         }
-        false
     }
 
-    /// Whether something is being posted, or is due and may be.
-    pub async fn is_busy(&mut self, place: &Place) -> bool {
-        sqlx::query_scalar(
+    /// What is to be done now and later, all at one moment: time goes on between two looks.
+    pub async fn look(&mut self, place: &Place) -> Agenda {
+        let agenda: (bool, bool, Option<OffsetDateTime>) = sqlx::query_as(
             "SELECT EXISTS (
                  SELECT FROM sequences q
-                 JOIN senders s ON s.id = q.sender JOIN connections c ON c.id = s.connection
                  WHERE q.sender = $1 AND (q.work = 'claimed' OR (q.due_at <= $2 AND (q.lane = '' OR (
                      q.lane <> '=' AND s.status = 'active' AND c.stopped_at IS NULL
                      AND NOT EXISTS (SELECT FROM templates t WHERE t.connection = c.id
                          AND NOT t.sendable AND t.name || '/' || t.language = q.lane)))))
              ) OR EXISTS (
                  SELECT FROM templates t WHERE t.connection = $3 AND t.read_due_at <= $2
-             )",
-        )
-        .bind(place.sender.0)
-        .bind(self.clock.now())
-        .bind(place.connection.0)
-        .fetch_one(&mut self.look)
-        .await
-        .unwrap()
-    }
-
-    /// Sender or connection: a refusal may have closed it.
-    pub async fn is_closed(&mut self, place: &Place) -> bool {
-        sqlx::query_scalar(
-            "SELECT s.status <> 'active' OR c.stopped_at IS NOT NULL
-             FROM senders s JOIN connections c ON c.id = s.connection WHERE s.id = $1",
-        )
-        .bind(place.sender.0)
-        .fetch_one(&mut self.look)
-        .await
-        .unwrap()
-    }
-
-    /// When something will be due that is not now; of a sequence that nobody has paused, or of a
-    /// template that is closed.
-    pub async fn next_due(&mut self, place: &Place) -> Option<OffsetDateTime> {
-        sqlx::query_scalar(
-            "SELECT min(at) FROM (
+             ),
+             s.status <> 'active' OR c.stopped_at IS NOT NULL,
+             (SELECT min(at) FROM (
                  SELECT due_at AS at FROM sequences WHERE sender = $1 AND lane <> '='
                  UNION ALL
                  SELECT read_due_at FROM templates WHERE connection = $3
-             ) x WHERE at > $2",
+             ) x WHERE at > $2)
+             FROM senders s JOIN connections c ON c.id = s.connection WHERE s.id = $1",
         )
         .bind(place.sender.0)
         .bind(self.clock.now())
         .bind(place.connection.0)
-        .fetch_one(&mut self.look)
+        .fetch_one(&mut self.session)
         .await
-        .unwrap()
+        .unwrap();
+        let (is_busy, is_closed, next_due) = agenda;
+        Agenda {
+            is_busy,
+            is_closed,
+            next_due,
+        }
     }
 
     /// Transactions that hold the feed back, on this server.
@@ -375,7 +372,7 @@ impl World {
              FROM pg_stat_activity
              WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '1 s'",
         )
-        .fetch_all(&mut self.look)
+        .fetch_all(&mut self.session)
         .await
         .unwrap()
     }
@@ -384,7 +381,7 @@ impl World {
     pub async fn facts_of(&mut self, stream: i32) -> HashSet<Uuid> {
         let ids: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM facts WHERE stream = $1")
             .bind(stream)
-            .fetch_all(&mut self.look)
+            .fetch_all(&mut self.session)
             .await
             .unwrap();
         ids.into_iter().collect()

@@ -278,3 +278,29 @@ async fn a_delay_passes_between_the_gate_and_the_next_message() {
     app.clock.advance(std::time::Duration::from_secs(3600));
     app.accepted(&messages[1]).await;
 }
+
+#[tokio::test]
+async fn a_message_that_is_cancelled_while_its_sequence_is_stopped_is_not_sent_when_that_goes_on() {
+    let app = App::start().await;
+    let body = sequence(
+        &app,
+        json!({"status": "delivered"}),
+        &["one", "two", "three"],
+    );
+    let (id, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    app.say(&[status(&wamid, "failed", 0)]).await;
+    outcome(&app, &id, "stopped").await;
+    // It is shown as cancelled already, since nothing is to be posted.
+    let path = format!("/v1/messages/{}", messages[1]);
+    assert_eq!(app.get(&path).await["status"], "cancelled");
+    app.create(&format!("{path}/cancel"), json!({})).await;
+    app.create(&format!("/v1/sequences/{id}/retry"), json!({}))
+        .await;
+    app.posts_until(2).await;
+    let retried = app.posts().await[1]["wamid"].as_str().unwrap().to_owned();
+    app.say(&[status(&retried, "delivered", 1)]).await;
+    app.accepted(&messages[2]).await;
+    assert_eq!(posted_texts(&app.posts().await), ["one", "one", "three"]);
+    assert_eq!(app.get(&path).await["status"], "cancelled");
+}

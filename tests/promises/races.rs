@@ -261,6 +261,47 @@ async fn a_late_answer_keeps_a_resend_from_being_posted() {
 }
 
 #[tokio::test]
+async fn a_delivery_keeps_a_retry_that_was_given_back_from_being_posted() {
+    let app = App::start().await;
+    let mut body = two_steps(&app);
+    body["messages"][0] = template_step("offer", "one");
+    body["gate"] = json!({"status": "read"});
+    body["on_failure"] = "retry".into();
+    let (sequence, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    // The retry is posted into a pause, and comes back.
+    let paused = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", paused)
+        .await;
+    let mut failed = status(&wamid, "failed", 1);
+    failed["errors"][0]["code"] = 131_000.into();
+    app.say(&[failed]).await;
+    app.posts_until(2).await;
+    let given_back = async {
+        while work_of(&app, &sequence).await != "ready" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.unwrap();
+    // It was delivered after all, and the pause ends.
+    app.say(&[status(&wamid, "delivered", 0)]).await;
+    let open = json!({"language": "en_US", "status": "APPROVED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", open).await;
+    let opened = management_body(
+        "message_template_status_update",
+        app.clock.now().unix_timestamp() + 60,
+        json!({"event": "APPROVED", "message_template_id": 1, "message_template_name": "offer",
+               "message_template_language": "en_US"}),
+    );
+    assert_eq!(app.webhook(&opened).await, reqwest::StatusCode::OK);
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await), ["one", "one"]);
+    assert_eq!(work_of(&app, &sequence).await, "waiting");
+    app.say(&[status(&wamid, "read", 2)]).await;
+    app.accepted(&messages[1]).await;
+}
+
+#[tokio::test]
 async fn a_person_can_post_again_what_is_late_although_its_answer_was_lost() {
     let app = without_answers().await;
     let mut body = two_steps(&app);

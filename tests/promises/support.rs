@@ -27,7 +27,7 @@ pub const WABA: &str = "204411887755301";
 pub const T0: i64 = 1_763_769_600;
 
 /// How long anything that must happen may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct App {
     pub url: String,
@@ -60,6 +60,9 @@ impl App {
         let stop = CancellationToken::new();
         let mut config = Config::load(None::<&Path>).unwrap();
         config.database.max_connections = 12;
+        // A busy machine is no database that is away.
+        config.database.acquire_timeout = Duration::from_secs(15);
+        config.ingest.deadline = Duration::from_secs(15);
         config.send.poll = Duration::from_millis(50);
         config.send.backoff = Duration::from_millis(20);
         settings(&mut config);

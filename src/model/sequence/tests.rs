@@ -362,6 +362,31 @@ fn a_failure_that_turns_out_a_delivery_is_not_posted_again() {
 }
 
 #[test]
+fn what_was_given_back_has_its_reason_in_the_attempt_before() {
+    let read = gate(GateStatus::Read, OnDeadline::Stop);
+    let back = Attempt::default();
+    let ask_again = |reason, before| ask(&again(reason), &[before, back], read);
+    // Still failed, still unknown.
+    let lost = accepted(failed(TRANSIENT));
+    assert_eq!(ask_again(Reason::Failure, lost), Action::Post);
+    assert_eq!(ask_again(Reason::Unknown, unknown()), Action::Post);
+    // It was delivered, or the answer came.
+    let delivered = accepted(failed(TRANSIENT).join(with(GateStatus::Delivered)));
+    let sent = Attempt {
+        evidence: with(GateStatus::Sent),
+        ..unknown()
+    };
+    for (reason, before) in [(Reason::Failure, delivered), (Reason::Unknown, sent)] {
+        let action = ask_again(reason, before);
+        assert!(matches!(action, Action::Wait { .. }), "{action:?}");
+    }
+    // Or it is known to have failed for good, after nobody knew.
+    let failed = accepted(failed(UNDELIVERABLE));
+    let action = ask_again(Reason::Unknown, failed);
+    assert_eq!(action, Action::Stop(Reason::Failure));
+}
+
+#[test]
 fn what_is_held_is_released_by_late_evidence_and_by_nothing_else() {
     let long_after = NOW + Duration::from_secs(1_000_000);
     let hold = gate(GateStatus::Delivered, OnDeadline::Hold);

@@ -266,7 +266,10 @@ impl Planning<'_> {
             event::MESSAGE_RELEASED,
             "sweep",
         ));
+        // Should it come back: what it was posted again for may have gone by then.
+        let because = row.reason.filter(|_| row.status == SequenceStatus::Running);
         self.run(&mut row);
+        row.reason = because;
         row.work = SequenceWork::Claimed;
         row.attempt = step.next_n();
         row.due_at = None;

@@ -1,8 +1,8 @@
 //! Promise 7: a message is posted again only for a reason, and every outcome is that of its POST.
 
-use super::END;
 use super::failures::{Class, class_of_refusal, refusal};
 use super::sequence::Judged;
+use super::{END, STEP};
 use crate::history::{A_DAY, Answer, OnFailure, What, Word};
 use crate::provider::{Moment, Post};
 use crate::run::{BACKOFF, MAX_ATTEMPTS, UNKNOWN_AFTER};
@@ -66,7 +66,7 @@ impl Judged<'_> {
                 };
                 let retries = self.on_failure == OnFailure::Retry
                     || (failure.refused && failure.class == Class::Passing);
-                retries && post.arrived.at >= failure.known.at + wait
+                retries && post.arrived.at + STEP >= failure.known.at + wait
             });
         // Whatever else is said of it: what was delivered is not sent again.
         let failed = failed
@@ -84,7 +84,7 @@ impl Judged<'_> {
         post: &Post,
         since: Option<Moment>,
     ) -> bool {
-        let waited = since.is_none_or(|since| post.arrived.at >= since.at + UNKNOWN_AFTER);
+        let waited = since.is_none_or(|since| post.arrived.at + STEP >= since.at + UNKNOWN_AFTER);
         let lost = since.is_some() || !self.reference.story.crashes.is_empty();
         let settled = self.is_settled(at, message, post, |_| true);
         self.step(at).resend && waited && lost && !settled

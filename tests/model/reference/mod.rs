@@ -18,7 +18,7 @@ mod sequence;
 mod shown;
 mod templates;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use self::sequence::Judged;
 use crate::history::History;
@@ -31,6 +31,9 @@ const END: Moment = Moment {
     tick: u64::MAX,
     at: OffsetDateTime::new_utc(time::Date::MAX, time::Time::MIDNIGHT),
 };
+
+/// What a machine's clock may be set back by while a history runs: its own waits are seconds.
+const STEP: Duration = Duration::seconds(1);
 
 pub struct Reference<'a> {
     pub history: &'a History,

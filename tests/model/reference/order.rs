@@ -2,6 +2,7 @@
 
 use time::Duration;
 
+use super::STEP;
 use super::sequence::Judged;
 use crate::history::What;
 use crate::provider::Post;
@@ -18,7 +19,7 @@ impl Judged<'_> {
                 )),
                 Some(passed) if before + 1 == at => {
                     let delay = Duration::seconds(self.step(at).delay);
-                    if post.arrived.at < passed.at + delay {
+                    if post.arrived.at + STEP < passed.at + delay {
                         wrong.push(format!("message {at} was posted before its delay was over"));
                     }
                 }

@@ -2,6 +2,7 @@
 
 use time::Duration;
 
+use super::STEP;
 use super::sequence::Judged;
 use crate::history::{Answer, OnDeadline, What, Word};
 use crate::provider::{Moment, Post};
@@ -26,7 +27,7 @@ impl Judged<'_> {
             tick: post.arrived.tick,
             at: post.arrived.at + Duration::seconds(gate.deadline),
         });
-        let late = late.filter(|late| late.at <= by.at);
+        let late = late.filter(|late| late.at <= by.at + STEP);
         let opened = self.posts[at]
             .iter()
             .filter_map(|post| self.reached(post, gate.word));
