@@ -77,7 +77,9 @@ impl<'a> Run<'a> {
             Op::Start => self.world.start(),
             Op::ExpireLease => self.world.expire_lease(&self.place).await,
             Op::Pass(secs) => self.pass(seconds(*secs)),
-            Op::Settle => drop(self.settle(false).await),
+            Op::Settle => {
+                self.settle(false).await;
+            }
             Op::Breathe(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Op::Follow => self.follow().await,
         }
