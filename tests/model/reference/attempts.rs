@@ -112,7 +112,12 @@ impl Judged<'_> {
                 code == attempt.code
                     && code.is_some_and(|c| class_of_refusal(c, self.step(at)) != Class::NotCounted)
             }
-            Some(_) => !self.reference.surely_heard(last),
+            Some(_) => {
+                let back = self.was_given_back(at, last, END);
+                // Or claimed again, by one that died before it posted.
+                let again = back && attempt.posted_at.is_some_and(|at| at > last.arrived.at);
+                again || !self.reference.surely_heard(last)
+            }
             None => {
                 let code = refusal(last);
                 let back = code.map(|c| class_of_refusal(c, self.step(at)));

@@ -2,7 +2,7 @@
 //! once; and what must be known to be ours is.
 
 use super::Reference;
-use crate::history::Word;
+use crate::history::{What, Word};
 use crate::provider::{Moment, Post, Said};
 use crate::seen::Row;
 
@@ -99,9 +99,15 @@ impl<'a> Reference<'a> {
             let mut rests = self.story.rests.iter();
             rests.any(|rest| from < *rest && *rest < to)
         };
+        // Nobody waits for what is on its way when its sequence ends, not even a rest.
+        let ended = self.story.asked.iter().any(|asked| {
+            let shown = asked.answer.as_ref();
+            matches!(asked.what, What::Cancel | What::CancelMessage)
+                && shown.is_ok_and(|shown| shown.in_flight.contains(&post.attempt))
+        });
         let mut crashes = self.story.crashes.iter();
         crashes.all(|crash| {
-            (!post.is_late() && rested(answered, *crash)) || rested(*crash, post.arrived)
+            (!post.is_late() && !ended && rested(answered, *crash)) || rested(*crash, post.arrived)
         })
     }
 }
