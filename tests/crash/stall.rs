@@ -166,7 +166,7 @@ async fn a_process_stalled_in_the_middle_of_a_claim_does_not_keep_its_sender() {
     until("the claim waits", async || {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                AND wait_event_type = 'Lock' AND query LIKE '%claim: attempts%'",
+                AND wait_event_type = 'Lock' AND query LIKE '%claim: write%'",
         )
         .fetch_one(&mut session)
         .await
