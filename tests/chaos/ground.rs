@@ -1,7 +1,6 @@
 //! The database and the way to it.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
@@ -82,11 +81,10 @@ impl Ground {
             .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret())
             .env("TWOTICK_EXIT_WITH_PARENT", "1")
             .env("TWOTICK__SEND__MAX_ATTEMPTS", "50")
-            .stderr(match std::env::var_os("RUST_LOG") {
-                // Somebody wants to know what they say.
-                Some(_) => Stdio::inherit(),
-                None => Stdio::null(),
-            })
+            .env(
+                "RUST_LOG",
+                std::env::var("RUST_LOG").unwrap_or("error".into()),
+            )
             .envs(settings.map(|(key, value)| (format!("TWOTICK__{key}"), *value)));
         command
     }

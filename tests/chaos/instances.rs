@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -38,6 +38,8 @@ struct Slot {
     /// Ended although nobody killed it.
     gave_up: AtomicUsize,
     most_kib: AtomicUsize,
+    /// What it called an error.
+    errors: Mutex<Vec<String>>,
 }
 
 impl Instances {
@@ -90,6 +92,12 @@ impl Instances {
         self.sum(|slot| &slot.gave_up)
     }
 
+    /// What they called errors: a fault of the service, and not of what lies around it.
+    pub fn errors(&self) -> Vec<String> {
+        let errors = self.slots.iter().map(|slot| slot.errors.lock().unwrap());
+        errors.flat_map(|errors| errors.clone()).collect()
+    }
+
     /// The most memory that any of them ever had, in KiB.
     pub fn most_kib(&self) -> usize {
         let most = self.slots.iter().map(|slot| Progress::get(&slot.most_kib));
@@ -104,7 +112,7 @@ impl Instances {
 
 async fn keep(slot: Arc<Slot>, ground: Arc<Ground>) {
     loop {
-        if let Some((mut child, _stdin, url)) = start(&ground).await {
+        if let Some((mut child, _stdin, url)) = start(&slot, &ground).await {
             *slot.url.lock().unwrap() = Some(url);
             slot.id.store(child.id().unwrap_or(0), Ordering::Relaxed);
             live(&slot, &mut child).await;
@@ -117,15 +125,31 @@ async fn keep(slot: Arc<Slot>, ground: Arc<Ground>) {
 
 /// Until it listens. `None`: the database was not there. It runs while its standard input is open,
 /// which to wait for it would close.
-async fn start(ground: &Ground) -> Option<(Child, ChildStdin, String)> {
+async fn start(slot: &Arc<Slot>, ground: &Ground) -> Option<(Child, ChildStdin, String)> {
     let mut command = ground.serve();
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().unwrap();
+    tokio::spawn(listen(Arc::clone(slot), child.stderr.take()?));
     let stdin = child.stdin.take()?;
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = tokio::time::timeout(START, lines.next_line()).await;
     let line = line.ok()?.ok()??;
     Some((child, stdin, line.strip_prefix("listening on ")?.to_owned()))
+}
+
+/// Until it says no more.
+async fn listen(slot: Arc<Slot>, stderr: ChildStderr) {
+    let is_asked_for = std::env::var_os("RUST_LOG").is_some();
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if is_asked_for {
+            eprintln!("{line}");
+        }
+        if line.contains("ERROR") {
+            slot.errors.lock().unwrap().push(line);
+        }
+    }
 }
 
 /// Until it is dead.

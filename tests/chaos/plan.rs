@@ -8,8 +8,8 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 
 /// CI's sizes.
-const MESSAGES: usize = 200;
-const WEBHOOKS: usize = 2_000;
+const MESSAGES: usize = 150;
+const WEBHOOKS: usize = 1_500;
 /// From so many messages on it is a long run, with settings as in production.
 const LONG: usize = 5_000;
 /// The longest sequence.
@@ -160,7 +160,7 @@ fn troubles(rng: &mut Xoshiro256PlusPlus, webhooks: usize) -> Vec<Trouble> {
     let times = |least: usize, one_in: usize| least.max(webhooks / one_in);
     let kinds = [
         (Kind::KillInstance, times(5, 12_500)),
-        (Kind::Freeze, times(2, 25_000)),
+        (Kind::Freeze, times(1, 25_000)),
         (Kind::KillPostgres, times(5, 25_000)),
         (Kind::Cut, times(10, 5_000)),
         (Kind::CutAll, times(1, 50_000)),

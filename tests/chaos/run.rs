@@ -207,6 +207,7 @@ impl<'a> Run<'a> {
         });
         findings.odd.extend(odd);
         findings.odd.extend(self.api.odd());
+        findings.odd.extend(self.instances.errors());
         findings.odd.extend(told::problems(&self.api).await);
         findings.odd.extend(self.oddities(troubles, ours, statuses));
         drop(self.instances);
