@@ -1,11 +1,13 @@
 //! Settings. `twotick.toml` at the root of the repository is their documentation and holds
 //! every default; a file and the environment are laid over it, in this order.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use config::{Config as Layers, Environment, File, FileFormat};
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::model::sequence::RetryLimits;
@@ -41,6 +43,80 @@ pub struct Http {
     pub drain: Duration,
     #[serde(rename = "shutdown_ms", deserialize_with = "millis")]
     pub shutdown: Duration,
+    pub tls: Tls,
+    pub proxy: Proxy,
+}
+
+/// Empty paths: there is none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: PathBuf,
+}
+
+impl Tls {
+    /// Whether TLS is terminated here.
+    pub fn is_on(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Proxy {
+    pub addresses: Networks,
+    pub certificate_header: String,
+}
+
+impl Proxy {
+    /// Whether a request from this address may say who it is from.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.addresses
+            .0
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    /// Whether there is one that is trusted.
+    pub fn is_there(&self) -> bool {
+        !self.addresses.0.is_empty()
+    }
+}
+
+/// Networks and single addresses, with commas between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Networks(Vec<IpNet>);
+
+impl TryFrom<String> for Networks {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let read = named.map(|part| {
+            let network = part.parse::<IpNet>();
+            let network = network.or_else(|_| part.parse().map(|address: IpAddr| address.into()));
+            network.map_err(|_| {
+                format!("expected networks such as `10.0.0.0/8` or addresses, found `{part}`")
+            })
+        });
+        read.collect::<Result<_, _>>().map(Self)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -130,9 +206,22 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let rules = [
             (
-                self.send.post_timeout < self.send.lease,
-                "send.post_timeout_ms must be shorter than send.lease_ms: a POST must end while \
-                 its sender is still ours",
+                self.send.post_timeout + self.send.lease / 3 <= self.send.lease,
+                "send.post_timeout_ms must leave a third of send.lease_ms: a lease is renewed every \
+                 quarter, and nothing is posted that could outlast it",
+            ),
+            (
+                self.http.tls.is_on() != self.http.tls.key.as_os_str().is_empty(),
+                "http.tls.certificate and http.tls.key must both be given, or neither",
+            ),
+            (
+                self.http.tls.is_on() || self.http.tls.client_ca.as_os_str().is_empty(),
+                "http.tls.client_ca needs http.tls.certificate: who terminates TLS checks clients",
+            ),
+            (
+                self.http.proxy.is_there() != self.http.proxy.certificate_header.is_empty(),
+                "http.proxy.addresses and http.proxy.certificate_header must both be given, or \
+                 neither",
             ),
             (
                 self.send.answer_timeout < self.send.unknown_after,

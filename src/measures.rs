@@ -192,6 +192,7 @@ const KNOWN: [(&str, &str, &[&str]); 3] = [
             "unknown_connection",
             "not_committed",
             "handshake",
+            "tls",
         ],
     ),
     (

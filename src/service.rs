@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Retention};
-use crate::http::{self, Api};
+use crate::http::{self, Api, Tls, TlsError};
 use crate::send::{self, Sending};
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, Part, Store};
@@ -47,6 +47,7 @@ impl Service {
             store,
             metrics,
         } = self;
+        let tls = Tls::load(&config.http.tls).await?;
         // Ours to cancel, where a part breaks down.
         let shutdown = shutdown.child_token();
         store.make_journal_partitions().await;
@@ -107,7 +108,7 @@ impl Service {
         let router = http::router(api);
         let broken = CancellationToken::new();
         let serving = async {
-            http::serve(listener, router, &limits, shutdown.clone()).await?;
+            http::serve(listener, router, &limits, tls, shutdown.clone()).await?;
             // The last handler has gone and its `Ingest` with it: the writer ends by itself.
             served.cancel();
             Ok::<_, ServiceError>(())
@@ -182,6 +183,9 @@ pub enum ServiceError {
     /// The client for calls to the providers could not be made.
     #[error("outgoing calls cannot be made: {0}")]
     Client(#[from] reqwest::Error),
+    /// TLS is wanted and cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Listener(#[from] std::io::Error),

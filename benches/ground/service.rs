@@ -42,6 +42,7 @@ pub async fn prepare(url: &str, base_url: String) -> Prepared {
         provider: Provider::Meta,
         base_url,
         api_version: Some("v25.0".to_owned()),
+        client_certificate_names: Vec::new(),
         credentials: Credentials {
             access_token: "token".to_owned().into(),
             app_secrets: vec![SECRET.to_owned().into()],

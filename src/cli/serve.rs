@@ -32,7 +32,7 @@ pub async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow::Result
     if std::env::var_os("TWOTICK_EXIT_WITH_PARENT").is_some() {
         exit_with_parent(shutdown.clone());
     }
-    announce(listener.local_addr()?);
+    announce(listener.local_addr()?, config.http.tls.is_on());
     let service = Service {
         config,
         store,
@@ -47,8 +47,9 @@ pub async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow::Result
     clippy::print_stdout,
     reason = "the one line on stdout; logs go to stderr"
 )]
-fn announce(address: SocketAddr) {
-    println!("listening on http://{address}");
+fn announce(address: SocketAddr, is_encrypted: bool) {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    println!("listening on {scheme}://{address}");
 }
 
 /// Ends the service when its standard input does: a parent that was killed leaves no process.

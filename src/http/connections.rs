@@ -55,6 +55,12 @@ struct Create {
     api_key: Option<SecretText>,
     /// How 360dialog's and Infobip's webhooks are authenticated.
     webhook_auth: Option<WebhookAuth>,
+    /// Webhooks must come with a client certificate of one of these common names, too (mTLS). It is
+    /// checked where TLS is terminated: `http.tls` and `http.proxy` of the settings. Meta presents
+    /// `client.webhooks.fbclientcerts.com`, if its app has mTLS on.
+    #[serde(default)]
+    #[schema(example = json!(["client.webhooks.fbclientcerts.com"]))]
+    client_certificate_names: Vec<String>,
 }
 
 /// Credentials to replace: a renewed token (which lets a stopped connection go on), rotated app
@@ -72,6 +78,8 @@ struct Update {
     api_key: Option<SecretText>,
     /// All of it: what is not named is not valid any more.
     webhook_auth: Option<WebhookAuth>,
+    /// All of them. None: webhooks need no client certificate any more.
+    client_certificate_names: Option<Vec<String>>,
 }
 
 /// A secret on its way in: no answer shows it.
@@ -119,6 +127,8 @@ struct View {
     api_version: Option<String>,
     /// The callback URL to give to the provider, behind this service's own address.
     webhook_path: String,
+    /// The common names that webhooks' client certificates must have; empty: they need none.
+    client_certificate_names: Vec<String>,
     /// Set while nothing is posted because the provider refused our token.
     stopped_at: Option<Moment>,
     stopped_reason: Option<String>,
@@ -135,6 +145,7 @@ impl From<Connection> for View {
             provider: connection.provider.as_str(),
             base_url: connection.base_url,
             api_version: connection.api_version,
+            client_certificate_names: connection.client_certificate_names,
             stopped_at: stopped_at.map(Moment),
             stopped_reason,
             created_at: connection.created_at.into(),
@@ -162,6 +173,7 @@ async fn create(
         return Err(ApiError::field("provider", message));
     };
     let mut errors = check(provider, &new);
+    errors.extend(check_names(&new.client_certificate_names));
     let secrets = Secrets {
         access_token: new.access_token,
         app_secrets: new.app_secrets,
@@ -179,6 +191,7 @@ async fn create(
         provider,
         base_url: new.base_url.trim_end_matches('/').to_owned(),
         api_version: new.api_version,
+        client_certificate_names: new.client_certificate_names,
         credentials: change.over(Credentials::default()),
     };
     let reply = api.store.create_connection(new, &once, View::from).await?;
@@ -210,13 +223,16 @@ async fn update(
         api_key: new.api_key,
         webhook_auth: new.webhook_auth,
     };
-    let mut errors = Vec::new();
+    let names = new.client_certificate_names;
+    let mut errors: Vec<_> = check_names(names.as_deref().unwrap_or_default()).collect();
     let change = secrets.read(known.provider, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let updated = api.store.update_credentials(connection, &change).await?;
-    let updated = updated.ok_or(ApiError::NotFound("connection"))?;
+    let updated = api
+        .store
+        .update_credentials(connection, &change, names.as_deref());
+    let updated = updated.await?.ok_or(ApiError::NotFound("connection"))?;
     api.connections.forget(connection);
     api.signals.all_due_here();
     Ok(Json(updated.into()))
@@ -243,6 +259,13 @@ fn check(provider: Provider, new: &Create) -> Vec<FieldError> {
         ),
     ];
     broken(rules).collect()
+}
+
+fn check_names(names: &[String]) -> impl Iterator<Item = FieldError> {
+    let is_wrong = |name: &String| name.trim() != name || name.is_empty();
+    let message = "expected common names, such as `client.webhooks.fbclientcerts.com`";
+    let wrong = names.iter().any(is_wrong);
+    broken([(wrong, "client_certificate_names", message)])
 }
 
 /// What is given of a connection's secrets.

@@ -6,6 +6,7 @@
 //! answer closes its connection; then the door is shut behind whoever had come through it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,11 +19,14 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::peer::Peer;
+use super::tls::Tls;
 use crate::config;
 
 /// The largest head of a request, beyond which 431, and about what a connection may buffer.
@@ -32,6 +36,8 @@ const MAX_HEAD: usize = 64 << 10;
 const LAST_LOOK: Duration = Duration::from_millis(200);
 /// How long a connection that gives its place up may take to send what it still has.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long a TLS handshake may take.
+const GREETING: Duration = Duration::from_secs(10);
 /// How often an idle connection is looked for while all places are taken.
 const CROWDED: Duration = Duration::from_millis(10);
 /// How long to wait after the system has refused a connection, mostly for want of descriptors.
@@ -42,6 +48,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     settings: &config::Http,
+    tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let mut http = http1::Builder::new();
@@ -53,6 +60,8 @@ pub async fn serve(
     let door = Door {
         http,
         router: TowerToHyperService::new(router),
+        tls: tls.clone(),
+        names_peers: settings.proxy.is_there(),
         places: Arc::new(Semaphore::new(settings.max_connections)),
         guests: Arc::default(),
         tasks: TaskTracker::new(),
@@ -64,6 +73,7 @@ pub async fn serve(
     tokio::select! {
         () = door.take_all(&listener) => {}
         () = async { shutdown.cancelled().await; tokio::time::sleep(settings.drain).await } => {}
+        () = keep(tls.as_deref()) => {}
     }
     door.take_last(listener)?;
     door.shut.cancel();
@@ -72,10 +82,21 @@ pub async fn serve(
     Ok(())
 }
 
+/// Never ends.
+async fn keep(tls: Option<&Tls>) {
+    match tls {
+        Some(tls) => tls.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What all connections share.
 struct Door {
     http: http1::Builder,
     router: TowerToHyperService<Router>,
+    tls: Option<Arc<Tls>>,
+    /// Whether requests must bear where they come from.
+    names_peers: bool,
     places: Arc<Semaphore>,
     guests: Arc<Guests>,
     tasks: TaskTracker,
@@ -90,9 +111,9 @@ impl Door {
     async fn take_all(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let place = self.place().await;
-                    self.take(stream, place);
+                    self.take(stream, address, place);
                 }
                 // One that has gone again matters to nobody. For all else: fewer connections help.
                 Err(error) => {
@@ -107,12 +128,12 @@ impl Door {
     /// Those that the system has already let in; then nobody.
     fn take_last(&self, listener: TcpListener) -> std::io::Result<()> {
         let listener = listener.into_std()?;
-        while let (Ok((stream, _)), Ok(place)) = (
+        while let (Ok((stream, address)), Ok(place)) = (
             listener.accept(),
             Arc::clone(&self.places).try_acquire_owned(),
         ) {
             stream.set_nonblocking(true)?;
-            self.take(TcpStream::from_std(stream)?, place);
+            self.take(TcpStream::from_std(stream)?, address, place);
         }
         Ok(())
     }
@@ -134,13 +155,78 @@ impl Door {
         }
     }
 
-    fn take(&self, stream: TcpStream, place: impl Send + 'static) {
+    fn take(&self, stream: TcpStream, address: SocketAddr, place: impl Send + 'static) {
         let guest = Guests::enter(&self.guests, self.shut.child_token());
-        let (state, leave) = (Arc::clone(&guest.state), guest.leave.clone());
-        let (router, draining) = (self.router.clone(), self.draining.clone());
-        let guests = Arc::clone(&self.guests);
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let visit = Visit {
+            http: self.http.clone(),
+            router: self.router.clone(),
+            guests: Arc::clone(&self.guests),
+            state: Arc::clone(&guest.state),
+            leave: guest.leave.clone(),
+            draining: self.draining.clone(),
+            shut: self.shut.clone(),
+        };
+        let (tls, names_peers, cut) = (self.tls.clone(), self.names_peers, self.cut.clone());
+        let visited = async move {
+            match tls {
+                Some(tls) => visit.encrypted(stream, address, &tls).await,
+                None => {
+                    let peer = names_peers.then(|| Peer::new(address, None));
+                    visit.held(stream, peer).await;
+                }
+            }
+        };
+        self.tasks.spawn(async move {
+            let _held = (place, guest);
+            tokio::select! {
+                () = visited => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// One connection.
+struct Visit {
+    http: http1::Builder,
+    router: TowerToHyperService<Router>,
+    guests: Arc<Guests>,
+    state: Arc<AtomicU64>,
+    leave: CancellationToken,
+    draining: CancellationToken,
+    shut: CancellationToken,
+}
+
+impl Visit {
+    async fn encrypted(self, stream: TcpStream, address: SocketAddr, tls: &Tls) {
+        let greeted = tokio::select! {
+            greeted = tokio::time::timeout(GREETING, tls.acceptor().accept(stream)) => greeted,
+            () = self.leave.cancelled() => return,
+        };
+        match greeted {
+            Ok(Ok(stream)) => {
+                let presented = stream.get_ref().1.peer_certificates();
+                let own = presented.and_then(|chain| chain.first());
+                let peer = Peer::new(address, own);
+                self.held(stream, Some(peer)).await;
+            }
+            // A scanner, or a client whose certificate is of nobody that we know.
+            Ok(Err(error)) => {
+                metrics::counter!("twotick_webhooks_refused_total", "reason" => "tls").increment(1);
+                tracing::info!(%address, %error, "a TLS handshake failed");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn held(self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Option<Peer>) {
+        let (state, guests) = (Arc::clone(&self.state), self.guests);
+        let (router, draining) = (self.router, self.draining);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             state.store(BUSY, Ordering::Relaxed);
+            if let Some(peer) = &peer {
+                request.extensions_mut().insert(peer.clone());
+            }
             let answer = router.call(request);
             let (state, guests) = (Arc::clone(&state), Arc::clone(&guests));
             let draining = draining.clone();
@@ -151,36 +237,25 @@ impl Door {
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let (shut, last_state) = (self.shut.clone(), Arc::clone(&guest.state));
-        let served = async move {
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = leave.cancelled() => {}
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.leave.cancelled() => {}
+        }
+        if self.shut.is_cancelled() {
+            let last_look = tokio::time::timeout(LAST_LOOK, connection.as_mut());
+            if last_look.await.is_ok() {
+                return;
             }
-            let is_shut = shut.is_cancelled();
-            if is_shut {
-                let last_look = tokio::time::timeout(LAST_LOOK, connection.as_mut());
-                if last_look.await.is_ok() {
-                    return;
-                }
-            }
-            connection.as_mut().graceful_shutdown();
-            if is_shut && last_state.load(Ordering::Relaxed) == BUSY {
-                let _ = connection.await;
-            } else {
-                // Half a request's head is no reason to wait.
-                let _ = tokio::time::timeout(LAST_WORDS, connection).await;
-            }
-        };
-        let cut = self.cut.clone();
-        self.tasks.spawn(async move {
-            let _held = (place, guest);
-            tokio::select! {
-                () = served => {}
-                () = cut.cancelled() => {}
-            }
-        });
+        }
+        connection.as_mut().graceful_shutdown();
+        // A request may have begun since this one was found idle.
+        if self.state.load(Ordering::Relaxed) == BUSY {
+            let _ = connection.await;
+        } else {
+            // Half a request's head is no reason to wait.
+            let _ = tokio::time::timeout(LAST_WORDS, connection).await;
+        }
     }
 }
 

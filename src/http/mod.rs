@@ -23,6 +23,7 @@ mod observe;
 mod once;
 mod openapi;
 mod page;
+mod peer;
 mod problem;
 mod request;
 mod schema;
@@ -30,6 +31,7 @@ mod senders;
 mod sequence_view;
 mod sequences;
 mod templates;
+mod tls;
 mod webhook_auth;
 mod webhooks;
 mod wording;
@@ -51,6 +53,7 @@ use crate::store::{ConnectionCache, KeyCache, Store};
 
 pub use listener::serve;
 pub use problem::{ApiError, FieldError};
+pub use tls::{Tls, TlsError};
 
 /// What handlers work with. Clones share everything: each request makes some.
 #[derive(Debug, Clone)]

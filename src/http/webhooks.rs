@@ -17,8 +17,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::webhook_body;
+use super::peer::Peer;
 use super::problem::ApiError;
 use super::request::{Query, id};
+use crate::config::Proxy;
 use crate::ingest::{NotCommitted, Webhook};
 use crate::model::ids::ConnectionId;
 use crate::model::proof::ProofBy;
@@ -134,7 +136,7 @@ async fn take(
     deadline: Instant,
 ) -> Result<Webhook, ApiError> {
     let connection = find(api, connection).await?;
-    let head = Head::of(&request);
+    let head = Head::of(&request, &api.config.http.proxy);
     let left = deadline.saturating_duration_since(api.clock().monotonic());
     let body = webhook_body(request, api, left.saturating_sub(TO_ANSWER))
         .await
@@ -199,21 +201,33 @@ struct Head {
     headers: HeaderMap,
     /// The parameter `secret` of the URL.
     url_secret: Option<String>,
+    /// Of the certificate that it came with.
+    certificate_name: Option<String>,
 }
 
 impl Head {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, proxy: &Proxy) -> Self {
         let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(request.uri());
         let pairs = pairs.map(|Pairs(pairs)| pairs).unwrap_or_default();
         let secret = pairs.into_iter().find(|(name, _)| name == "secret");
         Self {
             headers: request.headers().clone(),
             url_secret: secret.map(|(_, secret)| secret),
+            certificate_name: Peer::certificate_name(request, proxy),
         }
     }
 
     /// Whether this is the connection's; else why not.
     fn proves(&self, connection: &Connection, body: &[u8]) -> Result<(), String> {
+        let names = &connection.client_certificate_names;
+        if !names.is_empty() {
+            let Some(name) = &self.certificate_name else {
+                return Err("the client certificate is missing".to_owned());
+            };
+            if !names.contains(name) {
+                return Err("the client certificate is somebody else's".to_owned());
+            }
+        }
         let header = |name: &str| Some(self.headers.get(name)?.as_bytes());
         let credentials = &connection.credentials;
         if connection.provider == Provider::Meta {

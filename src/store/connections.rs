@@ -30,6 +30,9 @@ pub struct Connection {
     pub base_url: String,
     /// Such as `v25.0`; Meta alone has one.
     pub api_version: Option<String>,
+    /// A webhook comes with a client certificate of one of these common names; empty: with any or
+    /// none.
+    pub client_certificate_names: Vec<String>,
     /// Outgoing and incoming secrets.
     pub credentials: Credentials,
     /// Since when nothing is posted, and why (the token is gone).
@@ -114,6 +117,8 @@ pub struct NewConnection {
     pub base_url: String,
     /// Such as `v25.0`; Meta alone has one.
     pub api_version: Option<String>,
+    /// As in [`Connection`].
+    pub client_certificate_names: Vec<String>,
     /// Its secrets.
     pub credentials: Credentials,
 }
@@ -150,8 +155,9 @@ impl Store {
             r#"
             -- create_connection
             INSERT INTO connections
-                (id, name, provider, base_url, api_version, secrets, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
+                (id, name, provider, base_url, api_version, secrets, created_at,
+                 client_certificate_names)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
             RETURNING stream
             "#,
             id.0,
@@ -161,6 +167,7 @@ impl Store {
             new.api_version,
             sealed,
             created_at,
+            &new.client_certificate_names,
         )
         .fetch_one(connection)
         .await?;
@@ -171,6 +178,7 @@ impl Store {
             provider: new.provider,
             base_url: new.base_url,
             api_version: new.api_version,
+            client_certificate_names: new.client_certificate_names,
             credentials: new.credentials,
             stopped: None,
             created_at,
@@ -203,7 +211,7 @@ impl Store {
                 r#"
             -- read_connections
             SELECT id, stream, name, provider, base_url, api_version, secrets,
-                   stopped_at, stopped_reason, created_at
+                   client_certificate_names, stopped_at, stopped_reason, created_at
             FROM connections
             WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR id < $2)
             ORDER BY id DESC
@@ -229,6 +237,7 @@ impl Store {
                     provider,
                     base_url: row.base_url,
                     api_version: row.api_version,
+                    client_certificate_names: row.client_certificate_names,
                     credentials: self.open_credentials(id, &row.secrets)?,
                     stopped: row.stopped_at.zip(row.stopped_reason),
                     created_at: row.created_at,
@@ -237,11 +246,12 @@ impl Store {
             .collect()
     }
 
-    /// Replaces the credentials that are given. A new token lets what waits go.
+    /// Replaces the credentials and names that are given. A new token lets what waits go.
     pub async fn update_credentials(
         &self,
         id: ConnectionId,
         change: &CredentialsChange,
+        client_certificate_names: Option<&[String]>,
     ) -> Result<Option<Connection>, StoreError> {
         again!(self, "update_credentials", {
             let mut transaction = self.begin().await?;
@@ -264,6 +274,7 @@ impl Store {
                 -- update_credentials
                 UPDATE connections
                 SET secrets = $2,
+                    client_certificate_names = COALESCE($4, client_certificate_names),
                     stopped_at = CASE WHEN NOT $3 THEN stopped_at END,
                     stopped_reason = CASE WHEN NOT $3 THEN stopped_reason END
                 WHERE id = $1
@@ -271,6 +282,7 @@ impl Store {
                 id.0,
                 sealed,
                 resumed,
+                client_certificate_names,
             )
             .execute(&mut *transaction)
             .await?;

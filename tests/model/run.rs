@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
             ..CredentialsChange::default()
         };
         store
-            .update_credentials(self.place.connection, &token)
+            .update_credentials(self.place.connection, &token, None)
             .await
             .unwrap();
         self.world.poke(self.place.sender);

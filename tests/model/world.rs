@@ -132,6 +132,7 @@ impl World {
             provider: twotick::model::provider::Provider::Meta,
             base_url: format!("{}/h{}", self.provider_url, self.histories),
             api_version: Some("v25.0".to_owned()),
+            client_certificate_names: Vec::new(),
             credentials: Credentials {
                 access_token: "token".into(),
                 app_secrets: vec!["secret".into()],
