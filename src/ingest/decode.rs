@@ -21,21 +21,32 @@ const LONG: usize = 128 << 10;
 #[must_use]
 pub struct Share(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
+/// A body is a big one if it may take more than such a part of a half.
+const BIG_PART: usize = 8;
+
+/// Big bodies have one half of the memory, all others the other half: or one that is held while
+/// its many facts are committed would keep everybody out.
 #[derive(Debug, Clone)]
 pub(super) struct Decoder {
-    free: Arc<Semaphore>,
+    big: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    /// Of a half.
     size: usize,
 }
 
 impl Decoder {
     pub(super) fn new(size: usize) -> Self {
-        let size = size.min(Semaphore::MAX_PERMITS);
-        let free = Arc::new(Semaphore::new(size));
-        Self { free, size }
+        let size = (size / 2).clamp(1, u32::MAX as usize);
+        let half = || Arc::new(Semaphore::new(size));
+        Self {
+            big: half(),
+            others: half(),
+            size,
+        }
     }
 
-    /// Waits for memory, in the order of asking. What would take more than there is, is decoded
-    /// alone.
+    /// Waits for memory, in the order of asking. What would take more than there is, is the only
+    /// big one then.
     pub(super) async fn decode(
         &self,
         provider: Provider,
@@ -43,8 +54,12 @@ impl Decoder {
         deadline: Instant,
     ) -> Result<(Decoded, Share), NotCommitted> {
         let size = decoded_size(body).min(self.size);
+        let half = match size > self.size / BIG_PART {
+            true => &self.big,
+            false => &self.others,
+        };
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let share = Arc::clone(&self.free).acquire_many_owned(size);
+        let share = Arc::clone(half).acquire_many_owned(size);
         let share = timeout_at(deadline.into(), share).await;
         let share = Share(
             share
@@ -67,14 +82,16 @@ impl Decoder {
 /// with that an item of a webhook with all its texts; any value takes a place in its array.
 pub fn decoded_size(json: &[u8]) -> usize {
     const OBJECT: usize = 1500;
-    const VALUE: usize = 40;
-    let (mut objects, mut values) = (0, 0);
+    const ARRAY: usize = 200;
+    const VALUE: usize = 96;
+    let (mut objects, mut arrays, mut values) = (0, 0, 0);
     for byte in json {
         match byte {
             b'{' => objects += 1,
-            b',' | b'[' => values += 1,
+            b'[' => arrays += 1,
+            b',' => values += 1,
             _ => {}
         }
     }
-    json.len() + objects * OBJECT + values * VALUE
+    json.len() + objects * OBJECT + arrays * ARRAY + values * VALUE
 }

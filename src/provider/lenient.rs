@@ -139,6 +139,14 @@ pub fn is_array(raw: &RawValue) -> bool {
     raw.get().starts_with('[')
 }
 
+/// Whether a raw value is an array of anything but objects. An empty one is not.
+pub fn is_list_without_objects(raw: &RawValue) -> bool {
+    let items: Result<Vec<&RawValue>, _> = serde_json::from_str(raw.get());
+    items.is_ok_and(|items| {
+        !items.is_empty() && !items.iter().any(|item| item.get().starts_with('{'))
+    })
+}
+
 /// A whole number, given as such or as text (Meta's pacing page prints `"132015"`).
 pub fn integer(raw: &RawValue) -> Option<i64> {
     raw.get().trim_matches('"').trim().parse().ok()

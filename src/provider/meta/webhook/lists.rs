@@ -1,5 +1,7 @@
 //! Fields whose values hold arrays of items, beside the number that they are about. Whatever
-//! arrays Meta adds (`user_actions` came in 2025) are walked too, and their elements kept.
+//! arrays of objects Meta adds (`user_actions` came in 2025) are walked too, and their elements
+//! kept; an array without any is kept as one, or a body of `[],[],…` would take hundreds of
+//! times its bytes.
 
 use std::sync::Arc;
 
@@ -71,17 +73,26 @@ pub(in crate::provider) fn walk_lists(
 ) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     for (name, raw) in around.value.iter() {
-        let is_item_list = match name {
+        let is_known = known.contains(&name);
+        let is_list = match name {
             "contacts" => false, // about those who wrote: read with their messages
-            name if known.contains(&name) => raw.get() != "null",
+            _ if is_known => raw.get() != "null",
             _ => lenient::is_array(raw),
         };
-        if !is_item_list || seen.contains(&name) {
+        if !is_list || seen.contains(&name) {
             continue;
         }
         seen.push(name);
+        if !is_known && lenient::is_list_without_objects(raw) {
+            let path = format!("{prefix}{name}");
+            out.take(path.clone(), beside(around, name, path, raw));
+            continue;
+        }
         for_each(around.value, name, prefix, out, |path, raw, out| {
-            let read = item(around, name, path.clone(), raw);
+            let read = match is_known || raw.get().starts_with('{') {
+                true => item(around, name, path.clone(), raw),
+                false => Err(Unreadable::Missing("object")),
+            };
             out.take(path, read);
         });
     }

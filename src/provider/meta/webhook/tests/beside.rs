@@ -91,6 +91,16 @@ fn a_messages_value_without_lists_is_kept_whole() {
 }
 
 #[test]
+fn a_list_of_no_objects_is_kept_as_one() {
+    for list in [json!(["a", 1]), json!([[], []]), json!([null])] {
+        let decoded = decoded(&in_messages(json!({"tags": list})));
+        let fact = only(&decoded);
+        assert!(matches!(&fact.said, Said::Other(other) if other.field == "messages.tags"));
+        assert_eq!(data(fact)["value"], list);
+    }
+}
+
+#[test]
 fn fields_nobody_knows_are_kept_as_they_came() {
     for name in [
         "tracking_events",
@@ -146,12 +156,12 @@ fn lists_nobody_knows_are_kept_item_by_item() {
         "group_status_update",
         "history",
     ] {
-        let items = json!([{"n": 1, "timestamp": "1763770100"}, "x"]);
+        let items = json!([{"n": 1, "timestamp": "1763770100"}, {}]);
         let found = goldens(&with_number(name, json!({"novelties": items})));
         let field = format!("{name}.novelties");
         let expected = [
             json!({"field": field, "value": {"n": 1, "timestamp": "1763770100"}}),
-            json!({"field": field, "value": "x"}),
+            json!({"field": field, "value": {}}),
         ];
         let data: Vec<_> = found.iter().map(|(_, data)| data.clone()).collect();
         assert_eq!(data, expected);
