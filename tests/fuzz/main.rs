@@ -9,11 +9,12 @@ mod memory;
 mod mutate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde_json::Value;
+use twotick::clock::Clock;
 use twotick::ingest::decoded_size;
 use twotick::model::provider::Provider;
 use twotick::provider;
@@ -51,7 +52,8 @@ fn corpus() -> Vec<Vec<u8>> {
 
 /// What must hold of a body; how it is to be found again where it does not.
 fn examine(provider: Provider, bytes: &[u8], found_as: &str) {
-    let began = Instant::now();
+    let clock = Clock::system();
+    let began = clock.monotonic();
     let most = catch_unwind(|| memory::most(|| drop(provider::decode(provider, bytes))));
     let held = catch_unwind(AssertUnwindSafe(|| holds::holds(provider, bytes)));
     let body = || String::from_utf8_lossy(bytes);
