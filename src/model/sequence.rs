@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::error_class::{ErrorClass, classify};
+use super::error_class::ErrorClass;
 use super::evidence::Rank;
 use super::limits::backoff;
 use super::message::{Attempt, Outcome, Work};
@@ -374,7 +374,7 @@ pub fn retry_wait(
     /// Meta's per-user marketing limit: at least 24 hours (131049).
     const A_DAY: Duration = Duration::from_secs(24 * 3600);
     let last = attempts.last()?;
-    let class = classify(last.failure()?);
+    let class = last.failure()?;
     if attempts.len() >= limits.attempts {
         return None;
     }

@@ -47,9 +47,9 @@ impl Store {
             "code": refused.error.code,
             "title": refused.error.title,
             "details": refused.error.details,
+            "class": refused.class.as_str(),
         });
         let mut data = refusal.clone();
-        data["class"] = refused.class.as_str().into();
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
         let fact = OwnFact::of_claim(claim, event::MESSAGE_REFUSED, "answer").with(data);
         again!(self, "record_refused", {

@@ -343,6 +343,7 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
         code: row.failed_code.unwrap_or(said.code),
         ..said
     });
+    let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
     let error = row.refusal.and_then(read).or(said);
     let error = error.or_else(|| {
         row.failed_code.map(|code| ProviderError {
@@ -351,8 +352,6 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
             details: None,
         })
     });
-    let code = error.as_ref().map(|error| error.code);
-    let outcome = outcome(row.outcome.as_deref(), code, row.unknown_at);
     Attempt {
         n,
         provider_message_id: row.provider_message_id,

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod answers;
 mod evidence;
 mod gates;
 mod hang_up;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::*;
+use crate::model::error_class::classify;
 use crate::model::evidence::{Evidence, Failure};
 
 const NOW: Timestamp = OffsetDateTime::UNIX_EPOCH;
@@ -107,7 +108,7 @@ fn unknown() -> Attempt {
 
 fn refused(code: i64) -> Attempt {
     Attempt {
-        outcome: Some(Outcome::Refused(code)),
+        outcome: Some(Outcome::Refused(classify(code))),
         ..Attempt::default()
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize as _;
-use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -34,7 +33,7 @@ pub(super) async fn read_steps(
         -- claim: steps
         SELECT m.sequence AS "sequence!", m.position AS "position!", m.id, m.cancelled_at,
                m.template_name, m.template_language, m.delay_ms, m.on_unknown,
-               m.gate, a.n AS "n?", a.outcome, a.refusal -> 'code' AS refusal_code, a.unknown_at,
+               m.gate, a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
         FROM unnest($2::uuid[], $3::integer[]) AS q (id, head)
@@ -88,11 +87,7 @@ pub(super) async fn read_steps(
             continue;
         };
         step.attempts.push(Attempt {
-            outcome: outcome(
-                row.outcome.as_deref(),
-                row.refusal_code.as_ref().and_then(Value::as_i64),
-                row.unknown_at,
-            ),
+            outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,
