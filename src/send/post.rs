@@ -16,16 +16,16 @@ use super::{Sending, Standing};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
-use crate::model::ids::{ConnectionId, TemplateId};
+use crate::model::ids::TemplateId;
 use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
-use crate::store::StoreError;
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::leases::Lease;
+use crate::store::{Connection, StoreError};
 
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
@@ -92,7 +92,7 @@ impl Post {
     pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
         let started = self.sending.clock().monotonic();
         match self.prepare().await {
-            Ok((connection, call)) => self.post(connection, call).await,
+            Ok((connection, call)) => self.post(&connection, call).await,
             Err(reason) => {
                 let at = self.sending.clock().now() + self.sending.settings.poll;
                 self.record(Outcome::Returned(reason, at)).await;
@@ -111,7 +111,7 @@ impl Post {
     /// Everything that can fail before a connection is asked for. The last look at the lease comes
     /// after that: a process that was stalled since its claim must not post for a sender that
     /// others own by now.
-    async fn prepare(&self) -> Result<(ConnectionId, Call), String> {
+    async fn prepare(&self) -> Result<(Arc<Connection>, Call), String> {
         let Sending {
             connections,
             client,
@@ -141,7 +141,7 @@ impl Post {
         let body = serde_json::to_vec(&request.body).map_err(|error| error.to_string())?;
         let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
         let call = call.body(reqwest::Body::wrap(body));
-        Ok((connection.id, Call { call, held_back }))
+        Ok((connection, Call { call, held_back }))
     }
 
     /// Whether this may still be posted, asked when it would leave.
@@ -155,7 +155,7 @@ impl Post {
         }
     }
 
-    async fn post(&self, connection: ConnectionId, call: Call) {
+    async fn post(&self, connection: &Connection, call: Call) {
         let posted_at = self.sending.clock().now();
         let mut came = Box::pin(exchange(call));
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
@@ -255,7 +255,7 @@ impl Post {
     /// pause burns one.
     fn refused(
         &self,
-        connection: ConnectionId,
+        connection: &Connection,
         error: ProviderError,
         class: ErrorClass,
         retry_after: Option<Duration>,
@@ -279,8 +279,8 @@ impl Post {
                     };
                     let waba_id = self.claim.waba_id.clone().unwrap_or_default();
                     let said = TemplateSaid {
-                        id: TemplateId::of(connection, &waba_id, name, language),
-                        connection,
+                        id: TemplateId::of(connection.id, &waba_id, name, language),
+                        connection: connection.id,
                         waba_id,
                         name: name.clone(),
                         language: language.clone(),
@@ -298,7 +298,12 @@ impl Post {
                 None => (None, None),
             },
             ErrorClass::SenderStops => (Some(now), Some(Closes::Sender)),
-            ErrorClass::ConnectionStops => (Some(now), Some(Closes::Connection(connection))),
+            ErrorClass::ConnectionStops => {
+                // Another instance may have been given a new token: it is read before the next try.
+                self.sending.connections.forget(connection.id);
+                let closes = Closes::Connection(connection.id, connection.version.clone());
+                (Some(now + self.sending.settings.backoff), Some(closes))
+            }
             ErrorClass::Retry
             | ErrorClass::WaitADay
             | ErrorClass::NeverToRecipient

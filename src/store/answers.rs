@@ -8,7 +8,7 @@ use serde_json::json;
 use super::claim::Claim;
 use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
-use super::{Store, StoreError, again};
+use super::{Store, StoreError, Version, again};
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Rank;
 use crate::model::fact::ProviderError;
@@ -36,8 +36,8 @@ pub enum Closes {
     Template(Box<TemplateSaid>),
     /// The sender.
     Sender,
-    /// The connection: its token is gone.
-    Connection(ConnectionId),
+    /// The connection: its token is gone, unless it has other credentials by now.
+    Connection(ConnectionId, Version),
 }
 
 impl Store {
@@ -169,16 +169,17 @@ impl Store {
             .fetch_optional(connection)
             .await?
             .map(|stream| (stream, event::SENDER_BLOCKED)),
-            Closes::Connection(id) => sqlx::query_scalar!(
+            Closes::Connection(id, version) => sqlx::query_scalar!(
                 r#"
                 -- close: connection
                 UPDATE connections SET stopped_at = $2, stopped_reason = $3
-                WHERE id = $1 AND stopped_at IS NULL
+                WHERE id = $1 AND stopped_at IS NULL AND sha256(secrets) = $4
                 RETURNING stream
                 "#,
                 id.0,
                 now,
                 reason,
+                version.as_bytes(),
             )
             .fetch_optional(connection)
             .await?

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use twotick::simulator::{self, Faults};
+use twotick::store::CredentialsChange;
 
 use crate::support::*;
 
@@ -317,4 +318,34 @@ async fn only_heads_are_claimed_whatever_the_number_of_sequences() {
     let mut heads: Vec<_> = (0..20).map(|n| format!("{n}/0")).collect();
     heads.sort();
     assert_eq!(posted, heads);
+}
+
+#[tokio::test]
+async fn a_token_that_another_instance_has_renewed_is_not_stopped_for_the_old_one() {
+    let simulated = simulator::Config {
+        access_token: Some("another token".to_owned()),
+        ..simulator::Config::default()
+    };
+    let app = App::start_with(|_| {}, simulated).await;
+    let id = lone(&app).await;
+    let path = format!("/v1/messages/{id}");
+    app.get_until(&path, |message| {
+        message["waiting"]["reason"] == "connection_stopped"
+    })
+    .await;
+    // A webhook has the old token read; who renews it is another instance.
+    app.say(&[status("wamid.any", "sent", 0)]).await;
+    let renewed = CredentialsChange {
+        access_token: Some("another token".to_owned().into()),
+        ..CredentialsChange::default()
+    };
+    let connection = app.connection.parse().unwrap();
+    let updated = app.store.update_credentials(connection, &renewed).await;
+    assert!(updated.unwrap().is_some());
+    app.accepted(&id).await;
+    let events = app.events(4).await;
+    let stopped = events
+        .iter()
+        .filter(|event| event["type"] == "connection.stopped");
+    assert_eq!(stopped.count(), 1, "{events:#?}");
 }
