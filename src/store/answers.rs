@@ -154,21 +154,24 @@ impl Store {
             Closes::Template(said) => {
                 return self.close_template(connection, said, &reason).await;
             }
-            Closes::Sender => sqlx::query_scalar!(
+            Closes::Sender => sqlx::query!(
                 r#"
                 -- close: sender
-                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $3
-                WHERE id = $1
-                    AND (SELECT d.status = 'active' FROM standing(s, $3::timestamptz) d)
-                RETURNING id
+                -- As of the POST: what a person or the provider has opened since stays open.
+                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $4
+                WHERE id = $1 AND (s.status_at IS NULL OR s.status_at < $4)
+                    AND (SELECT d.status = 'active' FROM standing(s, $3) d)
+                RETURNING id, (SELECT d.status <> 'active' FROM standing(s, $3) d) AS "closed!"
                 "#,
                 sender,
                 reason,
                 now,
+                claim.posted_at,
             )
             .fetch_optional(connection)
             .await?
-            .map(|stream| (stream, event::SENDER_BLOCKED)),
+            .filter(|row| row.closed)
+            .map(|row| (row.id, event::SENDER_BLOCKED)),
             Closes::Connection(id, version) => sqlx::query_scalar!(
                 r#"
                 -- close: connection

@@ -10,7 +10,7 @@ use twotick::model::ids::{SenderId, SequenceId};
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
 use twotick::store::acceptances::Accepted;
-use twotick::store::answers::Refused;
+use twotick::store::answers::{Closes, Refused};
 use twotick::store::claim::Claim;
 use twotick::store::leases::Lease;
 
@@ -353,4 +353,48 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
     assert!(owned(&mut session).await);
     app.store.release_lease(me, &lease(10)).await.unwrap();
     assert!(!owned(&mut session).await);
+}
+
+#[tokio::test]
+async fn a_refusal_from_before_a_repair_closes_nothing() {
+    let app = without_answers().await;
+    let (sequence, messages, _) = lost(&app).await;
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    let path = format!("/v1/senders/{}", app.sender);
+    let status = async || app.get(&path).await["status"].clone();
+    let spam = Refused {
+        error: ProviderError {
+            code: 131_048,
+            title: None,
+            details: None,
+        },
+        class: ErrorClass::SenderStops,
+        again_at: Some(app.clock.now() + std::time::Duration::from_secs(3600)),
+        closes: Some(Closes::Sender),
+    };
+    app.store.record_refused(&claim, &spam).await.unwrap();
+    assert_eq!(status().await, "blocked");
+    // A person opens it. Then the same comes again: its acknowledgement was lost.
+    app.send(Method::PATCH, &path, json!({"status": "active"}))
+        .await;
+    app.store.record_refused(&claim, &spam).await.unwrap();
+    assert_eq!(status().await, "active");
+
+    // A later one blocks it; the provider reinstates the account, and only then the answer of one
+    // that was posted before that is recorded.
+    let mut later = claim.clone();
+    later.posted_at = app.clock.now();
+    let reinstated = management_body(
+        "account_update",
+        app.clock.now().unix_timestamp() + 1,
+        json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "REINSTATE"}}),
+    );
+    assert_eq!(app.webhook(&reinstated).await, reqwest::StatusCode::OK);
+    app.store.record_refused(&later, &spam).await.unwrap();
+    assert_eq!(status().await, "active");
+    let blocked = app.events(1).await;
+    let blocked = blocked
+        .iter()
+        .filter(|event| event["type"] == "sender.blocked");
+    assert_eq!(blocked.count(), 1);
 }
