@@ -278,12 +278,12 @@ fn has_reached(head: &Head<'_>) -> bool {
 }
 
 /// The attempts of which something came, or may still come. The last may have been given back; it
-/// is to be posted again under its number, for what became of the one before.
+/// is to be posted again under its number, for what became of the one before. So may that one have
+/// been, long after it was taken for lost.
 fn tried(attempts: &[Attempt]) -> &[Attempt] {
-    match attempts {
-        [before @ .., last] if last.was_given_back() => before,
-        all => all,
-    }
+    let came_back = attempts.iter().rev();
+    let came_back = came_back.take_while(|attempt| attempt.was_given_back());
+    &attempts[..attempts.len() - came_back.count()]
 }
 
 /// Whether the reason to post the message again has gone while it waited to be: evidence or a
