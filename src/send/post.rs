@@ -162,9 +162,11 @@ impl Post {
         let came = match in_time {
             Ok(came) => came,
             Err(_) => {
-                self.record(Outcome::Unknown("no answer in time".to_owned()))
-                    .await;
-                match came.await {
+                // Both at once: an answer that nobody listens to while the database is away is
+                // lost to the time limit of the call.
+                let lost = Outcome::Unknown("no answer in time".to_owned());
+                let ((), came) = tokio::join!(self.record(lost), came);
+                match came {
                     // Still unknown: nothing to add.
                     Came::Lost(_) => return,
                     known => known,
