@@ -327,3 +327,34 @@ async fn a_delay_passes_also_behind_messages_that_were_cancelled() {
     app.clock.advance(std::time::Duration::from_secs(24 * 3600));
     app.accepted(&messages[3]).await;
 }
+
+#[tokio::test]
+async fn what_one_member_of_a_group_did_not_get_fails_no_message() {
+    let app = App::start().await;
+    let body = json!({
+        "sender": app.sender, "to": "Y2FwaV9ncm91cDox", "recipient_type": "group",
+        "gate": {"status": "sent"},
+        "messages": [step("one"), step("two")],
+    });
+    let (_, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    let of = |member: &str, word: &str| {
+        let mut status = status(&wamid, word, 1);
+        status["recipient_type"] = "group".into();
+        status["recipient_participant_id"] = member.into();
+        status
+    };
+    app.say(&[of("15550190051", "failed")]).await;
+    app.say(&[of("15550190044", "sent")]).await;
+    app.accepted(&messages[1]).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let first = app.get(&path).await;
+    assert_eq!(
+        (&first["status"], &first["error"], &first["failed_at"]),
+        (&json!("sent"), &Value::Null, &Value::Null)
+    );
+    let history = app.get(&format!("{path}/history")).await;
+    let history = history["data"].as_array().unwrap();
+    let failed = history.iter().find(|fact| fact["type"] == "message.failed");
+    assert_eq!(failed.unwrap()["data"]["participant"], "15550190051");
+}
