@@ -264,6 +264,9 @@ impl Post {
         posted_at: Timestamp,
     ) -> Refused {
         let now = self.sending.clock().now();
+        // Not at once: what closes nothing, because a later word stands against it, must not be
+        // posted into at full rate. Where it does close, the wait costs nothing.
+        let soon = now + self.sending.settings.backoff;
         let (again_at, closes) = match class {
             ErrorClass::RateLimit(scope) => {
                 let wait = retry_after.unwrap_or(self.sending.settings.rate_limit_wait);
@@ -295,16 +298,16 @@ impl Post {
                         }),
                         quality: None,
                     };
-                    (Some(now), Some(Closes::Template(Box::new(said))))
+                    (Some(soon), Some(Closes::Template(Box::new(said))))
                 }
                 None => (None, None),
             },
-            ErrorClass::SenderStops => (Some(now), Some(Closes::Sender)),
+            ErrorClass::SenderStops => (Some(soon), Some(Closes::Sender)),
             ErrorClass::ConnectionStops => {
                 // Another instance may have been given a new token: it is read before the next try.
                 self.sending.connections.forget(connection.id);
                 let closes = Closes::Connection(connection.id, connection.version.clone());
-                (Some(now + self.sending.settings.backoff), Some(closes))
+                (Some(soon), Some(closes))
             }
             ErrorClass::Retry
             | ErrorClass::WaitADay

@@ -349,3 +349,38 @@ async fn a_token_that_another_instance_has_renewed_is_not_stopped_for_the_old_on
         .filter(|event| event["type"] == "connection.stopped");
     assert_eq!(stopped.count(), 1, "{events:#?}");
 }
+
+#[tokio::test]
+async fn a_stop_that_does_not_take_is_not_posted_into_at_full_rate() {
+    let app = App::start_with(
+        |settings| settings.send.backoff = Duration::from_secs(3600),
+        simulator::Config::default(),
+    )
+    .await;
+    // The provider's clock is ahead of ours, so that its word is the last for a while.
+    let approved = management_body(
+        "message_template_status_update",
+        app.clock.now().unix_timestamp() + 7200,
+        json!({"event": "APPROVED", "message_template_id": 1, "message_template_name": "offer",
+               "message_template_language": "en_US"}),
+    );
+    assert_eq!(app.webhook(&approved).await, reqwest::StatusCode::OK);
+    let paused = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", paused)
+        .await;
+    let mut message = template_step("offer", "one");
+    message["sender"] = app.sender.clone().into();
+    message["to"] = "447700900123".into();
+    let id = app.create("/v1/messages", message).await["id"].clone();
+    app.posts_until(1).await;
+    let history = format!("/v1/messages/{}/history", id.as_str().unwrap());
+    let refused = |history: &Value| {
+        let facts = history["data"].as_array().unwrap();
+        facts.iter().any(|fact| fact["type"] == "message.refused")
+    };
+    app.get_until(&history, refused).await;
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    app.clock.advance(Duration::from_secs(3600));
+    app.posts_until(3).await;
+}
