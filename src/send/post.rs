@@ -17,6 +17,7 @@ use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::ids::TemplateId;
+use crate::model::limits::backoff;
 use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
@@ -253,6 +254,14 @@ impl Post {
         Ok(true)
     }
 
+    /// A wait that doubles with every refusal in a row: one that does not pass is told of ever more
+    /// rarely. Within a bound, so that it is soon seen when it has passed after all.
+    fn longer(&self, wait: Duration) -> Duration {
+        const MOST: usize = 6;
+        let refusals = usize::try_from(self.claim.refusals).unwrap_or(MOST);
+        backoff(wait, refusals.saturating_add(1).min(MOST))
+    }
+
     /// What a refusal closes, and when the same attempt may go again: neither a rate limit nor a
     /// pause burns one.
     fn refused(
@@ -266,14 +275,14 @@ impl Post {
         let now = self.sending.clock().now();
         // Not at once: what closes nothing, because a later word stands against it, must not be
         // posted into at full rate. Where it does close, the wait costs nothing.
-        let soon = now + self.sending.settings.backoff;
+        let soon = now + self.longer(self.sending.settings.backoff);
         let (again_at, closes) = match class {
             ErrorClass::RateLimit(scope) => {
-                let wait = retry_after.unwrap_or(self.sending.settings.rate_limit_wait);
+                let wait = self.sending.settings.rate_limit_wait;
                 if scope != Scope::Pair {
-                    self.rate.drain(wait);
+                    self.rate.drain(retry_after.unwrap_or(wait));
                 }
-                (Some(now + wait), None)
+                (Some(now + retry_after.unwrap_or(self.longer(wait))), None)
             }
             ErrorClass::TemplateStops => match &self.claim.template {
                 Some((name, language)) => {

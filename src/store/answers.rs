@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::attempts::REFUSALS;
 use super::claim::Claim;
 use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
@@ -43,13 +44,14 @@ pub enum Closes {
 impl Store {
     /// The provider answered with an error.
     pub async fn record_refused(&self, claim: &Claim, refused: &Refused) -> Result<(), StoreError> {
-        let refusal = json!({
+        let mut refusal = json!({
             "code": refused.error.code,
             "title": refused.error.title,
             "details": refused.error.details,
             "class": refused.class.as_str(),
         });
         let mut data = refusal.clone();
+        refusal[REFUSALS] = claim.refusals.saturating_add(1).into();
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
         let fact = OwnFact::of_claim(claim, event::MESSAGE_REFUSED, "answer").with(data);
         again!(self, "record_refused", {

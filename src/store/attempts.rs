@@ -6,6 +6,9 @@ use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify};
 use crate::model::message::Outcome;
 
+/// The member of `refusal` that [`refusals`] reads.
+pub(super) const REFUSALS: &str = "refusals";
+
 /// An attempt's outcome from its columns.
 pub(super) fn outcome(
     word: Option<&str>,
@@ -19,6 +22,12 @@ pub(super) fn outcome(
         "refused" => Some(Outcome::Refused(class(refusal))),
         _ => unknown_at.map(|since| Outcome::Unknown { since }),
     }
+}
+
+/// How often in a row an attempt that went back was refused.
+pub(super) fn refusals(refusal: Option<&Value>) -> u32 {
+    let refusals = refusal.and_then(|refusal| refusal.get(REFUSALS)?.as_u64());
+    refusals.map_or(0, |refusals| u32::try_from(refusals).unwrap_or(u32::MAX))
 }
 
 /// What the answer was understood to mean when it came. Refusals that were written without it

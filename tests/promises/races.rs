@@ -56,6 +56,7 @@ async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         position: 1,
         epoch: 1,
         posted_at,
+        refusals: 0,
         gate: Gate {
             status: GateStatus::Delivered,
             deadline: Duration::from_secs(3600),

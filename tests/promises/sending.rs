@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use twotick::simulator::{self, Faults};
 use twotick::store::CredentialsChange;
 
@@ -383,4 +385,30 @@ async fn a_stop_that_does_not_take_is_not_posted_into_at_full_rate() {
     assert_eq!(posted_texts(&app.posts().await), ["one"]);
     app.clock.advance(Duration::from_secs(3600));
     app.posts_until(3).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_does_not_pass_is_tried_ever_more_rarely() {
+    let app = with_fault("rate_limited").await;
+    let id = lone(&app).await;
+    app.posts_until(4).await;
+    let path = format!("/v1/messages/{id}/history");
+    let refusals = |history: &Value| -> Vec<Value> {
+        let facts = history["data"].as_array().unwrap().iter();
+        facts
+            .filter(|fact| fact["type"] == "message.refused")
+            .cloned()
+            .collect()
+    };
+    let history = app
+        .get_until(&path, |history| refusals(history).len() >= 4)
+        .await;
+    let moment = |text: &Value| OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    let waits: Vec<_> = refusals(&history)
+        .iter()
+        .map(|fact| moment(&fact["data"]["next_attempt_at"]) - moment(&fact["occurred_at"]))
+        .collect();
+    assert!(waits[3] > 4 * waits[0], "{waits:?}");
+    end_faults(&app).await;
+    app.accepted(&id).await;
 }

@@ -78,6 +78,8 @@ pub(super) struct Step {
     pub(super) on_unknown: OnUnknown,
     pub(super) template: Option<(String, String)>,
     pub(super) attempts: Vec<Attempt>,
+    /// How often in a row its last attempt was refused and not counted.
+    pub(super) refusals: u32,
 }
 
 impl Step {

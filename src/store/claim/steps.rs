@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::attempts::outcome;
+use super::super::attempts::{outcome, refusals};
 use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
 use crate::model::evidence::{Evidence, Failure};
@@ -81,11 +81,14 @@ pub(super) async fn read_steps(
                 on_unknown: OnUnknown::parse(&row.on_unknown).unwrap_or(OnUnknown::Hold),
                 template: row.template_name.zip(row.template_language),
                 attempts: Vec::new(),
+                refusals: 0,
             });
         }
         let (Some(_), Some(step)) = (row.n, sequence.last_mut()) else {
             continue;
         };
+        let went_back = row.refusal.as_ref().filter(|_| row.outcome.is_none());
+        step.refusals = refusals(went_back);
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             evidence: Evidence {
