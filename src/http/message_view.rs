@@ -7,9 +7,8 @@ use super::moment::Moment;
 use super::schema::{AttemptOutcome, MessageOrigin, WaitingReason};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify, infobip};
-use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
-use crate::model::message::MessageStatus;
+use crate::model::message::{MessageStatus, Outcome};
 use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
 use crate::store::messages::{Attempt, Message, Step};
 
@@ -101,17 +100,23 @@ struct InSequence {
     position: i32,
 }
 
-impl From<&ProviderError> for ErrorView {
-    fn from(error: &ProviderError) -> Self {
-        Self {
+impl ErrorView {
+    /// What ended an attempt: a refusal, which has the class that its answer had, or a failure.
+    fn of(attempt: &Attempt) -> Option<Self> {
+        let error = attempt.error.as_ref()?;
+        let class = match attempt.said.outcome {
+            Some(Outcome::Refused(class)) => class,
+            _ => classify(error.code),
+        };
+        Some(Self {
             // What `model::evidence` writes for a failure without a code.
             code: Some(error.code)
                 .filter(|code| *code != i64::MAX)
                 .map(infobip::shown),
             title: error.title.clone(),
             details: error.details.clone(),
-            class: classify(error.code).as_str(),
-        }
+            class: class.as_str(),
+        })
     }
 }
 
@@ -155,9 +160,7 @@ impl MessageView {
             read_at: evidence.read_at.map(Moment),
             played_at: evidence.played_at.map(Moment),
             failed_at: failed.or(shown).and_then(failed_at).map(Moment),
-            error: failed
-                .and_then(|last| last.error.as_ref())
-                .map(ErrorView::from),
+            error: failed.and_then(ErrorView::of),
             waiting: queued.then(|| waiting(message, now)).flatten(),
             contradiction: message
                 .attempts
@@ -183,7 +186,7 @@ impl From<&Attempt> for AttemptView {
             provider_message_id: attempt.provider_message_id.clone(),
             posted_at: attempt.posted_at.map(Moment),
             outcome: attempt.outcome.clone(),
-            error: attempt.error.as_ref().map(ErrorView::from),
+            error: ErrorView::of(attempt),
         }
     }
 }

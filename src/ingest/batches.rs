@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Waiting;
-use super::names::{HEARSAY, Hearsay, listen};
+use super::names::{HEARSAY, Hearsay, Names, listen};
 use super::writer::{MAX_FACTS, Writer};
 use crate::signals::Signals;
 use crate::store::Store;
@@ -30,6 +30,7 @@ pub struct Batches {
     next: Batch,
     idle: Vec<Writer>,
     busy: JoinSet<Writer>,
+    names: Names,
     hearsay: Hearsay,
     heard: Option<mpsc::Receiver<Vec<NameSaid>>>,
 }
@@ -86,6 +87,7 @@ impl Batches {
             next: Batch::default(),
             idle: Vec::new(),
             busy: JoinSet::new(),
+            names: Names::default(),
             hearsay,
             heard: Some(heard),
         }
@@ -96,7 +98,7 @@ impl Batches {
         // A set, so that it ends with this future, however that ends.
         let mut listener = JoinSet::new();
         if let Some(heard) = self.heard.take() {
-            listener.spawn(listen(self.store.clone(), heard));
+            listener.spawn(listen(self.store.clone(), self.names.clone(), heard));
         }
         self.run_writers().await;
         // With the last writer nobody is left to say anything.
@@ -141,6 +143,7 @@ impl Batches {
                 Writer::new(
                     self.store.clone(),
                     self.signals.clone(),
+                    self.names.clone(),
                     self.hearsay.clone(),
                 )
             });

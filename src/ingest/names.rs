@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -13,13 +14,15 @@ use crate::model::ids::SenderId;
 use crate::store::Store;
 use crate::store::recipients::NameSaid;
 
-/// Names that this writer has had written, so that it need not again.
-#[derive(Debug, Default)]
+/// Names that have been written, so that they need not be again. Clones share it.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    /// By the hash of sender and alias: the hash of what it leads to, and as of when.
-    known: HashMap<u64, (u64, Timestamp)>,
+    known: Arc<Mutex<Known>>,
     hash: RandomState,
 }
+
+/// By the hash of sender and alias: the hash of what it leads to, and as of when.
+type Known = HashMap<u64, (u64, Timestamp)>;
 
 impl Names {
     /// How many are remembered; beyond, the memory starts anew.
@@ -28,21 +31,26 @@ impl Names {
     pub(super) fn have(&self, said: &NameSaid) -> bool {
         let user = self.hash.hash_one(&said.alias.user);
         let key = self.hash.hash_one((said.sender, &said.alias.alias));
-        self.known
+        self.known()
             .get(&key)
             .is_some_and(|(known, at)| *known == user && *at >= said.at)
     }
 
-    /// These are written.
-    pub(super) fn written(&mut self, names: &[NameSaid]) {
-        if self.known.len() > Self::MOST {
-            self.known.clear();
+    /// These are committed.
+    pub(super) fn written(&self, names: &[NameSaid]) {
+        let mut known = self.known();
+        if known.len() > Self::MOST {
+            known.clear();
         }
         for said in names {
             let user = self.hash.hash_one(&said.alias.user);
             let key = self.hash.hash_one((said.sender, &said.alias.alias));
-            self.known.insert(key, (user, said.at));
+            known.insert(key, (user, said.at));
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,20 +83,22 @@ pub(super) type Hearsay = mpsc::Sender<Vec<NameSaid>>;
 pub(super) const HEARSAY: usize = 64;
 
 /// Writes what is heard, until nobody is left to say anything.
-pub(super) async fn listen(store: Store, mut heard: mpsc::Receiver<Vec<NameSaid>>) {
+pub(super) async fn listen(store: Store, names: Names, mut heard: mpsc::Receiver<Vec<NameSaid>>) {
     /// Names in one statement.
     const MOST: usize = 5_000;
-    while let Some(names) = heard.recv().await {
+    while let Some(said) = heard.recv().await {
         let mut last = LastNames::default();
-        names.into_iter().for_each(|said| last.add(said));
+        said.into_iter().for_each(|said| last.add(said));
         while last.len() < MOST
-            && let Ok(names) = heard.try_recv()
+            && let Ok(said) = heard.try_recv()
         {
-            names.into_iter().for_each(|said| last.add(said));
+            said.into_iter().for_each(|said| last.add(said));
         }
-        if let Err(error) = store.learn_names(&last.into_vec()).await {
-            // They are said again; at the latest by the messages of another day.
-            tracing::debug!(%error, "names of users were not learned");
+        let last = last.into_vec();
+        match store.learn_names(&last).await {
+            Ok(()) => names.written(&last),
+            // They are said again.
+            Err(error) => tracing::debug!(%error, "names of users were not learned"),
         }
     }
 }
@@ -113,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_not_written_again_and_what_is_newer_is() {
-        let mut names = Names::default();
+        let names = Names::default();
         assert!(!names.have(&name("44", "US.7", 5)));
         names.written(&[name("44", "US.7", 5)]);
         assert!(names.have(&name("44", "US.7", 5)));

@@ -31,14 +31,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, signals: Signals, hearsay: Hearsay) -> Self {
+    pub(super) fn new(store: Store, signals: Signals, names: Names, hearsay: Hearsay) -> Self {
         Self {
             store,
             signals,
             session: Session::default(),
             blocks: Blocks::default(),
             senders: Senders::default(),
-            names: Names::default(),
+            names,
             hearsay,
         }
     }
@@ -139,11 +139,9 @@ impl Writer {
             }
         }
         self.names.written(&names);
-        if !heard.is_empty()
-            && let Ok(place) = self.hearsay.try_reserve()
-        {
-            self.names.written(&heard);
-            place.send(heard);
+        if !heard.is_empty() {
+            // Where there is no place, they are said again.
+            let _ = self.hearsay.try_send(heard);
         }
         Ok(())
     }

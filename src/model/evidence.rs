@@ -59,8 +59,9 @@ fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 impl Evidence {
-    /// What one status alone says. A status we do not know says nothing. `received_at` stands
-    /// in where the provider's timestamp could not be used.
+    /// What one status alone says. A status we do not know says nothing, nor does the failure of
+    /// one member of a group: the message may have reached the others. `received_at` stands in
+    /// where the provider's timestamp could not be used.
     pub fn of(fact: &StatusFact, at: Option<Timestamp>, received_at: Timestamp) -> Self {
         let at = Some(at.unwrap_or(received_at));
         let mut evidence = Self::default();
@@ -69,6 +70,7 @@ impl Evidence {
             Status::Delivered => evidence.delivered_at = at,
             Status::Read => evidence.read_at = at,
             Status::Played => evidence.played_at = at,
+            Status::Failed if fact.participant.is_some() => {}
             Status::Failed => {
                 let code = fact.error.as_ref().map_or(i64::MAX, |error| error.code);
                 evidence.failed = at.map(|at| Failure { at, code });

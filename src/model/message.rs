@@ -22,8 +22,8 @@ pub enum Outcome {
     Held,
     /// The same, `paused`.
     Paused,
-    /// Answered with an error of this code: the provider did not take the message.
-    Refused(i64),
+    /// Answered with an error of this class: the provider did not take the message.
+    Refused(ErrorClass),
     /// The answer was lost; it may or may not have been taken.
     Unknown {
         /// When we gave up waiting for it.
@@ -32,14 +32,16 @@ pub enum Outcome {
 }
 
 impl Attempt {
-    /// The error that ended this attempt, unless it reached the user after all.
-    pub fn failure(&self) -> Option<i64> {
+    /// The class of the error that ended this attempt, unless it reached the user after all. Of a
+    /// refusal it is what the answer as a whole meant: the code alone may be a proxy's, or a new
+    /// one that came with Graph's word that it passes.
+    pub fn failure(&self) -> Option<ErrorClass> {
         if self.evidence.is_delivered() {
             return None;
         }
         match (self.evidence.failed, self.outcome) {
-            (Some(failed), _) => Some(failed.code),
-            (None, Some(Outcome::Refused(code))) => Some(code),
+            (Some(failed), _) => Some(classify(failed.code)),
+            (None, Some(Outcome::Refused(class))) => Some(class),
             _ => None,
         }
     }
@@ -198,11 +200,6 @@ pub fn status(attempts: &[Attempt], cancelled: bool, work: Work) -> MessageStatu
     }
 }
 
-/// The class of the error that ended the last attempt.
-pub fn failure_class(attempts: &[Attempt]) -> Option<ErrorClass> {
-    attempts.last().and_then(Attempt::failure).map(classify)
-}
-
 #[cfg(test)]
 mod tests {
     use time::OffsetDateTime;
@@ -232,7 +229,10 @@ mod tests {
         };
         let attempts = [
             attempt(Some(Outcome::Accepted), late),
-            attempt(Some(Outcome::Refused(131026)), Evidence::default()),
+            attempt(
+                Some(Outcome::Refused(ErrorClass::NeverToRecipient)),
+                Evidence::default(),
+            ),
         ];
         for work in [Work::Queued, Work::Claimed, Work::Posted, Work::Over] {
             assert_eq!(status(&attempts, true, work), MessageStatus::Delivered);

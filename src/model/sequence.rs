@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::error_class::{ErrorClass, classify};
+use super::error_class::ErrorClass;
 use super::evidence::Rank;
 use super::limits::backoff;
 use super::message::{Attempt, Outcome, Work};
@@ -278,12 +278,12 @@ fn has_reached(head: &Head<'_>) -> bool {
 }
 
 /// The attempts of which something came, or may still come. The last may have been given back; it
-/// is to be posted again under its number, for what became of the one before.
+/// is to be posted again under its number, for what became of the one before. So may that one have
+/// been, long after it was taken for lost.
 fn tried(attempts: &[Attempt]) -> &[Attempt] {
-    match attempts {
-        [before @ .., last] if last.was_given_back() => before,
-        all => all,
-    }
+    let came_back = attempts.iter().rev();
+    let came_back = came_back.take_while(|attempt| attempt.was_given_back());
+    &attempts[..attempts.len() - came_back.count()]
 }
 
 /// Whether the reason to post the message again has gone while it waited to be: evidence or a
@@ -374,7 +374,7 @@ pub fn retry_wait(
     /// Meta's per-user marketing limit: at least 24 hours (131049).
     const A_DAY: Duration = Duration::from_secs(24 * 3600);
     let last = attempts.last()?;
-    let class = classify(last.failure()?);
+    let class = last.failure()?;
     if attempts.len() >= limits.attempts {
         return None;
     }

@@ -16,16 +16,17 @@ use super::{Sending, Standing};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
-use crate::model::ids::{ConnectionId, TemplateId};
+use crate::model::ids::TemplateId;
+use crate::model::limits::backoff;
 use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
-use crate::store::StoreError;
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::leases::Lease;
+use crate::store::{Connection, StoreError};
 
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
@@ -92,7 +93,7 @@ impl Post {
     pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
         let started = self.sending.clock().monotonic();
         match self.prepare().await {
-            Ok((connection, call)) => self.post(connection, call).await,
+            Ok((connection, call)) => self.post(&connection, call).await,
             Err(reason) => {
                 let at = self.sending.clock().now() + self.sending.settings.poll;
                 self.record(Outcome::Returned(reason, at)).await;
@@ -111,7 +112,7 @@ impl Post {
     /// Everything that can fail before a connection is asked for. The last look at the lease comes
     /// after that: a process that was stalled since its claim must not post for a sender that
     /// others own by now.
-    async fn prepare(&self) -> Result<(ConnectionId, Call), String> {
+    async fn prepare(&self) -> Result<(Arc<Connection>, Call), String> {
         let Sending {
             connections,
             client,
@@ -141,7 +142,7 @@ impl Post {
         let body = serde_json::to_vec(&request.body).map_err(|error| error.to_string())?;
         let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
         let call = call.body(reqwest::Body::wrap(body));
-        Ok((connection.id, Call { call, held_back }))
+        Ok((connection, Call { call, held_back }))
     }
 
     /// Whether this may still be posted, asked when it would leave.
@@ -155,16 +156,18 @@ impl Post {
         }
     }
 
-    async fn post(&self, connection: ConnectionId, call: Call) {
+    async fn post(&self, connection: &Connection, call: Call) {
         let posted_at = self.sending.clock().now();
         let mut came = Box::pin(exchange(call));
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
         let came = match in_time {
             Ok(came) => came,
             Err(_) => {
-                self.record(Outcome::Unknown("no answer in time".to_owned()))
-                    .await;
-                match came.await {
+                // Both at once: an answer that nobody listens to while the database is away is
+                // lost to the time limit of the call.
+                let lost = Outcome::Unknown("no answer in time".to_owned());
+                let ((), came) = tokio::join!(self.record(lost), came);
+                match came {
                     // Still unknown: nothing to add.
                     Came::Lost(_) => return,
                     known => known,
@@ -251,24 +254,35 @@ impl Post {
         Ok(true)
     }
 
+    /// A wait that doubles with every refusal in a row: one that does not pass is told of ever more
+    /// rarely. Within a bound, so that it is soon seen when it has passed after all.
+    fn longer(&self, wait: Duration) -> Duration {
+        const MOST: usize = 6;
+        let refusals = usize::try_from(self.claim.refusals).unwrap_or(MOST);
+        backoff(wait, refusals.saturating_add(1).min(MOST))
+    }
+
     /// What a refusal closes, and when the same attempt may go again: neither a rate limit nor a
     /// pause burns one.
     fn refused(
         &self,
-        connection: ConnectionId,
+        connection: &Connection,
         error: ProviderError,
         class: ErrorClass,
         retry_after: Option<Duration>,
         posted_at: Timestamp,
     ) -> Refused {
         let now = self.sending.clock().now();
+        // Not at once: what closes nothing, because a later word stands against it, must not be
+        // posted into at full rate. Where it does close, the wait costs nothing.
+        let soon = now + self.longer(self.sending.settings.backoff);
         let (again_at, closes) = match class {
             ErrorClass::RateLimit(scope) => {
-                let wait = retry_after.unwrap_or(self.sending.settings.rate_limit_wait);
+                let wait = self.sending.settings.rate_limit_wait;
                 if scope != Scope::Pair {
-                    self.rate.drain(wait);
+                    self.rate.drain(retry_after.unwrap_or(wait));
                 }
-                (Some(now + wait), None)
+                (Some(now + retry_after.unwrap_or(self.longer(wait))), None)
             }
             ErrorClass::TemplateStops => match &self.claim.template {
                 Some((name, language)) => {
@@ -279,8 +293,8 @@ impl Post {
                     };
                     let waba_id = self.claim.waba_id.clone().unwrap_or_default();
                     let said = TemplateSaid {
-                        id: TemplateId::of(connection, &waba_id, name, language),
-                        connection,
+                        id: TemplateId::of(connection.id, &waba_id, name, language),
+                        connection: connection.id,
                         waba_id,
                         name: name.clone(),
                         language: language.clone(),
@@ -293,12 +307,17 @@ impl Post {
                         }),
                         quality: None,
                     };
-                    (Some(now), Some(Closes::Template(Box::new(said))))
+                    (Some(soon), Some(Closes::Template(Box::new(said))))
                 }
                 None => (None, None),
             },
-            ErrorClass::SenderStops => (Some(now), Some(Closes::Sender)),
-            ErrorClass::ConnectionStops => (Some(now), Some(Closes::Connection(connection))),
+            ErrorClass::SenderStops => (Some(soon), Some(Closes::Sender)),
+            ErrorClass::ConnectionStops => {
+                // Another instance may have been given a new token: it is read before the next try.
+                self.sending.connections.forget(connection.id);
+                let closes = Closes::Connection(connection.id, connection.version.clone());
+                (Some(soon), Some(closes))
+            }
             ErrorClass::Retry
             | ErrorClass::WaitADay
             | ErrorClass::NeverToRecipient

@@ -5,10 +5,11 @@
 
 use serde_json::json;
 
+use super::attempts::REFUSALS;
 use super::claim::Claim;
 use super::facts::OwnFact;
 use super::ingest::TemplateSaid;
-use super::{Store, StoreError, again};
+use super::{Store, StoreError, Version, again};
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Rank;
 use crate::model::fact::ProviderError;
@@ -36,20 +37,21 @@ pub enum Closes {
     Template(Box<TemplateSaid>),
     /// The sender.
     Sender,
-    /// The connection: its token is gone.
-    Connection(ConnectionId),
+    /// The connection: its token is gone, unless it has other credentials by now.
+    Connection(ConnectionId, Version),
 }
 
 impl Store {
     /// The provider answered with an error.
     pub async fn record_refused(&self, claim: &Claim, refused: &Refused) -> Result<(), StoreError> {
-        let refusal = json!({
+        let mut refusal = json!({
             "code": refused.error.code,
             "title": refused.error.title,
             "details": refused.error.details,
+            "class": refused.class.as_str(),
         });
         let mut data = refusal.clone();
-        data["class"] = refused.class.as_str().into();
+        refusal[REFUSALS] = claim.refusals.saturating_add(1).into();
         data["next_attempt_at"] = refused.again_at.map(crate::model::rfc3339).into();
         let fact = OwnFact::of_claim(claim, event::MESSAGE_REFUSED, "answer").with(data);
         again!(self, "record_refused", {
@@ -154,31 +156,35 @@ impl Store {
             Closes::Template(said) => {
                 return self.close_template(connection, said, &reason).await;
             }
-            Closes::Sender => sqlx::query_scalar!(
+            Closes::Sender => sqlx::query!(
                 r#"
                 -- close: sender
-                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $3
-                WHERE id = $1
-                    AND (SELECT d.status = 'active' FROM standing(s, $3::timestamptz) d)
-                RETURNING id
+                -- As of the POST: what a person or the provider has opened since stays open.
+                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $4
+                WHERE id = $1 AND (s.status_at IS NULL OR s.status_at < $4)
+                    AND (SELECT d.status = 'active' FROM standing(s, $3) d)
+                RETURNING id, (SELECT d.status <> 'active' FROM standing(s, $3) d) AS "closed!"
                 "#,
                 sender,
                 reason,
                 now,
+                claim.posted_at,
             )
             .fetch_optional(connection)
             .await?
-            .map(|stream| (stream, event::SENDER_BLOCKED)),
-            Closes::Connection(id) => sqlx::query_scalar!(
+            .filter(|row| row.closed)
+            .map(|row| (row.id, event::SENDER_BLOCKED)),
+            Closes::Connection(id, version) => sqlx::query_scalar!(
                 r#"
                 -- close: connection
                 UPDATE connections SET stopped_at = $2, stopped_reason = $3
-                WHERE id = $1 AND stopped_at IS NULL
+                WHERE id = $1 AND stopped_at IS NULL AND sha256(secrets) = $4
                 RETURNING stream
                 "#,
                 id.0,
                 now,
                 reason,
+                version.as_bytes(),
             )
             .fetch_optional(connection)
             .await?

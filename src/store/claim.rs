@@ -54,6 +54,8 @@ pub struct Claim {
     pub epoch: i64,
     /// When it was claimed: an attempt that went back may be claimed again.
     pub posted_at: Timestamp,
+    /// How often in a row it has been refused before and not counted.
+    pub refusals: u32,
     /// What the next message waits for.
     pub gate: Gate,
     /// The template's name and language, if it uses one.
@@ -151,6 +153,7 @@ impl Store {
                 position: step.position,
                 epoch: request.lease.epoch,
                 posted_at: now,
+                refusals: step.refusals,
                 gate: step.gate,
                 template: step.template.clone(),
                 phone_number_id: poster.phone_number_id.clone(),

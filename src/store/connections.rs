@@ -4,6 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -35,10 +36,26 @@ pub struct Connection {
     pub client_certificate_names: Vec<String>,
     /// Outgoing and incoming secrets.
     pub credentials: Credentials,
+    /// Which credentials these are: another with each change.
+    pub version: Version,
     /// Since when nothing is posted, and why (the token is gone).
     pub stopped: Option<(Timestamp, String)>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// A digest of sealed credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version([u8; 32]);
+
+impl Version {
+    fn of(sealed: &[u8]) -> Self {
+        Self(Sha256::digest(sealed).into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Secrets of a connection. Sealed in the database, never shown. The default are none: with
@@ -151,6 +168,7 @@ impl Store {
         let id = ConnectionId(self.clock.new_id());
         let created_at = self.clock.now();
         let sealed = self.seal_credentials(id, &new.credentials)?;
+        let version = Version::of(&sealed);
         let stream = sqlx::query_scalar!(
             r#"
             -- create_connection
@@ -180,6 +198,7 @@ impl Store {
             api_version: new.api_version,
             client_certificate_names: new.client_certificate_names,
             credentials: new.credentials,
+            version,
             stopped: None,
             created_at,
         })
@@ -239,6 +258,7 @@ impl Store {
                     api_version: row.api_version,
                     client_certificate_names: row.client_certificate_names,
                     credentials: self.open_credentials(id, &row.secrets)?,
+                    version: Version::of(&row.secrets),
                     stopped: row.stopped_at.zip(row.stopped_reason),
                     created_at: row.created_at,
                 })

@@ -2,6 +2,7 @@
 //! one statement, so that a status is never made of two moments. What is shown is computed from
 //! these by `model`, here and nowhere else.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::attempts::outcome;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
+use crate::model::error_class::infobip;
 use crate::model::evidence::{Evidence, Failure};
 use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
@@ -190,7 +192,7 @@ struct Row {
     played_at: Option<Timestamp>,
     failed_at: Option<Timestamp>,
     failed_code: Option<i64>,
-    failed_error: Option<Value>,
+    failed_errors: Option<Value>,
 }
 
 /// See [`Store::messages`]; within the caller's transaction.
@@ -214,15 +216,14 @@ pub(super) async fn read_messages(
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
                a.played_at, a.failed_at, a.failed_code,
-               -- Of a failure the attempt keeps the code alone; its texts are in the fact.
+               -- Of a failure the attempt keeps the code alone; its texts are in the fact. What
+               -- has a key was said of a member of a group.
                CASE WHEN a.failed_at IS NOT NULL THEN (
-                   SELECT f.data -> 'errors' -> 0
+                   SELECT f.data -> 'errors'
                    FROM facts f
                    WHERE f.stream = a.sender AND f.subject = a.message AND f.n = a.n
-                       AND f.type = 'message.failed'
-                   ORDER BY f.occurred_at, f.id
-                   LIMIT 1
-               ) END AS failed_error
+                       AND f.type = 'message.failed' AND f.key = ''
+               ) END AS failed_errors
         FROM unnest($1::integer[], $2::uuid[]) WITH ORDINALITY AS x (sender, id, place)
         JOIN messages p ON p.sender = x.sender AND p.id = x.id
         JOIN messages m ON m.sender = x.sender AND m.id = coalesce(p.adopted_by, p.id)
@@ -335,24 +336,28 @@ fn closed(row: &Row) -> Vec<Closed> {
     closed
 }
 
+/// What was said of a failure with this code. Of several that differ the first is kept as a fact,
+/// which may be another: its texts are not of this one.
+fn said_of(code: i64, errors: Option<Value>) -> ProviderError {
+    let errors = errors.as_ref().and_then(Value::as_array);
+    let read = |error| ProviderError::deserialize(error).ok();
+    let mut said = errors.into_iter().flatten().filter_map(read);
+    // As the provider writes it, which may be another provider's code.
+    let said = said.find(|said| said.code == infobip::shown(code));
+    let (title, details) = said.map_or((None, None), |said| (said.title, said.details));
+    ProviderError {
+        code,
+        title,
+        details,
+    }
+}
+
 fn attempt(n: i16, mut row: Row) -> Attempt {
     let returned = row.refusal.take_if(|_| row.outcome.is_none());
     let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
-    let said = row.failed_error.and_then(read).map(|said| ProviderError {
-        // As the provider writes it, which may be another provider's code.
-        code: row.failed_code.unwrap_or(said.code),
-        ..said
-    });
-    let error = row.refusal.and_then(read).or(said);
-    let error = error.or_else(|| {
-        row.failed_code.map(|code| ProviderError {
-            code,
-            title: None,
-            details: None,
-        })
-    });
-    let code = error.as_ref().map(|error| error.code);
-    let outcome = outcome(row.outcome.as_deref(), code, row.unknown_at);
+    let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
+    let failed = row.failed_code.map(|code| said_of(code, row.failed_errors));
+    let error = row.refusal.and_then(read).or(failed);
     Attempt {
         n,
         provider_message_id: row.provider_message_id,

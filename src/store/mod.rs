@@ -54,7 +54,7 @@ use crate::seal::{SealError, SealingKey};
 use self::pools::Pools;
 
 pub use connection_cache::ConnectionCache;
-pub use connections::{Connection, Credentials, CredentialsChange, NewConnection};
+pub use connections::{Connection, Credentials, CredentialsChange, NewConnection, Version};
 pub use hints::{Hint, Hints};
 pub use keys::{ApiKeyId, KeyCache};
 pub use once::{Once, Reply};

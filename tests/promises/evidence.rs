@@ -297,3 +297,28 @@ async fn a_status_with_our_id_joins_those_that_came_without_it() {
         .await;
     assert_eq!(found["data"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_error_is_shown_with_its_own_texts_or_with_none() {
+    let app = App::start().await;
+    let failed = |wamid: &str, code: i64, title: &str, at| {
+        let mut failed = status(wamid, "failed", at);
+        failed["errors"] = json!([{"code": code, "title": title}]);
+        failed
+    };
+    let wamids = ["wamid.first-first", "wamid.last-first"].map(str::to_owned);
+    let [ordered, turned] = &wamids;
+    app.say(&[failed(ordered, 131_026, "undeliverable", 1)])
+        .await;
+    app.say(&[failed(ordered, 131_053, "media", 2)]).await;
+    app.say(&[failed(turned, 131_053, "media", 2)]).await;
+    app.say(&[failed(turned, 131_026, "undeliverable", 1)])
+        .await;
+    let found = lookup(&app, &wamids).await;
+    let error = |wamid: &String| {
+        let error = &found[wamid]["error"];
+        (error["code"].clone(), error["title"].clone())
+    };
+    assert_eq!(error(ordered), (json!(131_026), json!("undeliverable")));
+    assert_eq!(error(turned), (json!(131_026), Value::Null));
+}

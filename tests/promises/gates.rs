@@ -304,3 +304,57 @@ async fn a_message_that_is_cancelled_while_its_sequence_is_stopped_is_not_sent_w
     assert_eq!(posted_texts(&app.posts().await), ["one", "one", "three"]);
     assert_eq!(app.get(&path).await["status"], "cancelled");
 }
+
+#[tokio::test]
+async fn a_delay_passes_also_behind_messages_that_were_cancelled() {
+    let app = App::start().await;
+    let steps = ["one", "two", "three", "four"];
+    let mut body = sequence(&app, json!({"status": "delivered"}), &steps);
+    body["messages"][3]["delay"] = "24h".into();
+    let (_, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    for cancelled in &messages[1..3] {
+        app.create(&format!("/v1/messages/{cancelled}/cancel"), json!({}))
+            .await;
+    }
+    app.say(&[status(&wamid, "delivered", 1)]).await;
+    let last = format!("/v1/messages/{}", messages[3]);
+    let decided = |last: &Value| {
+        last["waiting"]["reason"] == "schedule" || last["provider_message_id"].is_string()
+    };
+    app.get_until(&last, decided).await;
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    app.clock.advance(std::time::Duration::from_secs(24 * 3600));
+    app.accepted(&messages[3]).await;
+}
+
+#[tokio::test]
+async fn what_one_member_of_a_group_did_not_get_fails_no_message() {
+    let app = App::start().await;
+    let body = json!({
+        "sender": app.sender, "to": "Y2FwaV9ncm91cDox", "recipient_type": "group",
+        "gate": {"status": "sent"},
+        "messages": [step("one"), step("two")],
+    });
+    let (_, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    let of = |member: &str, word: &str| {
+        let mut status = status(&wamid, word, 1);
+        status["recipient_type"] = "group".into();
+        status["recipient_participant_id"] = member.into();
+        status
+    };
+    app.say(&[of("15550190051", "failed")]).await;
+    app.say(&[of("15550190044", "sent")]).await;
+    app.accepted(&messages[1]).await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let first = app.get(&path).await;
+    assert_eq!(
+        (&first["status"], &first["error"], &first["failed_at"]),
+        (&json!("sent"), &Value::Null, &Value::Null)
+    );
+    let history = app.get(&format!("{path}/history")).await;
+    let history = history["data"].as_array().unwrap();
+    let failed = history.iter().find(|fact| fact["type"] == "message.failed");
+    assert_eq!(failed.unwrap()["data"]["participant"], "15550190051");
+}

@@ -1,6 +1,8 @@
 //! What two do at once. Each test brings about one interleaving by holding a lock until the
 //! others wait for it, so that it happens every time.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -10,7 +12,7 @@ use twotick::model::ids::{SenderId, SequenceId};
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
 use twotick::store::acceptances::Accepted;
-use twotick::store::answers::Refused;
+use twotick::store::answers::{Closes, Refused};
 use twotick::store::claim::Claim;
 use twotick::store::leases::Lease;
 
@@ -54,9 +56,10 @@ async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         position: 1,
         epoch: 1,
         posted_at,
+        refusals: 0,
         gate: Gate {
             status: GateStatus::Delivered,
-            deadline: std::time::Duration::from_secs(3600),
+            deadline: Duration::from_secs(3600),
             on_deadline: OnDeadline::Stop,
         },
         template: None,
@@ -247,7 +250,7 @@ async fn a_late_answer_keeps_a_resend_from_being_posted() {
                "message_template_language": "en_US"}),
     );
     assert_eq!(app.webhook(&closed).await, reqwest::StatusCode::OK);
-    app.clock.advance(std::time::Duration::from_secs(121));
+    app.clock.advance(Duration::from_secs(121));
     app.fence().await;
     assert_eq!(work_of(&app, &sequence).await, "ready");
     let claim = first_claim(&app, &sequence, &messages[0]).await;
@@ -353,4 +356,82 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
     assert!(owned(&mut session).await);
     app.store.release_lease(me, &lease(10)).await.unwrap();
     assert!(!owned(&mut session).await);
+}
+
+#[tokio::test]
+async fn a_refusal_from_before_a_repair_closes_nothing() {
+    let app = without_answers().await;
+    let (sequence, messages, _) = lost(&app).await;
+    let claim = first_claim(&app, &sequence, &messages[0]).await;
+    let path = format!("/v1/senders/{}", app.sender);
+    let status = async || app.get(&path).await["status"].clone();
+    let spam = Refused {
+        error: ProviderError {
+            code: 131_048,
+            title: None,
+            details: None,
+        },
+        class: ErrorClass::SenderStops,
+        again_at: Some(app.clock.now() + Duration::from_secs(3600)),
+        closes: Some(Closes::Sender),
+    };
+    app.store.record_refused(&claim, &spam).await.unwrap();
+    assert_eq!(status().await, "blocked");
+    // A person opens it. Then the same comes again: its acknowledgement was lost.
+    app.send(Method::PATCH, &path, json!({"status": "active"}))
+        .await;
+    app.store.record_refused(&claim, &spam).await.unwrap();
+    assert_eq!(status().await, "active");
+
+    // A later one blocks it; the provider reinstates the account, and only then the answer of one
+    // that was posted before that is recorded.
+    let mut later = claim.clone();
+    later.posted_at = app.clock.now();
+    let reinstated = management_body(
+        "account_update",
+        app.clock.now().unix_timestamp() + 1,
+        json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "REINSTATE"}}),
+    );
+    assert_eq!(app.webhook(&reinstated).await, reqwest::StatusCode::OK);
+    app.store.record_refused(&later, &spam).await.unwrap();
+    assert_eq!(status().await, "active");
+    let blocked = app.events(1).await;
+    let blocked = blocked
+        .iter()
+        .filter(|event| event["type"] == "sender.blocked");
+    assert_eq!(blocked.count(), 1);
+}
+
+/// The answer came while the database was away, and long before that it had been given up.
+#[tokio::test]
+async fn an_answer_that_comes_while_the_database_is_away_is_not_lost() {
+    const POST_TIMEOUT: Duration = Duration::from_millis(1500);
+    const ANSWER_TIMEOUT: Duration = Duration::from_millis(2500);
+    let mut faults = Faults::default();
+    faults.set("answer_late", 1.0).unwrap();
+    let config = simulator::Config {
+        faults,
+        ..simulator::Config::default()
+    };
+    let shorter = |settings: &mut twotick::config::Config| {
+        settings.send.post_timeout = POST_TIMEOUT;
+        settings.send.answer_timeout = ANSWER_TIMEOUT;
+    };
+    let app = App::start_with(shorter, config).await;
+    let message = text(&app.sender, "447700900123", "hi");
+    let id = app.create("/v1/messages", message).await["id"].clone();
+    app.posts_until(1).await;
+    let given_up = app.clock.monotonic() + ANSWER_TIMEOUT + Duration::from_millis(300);
+    let mut session = app.session().await;
+    let mut holder = session.begin().await.unwrap();
+    sqlx::query("SELECT FROM attempts FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    // The simulator answers 2 s after it was asked: between the two time limits. Only their passing
+    // shows what is wrong.
+    app.waiting_for_locks(1).await;
+    tokio::time::sleep_until(given_up.into()).await;
+    holder.rollback().await.unwrap();
+    app.accepted(id.as_str().unwrap()).await;
 }

@@ -457,3 +457,41 @@ async fn what_names_a_number_is_shown_with_its_sender() {
     assert_eq!(events[1]["sender"], later, "whenever it was made");
     assert_eq!(sender(&app).await["quality"], "FLAGGED");
 }
+
+#[tokio::test]
+async fn a_name_that_could_not_be_written_is_learned_when_it_is_said_again() {
+    let app = App::start().await;
+    let user = json!({"user_id": "US.7"});
+    assert_eq!(
+        app.webhook(&preference(&user, "stop", 10)).await,
+        StatusCode::OK
+    );
+    let mut session = app.session().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE recipients IN EXCLUSIVE MODE")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let named = |word| {
+        let mut said = status("wamid.n", word, 0);
+        said["recipient_user_id"] = "US.7".into();
+        said
+    };
+    app.say(&[named("sent")]).await;
+    app.waiting_for_locks(1).await;
+    let cancelled = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::raw_sql(cancelled)
+        .execute(&mut app.session().await)
+        .await
+        .unwrap();
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let is_known = async {
+        while marketing(&app, "447700900123").await.is_none() {
+            app.say(&[named("delivered")]).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_known).await.unwrap();
+}

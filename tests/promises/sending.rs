@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use twotick::simulator::{self, Faults};
+use twotick::store::CredentialsChange;
 
 use crate::support::*;
 
@@ -317,4 +320,98 @@ async fn only_heads_are_claimed_whatever_the_number_of_sequences() {
     let mut heads: Vec<_> = (0..20).map(|n| format!("{n}/0")).collect();
     heads.sort();
     assert_eq!(posted, heads);
+}
+
+#[tokio::test]
+async fn a_token_that_another_instance_has_renewed_is_not_stopped_for_the_old_one() {
+    let simulated = simulator::Config {
+        access_token: Some("another token".to_owned()),
+        ..simulator::Config::default()
+    };
+    let app = App::start_with(|_| {}, simulated).await;
+    let id = lone(&app).await;
+    let path = format!("/v1/messages/{id}");
+    app.get_until(&path, |message| {
+        message["waiting"]["reason"] == "connection_stopped"
+    })
+    .await;
+    // A webhook has the old token read; who renews it is another instance.
+    app.say(&[status("wamid.any", "sent", 0)]).await;
+    let renewed = CredentialsChange {
+        access_token: Some("another token".to_owned().into()),
+        ..CredentialsChange::default()
+    };
+    let connection = app.connection.parse().unwrap();
+    let updated = app
+        .store
+        .update_credentials(connection, &renewed, None)
+        .await;
+    assert!(updated.unwrap().is_some());
+    app.accepted(&id).await;
+    let events = app.events(4).await;
+    let stopped = events
+        .iter()
+        .filter(|event| event["type"] == "connection.stopped");
+    assert_eq!(stopped.count(), 1, "{events:#?}");
+}
+
+#[tokio::test]
+async fn a_stop_that_does_not_take_is_not_posted_into_at_full_rate() {
+    let app = App::start_with(
+        |settings| settings.send.backoff = Duration::from_secs(3600),
+        simulator::Config::default(),
+    )
+    .await;
+    // The provider's clock is ahead of ours, so that its word is the last for a while.
+    let approved = management_body(
+        "message_template_status_update",
+        app.clock.now().unix_timestamp() + 7200,
+        json!({"event": "APPROVED", "message_template_id": 1, "message_template_name": "offer",
+               "message_template_language": "en_US"}),
+    );
+    assert_eq!(app.webhook(&approved).await, reqwest::StatusCode::OK);
+    let paused = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", paused)
+        .await;
+    let mut message = template_step("offer", "one");
+    message["sender"] = app.sender.clone().into();
+    message["to"] = "447700900123".into();
+    let id = app.create("/v1/messages", message).await["id"].clone();
+    app.posts_until(1).await;
+    let history = format!("/v1/messages/{}/history", id.as_str().unwrap());
+    let refused = |history: &Value| {
+        let facts = history["data"].as_array().unwrap();
+        facts.iter().any(|fact| fact["type"] == "message.refused")
+    };
+    app.get_until(&history, refused).await;
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    app.clock.advance(Duration::from_secs(3600));
+    app.posts_until(3).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_does_not_pass_is_tried_ever_more_rarely() {
+    let app = with_fault("rate_limited").await;
+    let id = lone(&app).await;
+    app.posts_until(4).await;
+    let path = format!("/v1/messages/{id}/history");
+    let refusals = |history: &Value| -> Vec<Value> {
+        let facts = history["data"].as_array().unwrap().iter();
+        facts
+            .filter(|fact| fact["type"] == "message.refused")
+            .cloned()
+            .collect()
+    };
+    let history = app
+        .get_until(&path, |history| refusals(history).len() >= 4)
+        .await;
+    let moment = |text: &Value| OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    let waits: Vec<_> = refusals(&history)
+        .iter()
+        .map(|fact| moment(&fact["data"]["next_attempt_at"]) - moment(&fact["occurred_at"]))
+        .collect();
+    assert!(waits[3] > 4 * waits[0], "{waits:?}");
+    end_faults(&app).await;
+    app.accepted(&id).await;
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::*;
+use crate::model::error_class::classify;
 use crate::model::evidence::{Evidence, Failure};
 
 const NOW: Timestamp = OffsetDateTime::UNIX_EPOCH;
@@ -107,7 +108,7 @@ fn unknown() -> Attempt {
 
 fn refused(code: i64) -> Attempt {
     Attempt {
-        outcome: Some(Outcome::Refused(code)),
+        outcome: Some(Outcome::Refused(classify(code))),
         ..Attempt::default()
     }
 }
@@ -450,4 +451,24 @@ fn a_message_whose_failure_will_be_retried_is_not_shown_as_failed() {
     assert_eq!(work_of(&waiting(), 1, 1, &attempts, &LIMITS), Work::Posted);
     assert_eq!(work_of(&waiting(), 1, 2, &[], &LIMITS), Work::Queued);
     assert_eq!(work_of(&waiting(), 2, 1, &attempts, &LIMITS), Work::Over);
+}
+
+#[test]
+fn an_attempt_that_goes_back_late_settles_nothing() {
+    let back = Attempt::default();
+    // The owner that gave the first up as lost made a second; then both went back.
+    let action = ask(&again(Reason::Unknown), &[back, back], delivered());
+    assert_eq!(action, Action::Post);
+    let failed = accepted(failed(TRANSIENT));
+    for reason in [Reason::Failure, Reason::Unknown] {
+        let before = match reason {
+            Reason::Failure => failed,
+            _ => unknown(),
+        };
+        let action = ask(&again(reason), &[before, back, back], delivered());
+        assert_eq!(action, Action::Post);
+    }
+    let settled = accepted(with(GateStatus::Sent));
+    let action = ask(&again(Reason::Unknown), &[settled, back, back], delivered());
+    assert!(matches!(action, Action::Wait { .. }), "{action:?}");
 }

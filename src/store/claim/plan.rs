@@ -78,6 +78,8 @@ pub(super) struct Step {
     pub(super) on_unknown: OnUnknown,
     pub(super) template: Option<(String, String)>,
     pub(super) attempts: Vec<Attempt>,
+    /// How often in a row its last attempt was refused and not counted.
+    pub(super) refusals: u32,
 }
 
 impl Step {
@@ -196,10 +198,13 @@ impl Planning<'_> {
     /// on, and steps are finite.
     fn settle(&mut self, mut row: Row, steps: &[Step]) -> Row {
         loop {
-            let step = steps.iter().find(|step| step.position == row.head);
-            if step.is_none() && row.head <= row.length {
-                // Behind what was read: the next transaction goes on from here.
-                return self.ready(row, lane::DECISION.to_owned(), self.now);
+            let at = |position| steps.iter().find(|step| step.position == position);
+            let step = at(row.head);
+            let following = at(row.head + 1);
+            let is_unread = |position, step: Option<_>| step.is_none() && position <= row.length;
+            if is_unread(row.head, step) {
+                row.due_at = Some(self.now);
+                return row;
             }
             let head = step.map(|step| Head {
                 attempts: &step.attempts,
@@ -215,9 +220,13 @@ impl Planning<'_> {
                 on_failure: row.on_failure,
             };
             match (next(&sequence, head.as_ref(), self.now, &self.limits), step) {
+                (Action::Advance(_), _) if is_unread(row.head + 1, following) => {
+                    // So is its delay: the next transaction decides on this head again.
+                    row.due_at = Some(self.now);
+                    return row;
+                }
                 (Action::Advance(passed), Some(step)) => {
                     row = self.advance(row, step, passed);
-                    let following = steps.iter().find(|step| step.position == row.head);
                     if let Some(following) = following.filter(|step| !step.delay.is_zero()) {
                         let due_at = self.now + following.delay;
                         return self.ready(row, following.lane(), due_at);

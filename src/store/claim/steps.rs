@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize as _;
-use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::attempts::outcome;
+use super::super::attempts::{outcome, refusals};
 use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
 use crate::model::evidence::{Evidence, Failure};
@@ -34,7 +33,7 @@ pub(super) async fn read_steps(
         -- claim: steps
         SELECT m.sequence AS "sequence!", m.position AS "position!", m.id, m.cancelled_at,
                m.template_name, m.template_language, m.delay_ms, m.on_unknown,
-               m.gate, a.n AS "n?", a.outcome, a.refusal -> 'code' AS refusal_code, a.unknown_at,
+               m.gate, a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
         FROM unnest($2::uuid[], $3::integer[]) AS q (id, head)
@@ -82,17 +81,16 @@ pub(super) async fn read_steps(
                 on_unknown: OnUnknown::parse(&row.on_unknown).unwrap_or(OnUnknown::Hold),
                 template: row.template_name.zip(row.template_language),
                 attempts: Vec::new(),
+                refusals: 0,
             });
         }
         let (Some(_), Some(step)) = (row.n, sequence.last_mut()) else {
             continue;
         };
+        let went_back = row.refusal.as_ref().filter(|_| row.outcome.is_none());
+        step.refusals = refusals(went_back);
         step.attempts.push(Attempt {
-            outcome: outcome(
-                row.outcome.as_deref(),
-                row.refusal_code.as_ref().and_then(Value::as_i64),
-                row.unknown_at,
-            ),
+            outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,
