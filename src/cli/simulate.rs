@@ -1,29 +1,49 @@
-//! `twotick simulate`: the simulated provider as a process of its own.
+//! `twotick simulate`: the simulated providers as a process of their own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::simulator::{self, Batches, Config, Faults};
+use crate::simulator::{self, Auth, Batches, Config, Delays, Dialect, Faults, Target};
 
-/// Runs a provider that behaves as Meta's Cloud API does, with faults on demand.
+/// Runs providers that behave as Meta's Cloud API, 360dialog and Infobip do, with faults on
+/// demand: all of them at one address, as their paths differ.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:4010")]
     pub listen: SocketAddr,
-    /// Where webhooks go; until it is set (`PUT /_control/webhook`) they wait.
+    /// Where Meta's webhooks go; until it is set (`PUT /_control/webhook`) they wait.
     #[arg(long)]
     pub webhook_url: Option<String>,
-    /// What webhooks are signed with.
+    /// Where another provider's webhooks go, such as
+    /// `infobip=http://127.0.0.1:8080/webhooks/con_…?secret=s`; may be repeated.
+    #[arg(long = "webhook", value_name = "PROVIDER=URL", value_parser = of_provider)]
+    pub webhooks: Vec<(Dialect, String)>,
+    /// What proves another provider's webhooks, as JSON: `signature` (`secret`, `header`,
+    /// `algorithm`, `encoding`, `labelled`), `basic` (`username`, `password`), `headers`. Such as
+    /// `dialog360={"signature":{"secret":"s"}}`; may be repeated.
+    #[arg(long = "webhook-auth", value_name = "PROVIDER=JSON", value_parser = auth)]
+    pub auths: Vec<(Dialect, Auth)>,
+    /// Write Infobip's reports as its Messages API does.
+    #[arg(long)]
+    pub messages_api: bool,
+    /// What Meta's webhooks are signed with.
     #[arg(long, env = "SIMULATOR_APP_SECRET", default_value_t = Config::default().app_secret)]
     pub app_secret: String,
-    /// Senders must bring this token; without it any may send.
+    /// Senders must bring this token, or key; without it any may send.
     #[arg(long, env = "SIMULATOR_ACCESS_TOKEN")]
     pub access_token: Option<String>,
+    /// 360dialog: a key, and the number that it is of; may be repeated.
+    #[arg(long = "channel", value_name = "KEY=NUMBER", value_parser = pair)]
+    pub channels: Vec<(String, String)>,
+    /// 360dialog: the number of every other key.
+    #[arg(long, default_value_t = Config::default().phone_number_id)]
+    pub phone_number_id: String,
     /// The WhatsApp Business Account of all senders and templates.
     #[arg(long, default_value_t = Config::default().waba_id)]
     pub waba_id: String,
@@ -36,6 +56,9 @@ pub struct SimulateArgs {
     /// The throughput of a sender; above it messages are refused with 130429.
     #[arg(long)]
     pub messages_per_second: Option<u32>,
+    /// What 360dialog's and Infobip's waits before retries are multiplied by, from 0 to 1.
+    #[arg(long, default_value_t = Delays::default().retry_scale)]
+    pub retry_scale: f64,
     /// The most updates a webhook holds.
     #[arg(long, default_value_t = Batches::default().max)]
     pub batch_max: usize,
@@ -55,11 +78,45 @@ fn fault(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), rate))
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn of_provider(text: &str) -> Result<(Dialect, String), String> {
+    let (name, value) = pair(text)?;
+    Ok((Dialect::from_str(&name, false)?, value))
+}
+
+fn auth(text: &str) -> Result<(Dialect, Auth), String> {
+    let (dialect, value) = of_provider(text)?;
+    let auth = serde_json::from_str(&value).map_err(|e| e.to_string())?;
+    Ok((dialect, auth))
+}
+
 impl SimulateArgs {
+    /// Meta's is among them only if it is named.
+    fn targets(&self) -> BTreeMap<Dialect, Target> {
+        let mut targets: BTreeMap<Dialect, Target> = BTreeMap::new();
+        for (dialect, url) in &self.webhooks {
+            targets.entry(*dialect).or_default().url = Some(url.clone());
+        }
+        for (dialect, auth) in &self.auths {
+            targets.entry(*dialect).or_default().auth = auth.clone();
+        }
+        if self.messages_api {
+            targets.entry(Dialect::Infobip).or_default().messages_api = true;
+        }
+        targets
+    }
+
     fn config(&self) -> Result<Config, String> {
         let mut faults = Faults::default();
         for (name, rate) in &self.faults {
             faults.set(name, *rate)?;
+        }
+        if !(0.0..=1.0).contains(&self.retry_scale) {
+            return Err("--retry-scale must be between 0 and 1".to_owned());
         }
         let batches = Batches {
             max: self.batch_max,
@@ -70,8 +127,15 @@ impl SimulateArgs {
             app_secret: self.app_secret.clone(),
             access_token: self.access_token.clone(),
             webhook_url: self.webhook_url.clone(),
+            channels: self.channels.iter().cloned().collect(),
+            phone_number_id: self.phone_number_id.clone(),
+            targets: self.targets(),
             waba_id: self.waba_id.clone(),
             faults,
+            delays: Delays {
+                retry_scale: self.retry_scale,
+                ..Delays::default()
+            },
             batches,
             messages_per_second: self.messages_per_second,
             automatic: !self.manual,
@@ -101,6 +165,31 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: SimulateArgs,
+    }
+
+    #[test]
+    fn every_provider_has_an_address_and_proofs_of_its_own() {
+        let line = [
+            "x",
+            "--webhook",
+            "infobip=http://localhost/?secret=s",
+            "--webhook-auth",
+            r#"dialog360={"signature":{"secret":"s","labelled":true}}"#,
+            "--channel",
+            "key=441632960010",
+        ];
+        let config = Cli::try_parse_from(line).unwrap().args.config().unwrap();
+        let url = config.targets[&Dialect::Infobip].url.as_deref();
+        assert_eq!(url, Some("http://localhost/?secret=s"));
+        let signature = &config.targets[&Dialect::Dialog360].auth.signature;
+        assert_eq!(signature.as_ref().unwrap().labelled, Some(true));
+        assert_eq!(config.channels["key"], "441632960010");
+        for wrong in ["telegram=http://x", "infobip"] {
+            assert!(Cli::try_parse_from(["x", "--webhook", wrong]).is_err());
+        }
+        for wrong in ["infobip=7", r#"infobip={"hmac":1}"#] {
+            assert!(Cli::try_parse_from(["x", "--webhook-auth", wrong]).is_err());
+        }
     }
 
     #[test]

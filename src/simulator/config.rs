@@ -1,11 +1,15 @@
-//! What the simulator is told: who it pretends to be, how long things take and how often they go
+//! What the simulator is told: whom it pretends to be, how long things take and how often they go
 //! wrong. `Faults` and `Delays` can be changed while it runs (`control`) and are read anew for
 //! every message.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+
+use super::auth::{Auth, Signature, Target};
+use super::dialect::Dialect;
 
 /// The simulator's settings. Nothing here is secret: the provider is made up, and so are its
 /// keys.
@@ -13,12 +17,19 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Decides every fate: the same seed and the same messages give the same story.
     pub seed: u64,
-    /// What webhooks are signed with.
+    /// What Meta's webhooks are signed with.
     pub app_secret: String,
-    /// When set, `Authorization: Bearer` must match; else any caller may send.
+    /// When set, a caller must bring it: as `Authorization: Bearer`, `D360-API-KEY` or
+    /// `Authorization: App`, by the dialect. Else any may send.
     pub access_token: Option<String>,
-    /// Where webhooks go. Without one they wait; the control API can set it later.
+    /// 360dialog: a key is one number. These keys are of these numbers, and may send too.
+    pub channels: BTreeMap<String, String>,
+    /// 360dialog: the number of every other key.
+    pub phone_number_id: String,
+    /// Where Meta's webhooks go. Without one they wait; the control API can set it later.
     pub webhook_url: Option<String>,
+    /// Where the webhooks of others go, and what proves them.
+    pub targets: BTreeMap<Dialect, Target>,
     /// The one WhatsApp Business Account that all senders and templates belong to.
     pub waba_id: String,
     /// How often things go wrong.
@@ -27,7 +38,8 @@ pub struct Config {
     pub delays: Delays,
     /// How many updates share a body.
     pub batches: Batches,
-    /// The throughput of each sender; above it, code 130429 and a violation counted.
+    /// The throughput of each sender; above it, code 130429 (or what the dialect has) and a
+    /// violation counted.
     pub messages_per_second: Option<u32>,
     /// Whether accepted messages get statuses by themselves. A scripted test says no and asks
     /// for each one.
@@ -44,7 +56,10 @@ impl Default for Config {
             seed: 0,
             app_secret: "simulated-app-secret".to_owned(),
             access_token: None,
+            channels: BTreeMap::new(),
+            phone_number_id: "310022446688199".to_owned(),
             webhook_url: None,
+            targets: BTreeMap::new(),
             waba_id: "204411887755301".to_owned(),
             faults: Faults::default(),
             delays: Delays::default(),
@@ -57,7 +72,33 @@ impl Default for Config {
     }
 }
 
-/// How often things go wrong, each a share of all chances: 0.0 never, 1.0 always.
+impl Config {
+    /// Where webhooks go, of each dialect.
+    pub(super) fn all_targets(&self) -> BTreeMap<Dialect, Target> {
+        let mut targets = self.targets.clone();
+        targets.entry(Dialect::Meta).or_insert_with(|| Target {
+            url: self.webhook_url.clone(),
+            auth: Auth {
+                signature: Some(Signature::of(&self.app_secret)),
+                ..Auth::default()
+            },
+            ..Target::default()
+        });
+        targets
+    }
+
+    /// Whether a caller with this key may send.
+    pub(super) fn knows(&self, key: Option<&str>) -> bool {
+        let is_channel = key.is_some_and(|key| self.channels.contains_key(key));
+        match &self.access_token {
+            Some(token) => is_channel || key == Some(token),
+            None => is_channel || self.channels.is_empty(),
+        }
+    }
+}
+
+/// How often things go wrong, each a share of all chances: 0.0 never, 1.0 always. The codes are
+/// Meta's; other dialects have their own for the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -143,10 +184,14 @@ pub struct Delays {
     /// How long a template stays paused after its held messages were dropped; 0: until the
     /// control API ends it.
     pub template_pause_ms: u64,
-    /// Before the first retry of a webhook; doubles from there.
+    /// Before the first retry of a webhook of Meta's; doubles from there.
     pub retry_first_ms: u64,
-    /// The longest wait between two retries of a webhook.
+    /// The longest wait between two retries of a webhook of Meta's.
     pub retry_max_ms: u64,
+    /// What the waits of 360dialog and Infobip are multiplied by: theirs are minutes and hours.
+    pub retry_scale: f64,
+    /// How long 360dialog waits for the answer to a webhook.
+    pub dialog360_patience_ms: u64,
 }
 
 impl Default for Delays {
@@ -160,6 +205,8 @@ impl Default for Delays {
             template_pause_ms: 2_000,
             retry_first_ms: 50,
             retry_max_ms: 5_000,
+            retry_scale: 0.001,
+            dialog360_patience_ms: 5_000,
         }
     }
 }

@@ -1,41 +1,38 @@
 //! The side door under `/_control`, for scripts, tests and the demo's checker: plain JSON, no
 //! authentication. It says what goes wrong from now on, makes things happen, and tells what
-//! happened. What concerns templates is in `templates`.
+//! happened. What concerns templates is in `templates`, what concerns webhooks in `webhooks`.
 
 mod templates;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::config::{Delays, Faults};
-use super::error::GraphError;
+use super::dialect::Dialect;
 use super::log::Page;
 use super::message::{Status, User};
-use super::queue::{Item, Webhook};
 use super::state::Simulator;
-use super::webhook::{Inbound, Update};
+use super::update::{Inbound, Update};
 
 /// How long `idle` waits when it is not told.
 const DEFAULT_IDLE_TIMEOUT_MS: u64 = 30_000;
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
-        .route("/_control/webhook", put(set_webhook))
         .route("/_control/faults", get(faults).put(set_faults))
         .route("/_control/delays", get(delays).put(set_delays))
         .merge(templates::router())
+        .merge(webhooks::router())
         .route("/_control/inbound", post(inbound))
-        .route("/_control/webhooks", post(post_body))
         .route("/_control/messages/{wamid}/status", post(post_status))
         .route("/_control/stats", get(stats))
         .route("/_control/idle", get(idle))
@@ -55,23 +52,6 @@ impl IntoResponse for Problem {
 
 fn unknown(what: impl Into<String>) -> Problem {
     Problem(StatusCode::NOT_FOUND, what.into())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Target {
-    url: String,
-    app_secret: Option<String>,
-}
-
-async fn set_webhook(State(simulator): Simulated, Json(target): Json<Target>) {
-    let mut state = simulator.state();
-    state.webhook_url = Some(target.url);
-    if let Some(app_secret) = target.app_secret {
-        state.app_secret = app_secret;
-    }
-    drop(state);
-    simulator.queue.wake();
 }
 
 async fn faults(State(simulator): Simulated) -> Json<Faults> {
@@ -102,6 +82,8 @@ async fn set_delays(State(simulator): Simulated, Json(delays): Json<Delays>) -> 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewInbound {
+    #[serde(default)]
+    provider: Dialect,
     phone_number_id: String,
     from: String,
     text: String,
@@ -113,8 +95,9 @@ async fn inbound(
 ) -> Result<Json<Value>, Problem> {
     let bad_number = || Problem(StatusCode::BAD_REQUEST, "from has no digit".to_owned());
     let from = User::by_number(&new.from).ok_or_else(bad_number)?;
-    let wamid = simulator.next_wamid(&from);
+    let wamid = simulator.next_inbound_id(new.provider, &from);
     simulator.post(Update::Inbound(Inbound {
+        dialect: new.provider,
         phone_number_id: new.phone_number_id,
         wamid: wamid.clone(),
         from,
@@ -122,24 +105,6 @@ async fn inbound(
         at: simulator.clock.now().unix_timestamp(),
     }));
     Ok(Json(json!({"wamid": wamid})))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewBody {
-    body: Box<RawValue>,
-}
-
-/// Signs and posts these very bytes until they are answered 200.
-async fn post_body(State(simulator): Simulated, Json(new): Json<NewBody>) {
-    let webhook = Webhook {
-        body: Bytes::from(new.body.get().to_owned()),
-        attempts: 0,
-        repeatable: false,
-        about: Vec::new(),
-    };
-    let now = simulator.clock.monotonic();
-    simulator.queue.push(now, Item::Webhook(webhook));
 }
 
 #[derive(Deserialize)]
@@ -159,7 +124,8 @@ async fn post_status(
     let message = simulator.state().message(&wamid);
     let message = message.ok_or_else(|| unknown(format!("no message {wamid}")))?;
     let errors = new.errors.or_else(|| {
-        (new.status == "failed").then(|| vec![GraphError::undeliverable().in_webhook()])
+        let failure = || vec![message.dialect.failure(&message.fails_with)];
+        (new.status == "failed").then(failure)
     });
     simulator.post(Update::Status(Status {
         message,

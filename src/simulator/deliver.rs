@@ -1,24 +1,24 @@
-//! Posts webhooks: signed, several at once, each until it is answered with exactly 200. Meta
-//! retries for days with decreasing frequency; so does this, in a shorter time, while it runs.
+//! Posts webhooks: proved, several at once, each until it is answered with exactly 200 or the
+//! provider's rule gives it up (`retry`). Providers retry for days with decreasing frequency; so
+//! does this, in a shorter time, while it runs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use rand::{Rng, RngExt};
-use sha2::Sha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::DRAIN;
+use super::dialect::Dialect;
 use super::fate::{generator, happens};
-use super::queue::{Item, Webhook};
+use super::log::Attempt;
+use super::queue::{Item, Open, Webhook};
+use super::retry;
 use super::state::Simulator;
-use super::webhook::{self, Update};
+use super::update::Update;
 
-/// How long a receiver may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// After how long a whole webhook comes again, if it does.
 const REPEAT_AFTER_MS: u64 = 20;
 
@@ -44,7 +44,6 @@ fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
         .build()
 }
 
@@ -80,21 +79,25 @@ async fn until(instant: Option<Instant>) {
 
 /// A webhook that is due, or when to look again. Decisions about templates are made on the way.
 fn take(simulator: &Simulator, rng: &mut impl Rng) -> Result<Webhook, Option<Instant>> {
-    // Without an address everything waits.
-    if simulator.state().webhook_url.is_none() {
-        return Err(None);
-    }
     let batches = simulator.config.batches;
     let window = Duration::from_millis(batches.window_ms);
     loop {
         let most = rng.random_range(1..=batches.max.max(1));
         let now = simulator.clock.monotonic();
-        match simulator.queue.take(now, window, most)? {
+        let open = open(simulator);
+        match simulator.queue.take(open, now, window, most)? {
             Item::Webhook(webhook) => return Ok(webhook),
             Item::Settle(key) => simulator.settle(&key, None),
             Item::Unpause(key, pause) => simulator.end_pause(&key, pause),
             Item::Updates(updates) => match compose(simulator, updates, rng) {
-                Ok(webhook) => return Ok(webhook),
+                Ok(webhooks) => {
+                    let mut webhooks = webhooks.into_iter();
+                    if let Some(webhook) = webhooks.next() {
+                        let rest = webhooks.map(Item::Webhook);
+                        rest.for_each(|webhook| simulator.queue.push(now, webhook));
+                        return Ok(webhook);
+                    }
+                }
                 Err(error) => tracing::error!(%error, "a webhook could not be written"),
             },
         }
@@ -102,37 +105,68 @@ fn take(simulator: &Simulator, rng: &mut impl Rng) -> Result<Webhook, Option<Ins
     }
 }
 
-/// One body of many updates. Here a status gets its place in the log: posting begins now, and in
-/// this order, as there is one that composes.
+/// Without an address everything waits.
+fn open(simulator: &Simulator) -> Open {
+    let state = simulator.state();
+    let has_address = |dialect: Dialect| {
+        let target = state.targets.get(&dialect);
+        target.is_some_and(|target| target.url.is_some())
+    };
+    Open::of(has_address)
+}
+
+/// As few bodies as the dialect allows, of many updates. Here a status gets its place in the log:
+/// posting begins now, and in this order, as there is one that composes.
 fn compose(
     simulator: &Simulator,
     updates: Vec<Update>,
     rng: &mut impl Rng,
-) -> serde_json::Result<Webhook> {
-    let mut about = Vec::new();
+) -> serde_json::Result<Vec<Webhook>> {
+    let Some(dialect) = updates.first().map(Update::dialect) else {
+        return Ok(Vec::new());
+    };
+    enter(simulator, dialect, &updates);
+    let target = simulator.state().targets.get(&dialect).cloned();
+    let target = target.unwrap_or_default();
+    let bodies = dialect.split(updates).into_iter().map(|updates| {
+        let about = updates.iter().filter_map(|update| match update {
+            Update::Status(status) => Some(Arc::clone(&status.message)),
+            _ => None,
+        });
+        let about = about.collect();
+        let url = updates.first().and_then(Update::notify_url);
+        let url = url.map(str::to_owned);
+        let body = dialect.body(&simulator.config, &target, updates, rng);
+        body.map(|body| Webhook {
+            dialect,
+            body: Bytes::from(body),
+            number: simulator.state().next_body(),
+            url,
+            attempts: 0,
+            repeatable: true,
+            about,
+        })
+    });
+    bodies.collect()
+}
+
+/// Writes statuses into the log, those that are said for the first time.
+fn enter(simulator: &Simulator, dialect: Dialect, updates: &[Update]) {
     let mut repeated = 0;
-    for update in &updates {
+    for update in updates {
         let Update::Status(status) = update else {
             continue;
         };
-        about.push(Arc::clone(&status.message));
         repeated += u64::from(status.repeated);
         if !status.repeated {
-            let errors = status.errors.as_ref();
-            let code = errors.and_then(|errors| errors[0]["code"].as_i64());
+            let error = status.errors.as_ref().map(|errors| &errors[0]);
+            let code = error.and_then(|error| error["code"].as_i64().or(error["id"].as_i64()));
             let wamid = &status.message.wamid;
             let log = &simulator.log;
-            log.status(wamid, &status.status, code, status.callback);
+            log.status(wamid, &status.status, code, dialect.correlates(status));
         }
     }
     simulator.state().stats.duplicates += repeated;
-    let body = webhook::body(&simulator.config.waba_id, updates, rng)?;
-    Ok(Webhook {
-        body: Bytes::from(body),
-        attempts: 0,
-        repeatable: true,
-        about,
-    })
 }
 
 /// Posts once; what was not answered 200 goes back to the queue.
@@ -143,27 +177,60 @@ async fn post(
     repeat: bool,
     slot: OwnedSemaphorePermit,
 ) {
-    let answered = tokio::select! {
-        answered = send(&simulator, &client, &webhook) => answered,
-        () = too_late(&simulator) => false,
+    let at_us = simulator.log.now_us();
+    let answer = tokio::select! {
+        answer = send(&simulator, &client, &webhook) => answer,
+        () = too_late(&simulator) => None,
     };
     drop(slot);
     for message in webhook.about.drain(..) {
         message.first_posted.notify_one();
     }
     webhook.attempts += 1;
-    let again = if !answered {
-        let retry_ms = backoff(&simulator, webhook.attempts);
-        Some((simulator.after_ms(retry_ms), Item::Webhook(webhook)))
-    } else if repeat {
-        simulator.state().stats.duplicates += 1;
-        webhook.repeatable = false;
-        let again = simulator.after_ms(REPEAT_AFTER_MS);
-        Some((again, Item::Webhook(webhook)))
-    } else {
-        None
-    };
+    let again = again(&simulator, webhook, repeat, at_us, answer);
     simulator.queue.finish(again);
+}
+
+/// What comes after an attempt, which goes into the log.
+fn again(
+    simulator: &Simulator,
+    mut webhook: Webhook,
+    repeat: bool,
+    at_us: u64,
+    answer: Option<reqwest::StatusCode>,
+) -> Option<(Instant, Item)> {
+    let acknowledged = answer == Some(reqwest::StatusCode::OK);
+    let delays = simulator.state().delays;
+    let wait = match acknowledged {
+        true => None,
+        false => retry::after(webhook.dialect, webhook.attempts, &delays),
+    };
+    simulator.log.attempt(Attempt {
+        at_us,
+        provider: webhook.dialect,
+        webhook: webhook.number,
+        attempt: webhook.attempts,
+        answer: answer.map(|status| status.as_u16()),
+        again_after_ms: wait.and_then(|wait| u64::try_from(wait.by_rule.as_millis()).ok()),
+    });
+    let mut state = simulator.state();
+    match wait {
+        Some(wait) => {
+            let at = simulator.clock.monotonic() + wait.scaled;
+            Some((at, Item::Webhook(webhook)))
+        }
+        None if !acknowledged => {
+            state.stats.given_up += 1;
+            None
+        }
+        None if repeat => {
+            state.stats.duplicates += 1;
+            webhook.repeatable = false;
+            let at = simulator.after_ms(REPEAT_AFTER_MS);
+            Some((at, Item::Webhook(webhook)))
+        }
+        None => None,
+    }
 }
 
 async fn too_late(simulator: &Simulator) {
@@ -171,50 +238,45 @@ async fn too_late(simulator: &Simulator) {
     tokio::time::sleep(DRAIN).await;
 }
 
-/// Whether the receiver answered exactly 200.
-async fn send(simulator: &Simulator, client: &reqwest::Client, webhook: &Webhook) -> bool {
-    let (url, signature) = {
+/// What the receiver answered, if it did in time.
+async fn send(
+    simulator: &Simulator,
+    client: &reqwest::Client,
+    webhook: &Webhook,
+) -> Option<reqwest::StatusCode> {
+    let dialect = webhook.dialect;
+    let (target, patience) = {
         let mut state = simulator.state();
         state.stats.webhook_attempts += 1;
         state.stats.webhooks += u64::from(webhook.attempts == 0);
-        let Some(url) = state.webhook_url.clone() else {
-            return false;
-        };
-        (url, sign(&state.app_secret, &webhook.body))
+        let target = state.targets.get(&dialect).cloned().unwrap_or_default();
+        (target, retry::patience(dialect, &state.delays))
     };
-    let request = client
+    let (url, proofs) = match &webhook.url {
+        Some(url) => (url.clone(), Vec::new()),
+        None => (target.url?, target.auth.headers(dialect, &webhook.body)),
+    };
+    let mut request = client
         .post(url)
+        .timeout(patience)
         .header("content-type", "application/json")
-        .header("user-agent", "facebookexternalua")
-        .header("x-hub-signature-256", signature)
         .body(webhook.body.clone());
+    if dialect == Dialect::Meta {
+        request = request.header("user-agent", "facebookexternalua");
+    }
+    for (name, value) in proofs {
+        request = request.header(name, value);
+    }
     match request.send().await {
         Ok(response) => {
             let status = response.status();
             // Read to the end, or the connection cannot be used again.
             let _ = response.bytes().await;
-            status == reqwest::StatusCode::OK
+            Some(status)
         }
         Err(error) => {
             tracing::debug!(%error, "webhook not delivered");
-            false
+            None
         }
     }
-}
-
-fn sign(app_secret: &str, body: &[u8]) -> String {
-    // HMAC takes keys of any length; the type cannot say so.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(app_secret.as_bytes()) else {
-        return String::new();
-    };
-    mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    format!("sha256={}", data_encoding::HEXLOWER.encode(&digest))
-}
-
-fn backoff(simulator: &Simulator, attempts: u32) -> u64 {
-    let delays = simulator.state().delays;
-    let doublings = attempts.saturating_sub(1).min(20);
-    let wait = delays.retry_first_ms.saturating_mul(1 << doublings);
-    wait.min(delays.retry_max_ms)
 }

@@ -71,6 +71,19 @@ pub struct Step {
     pub conversation: bool,
 }
 
+impl Fate {
+    /// The same, but nothing comes of the message: it is accepted and fails.
+    pub fn doomed(mut self) -> Self {
+        let after = self
+            .steps
+            .first()
+            .map_or(Duration::ZERO, |first| first.after);
+        self.steps = vec![step("failed", after)];
+        self.held = false;
+        self
+    }
+}
+
 /// The fate of a POST; see the module for what `rng` must be made of.
 pub fn decide(rng: &mut impl Rng, faults: &Faults, delays: &Delays) -> Fate {
     let rate_limited = happens(rng, faults.rate_limited);

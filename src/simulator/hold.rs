@@ -2,13 +2,13 @@
 //! held messages are either released, with a good score, or dropped, and then the template is
 //! paused and each of them fails.
 
-use super::error::GraphError;
 use super::fate::{generator, happens};
 use super::message::Status;
 use super::queue::Item;
 use super::state::{Simulator, State};
 use super::template::{Held, Key, Template};
-use super::webhook::Update;
+use super::trouble::Trouble;
+use super::update::Update;
 
 /// What becomes of held messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -82,7 +82,7 @@ impl Simulator {
                 message: message.clone(),
                 status: "failed".to_owned(),
                 at: now.unix_timestamp(),
-                errors: Some(vec![GraphError::template_paused().in_webhook()].into()),
+                errors: Some(vec![message.dialect.failure(&Trouble::TemplatePaused)].into()),
                 callback: true,
                 pricing: false,
                 conversation: false,

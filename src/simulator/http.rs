@@ -1,5 +1,7 @@
-//! Meta's API, as far as a sender of messages needs it: `POST /{version}/{sender}/messages`,
-//! `GET /{version}/{template}`, `GET /{version}/{waba}/message_templates`.
+//! The providers' APIs, as far as a sender of messages needs them: a POST for messages in each
+//! dialect, and templates to read (`templates`). They stand on one server, as their paths differ.
+
+mod templates;
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -7,19 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
-use super::error::GraphError;
-use super::log::{Arrival, Post};
-use super::state::{Accepted, Simulator};
+use super::dialect::{Call, Dialect};
+use super::log::{Moment, Post};
+use super::receive::Taken;
+use super::state::Simulator;
+use super::trouble::Trouble;
 
 /// The largest body a caller may post.
 const MAX_BODY: usize = 1024 * 1024;
@@ -28,9 +32,15 @@ const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
-        .route("/{version}/{id}/messages", post(messages))
-        .route("/{version}/{id}/message_templates", get(templates))
-        .route("/{version}/{id}", get(template))
+        .route("/{version}/{id}/messages", post(meta))
+        .route("/messages", post(dialog360))
+        .route("/v1/messages", post(dialog360_onprem))
+        .route("/whatsapp/1/message/{kind}", post(infobip))
+        .route(
+            "/whatsapp/1/message/interactive/{kind}",
+            post(infobip_interactive),
+        )
+        .merge(templates::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.
@@ -53,10 +63,52 @@ impl Line {
     }
 }
 
-async fn messages(
-    State(simulator): State<Arc<Simulator>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+type Simulated = State<Arc<Simulator>>;
+type Connection = ConnectInfo<Line>;
+
+async fn meta(
+    simulator: Simulated,
+    line: Connection,
     Path((_version, sender)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    take(simulator, line, Dialect::Meta, sender, request).await
+}
+
+async fn dialog360(simulator: Simulated, line: Connection, request: Request) -> Response {
+    take(simulator, line, Dialect::Dialog360, String::new(), request).await
+}
+
+async fn dialog360_onprem(simulator: Simulated, line: Connection, request: Request) -> Response {
+    let dialect = Dialect::Dialog360Onprem;
+    take(simulator, line, dialect, String::new(), request).await
+}
+
+async fn infobip(
+    simulator: Simulated,
+    line: Connection,
+    Path(kind): Path<String>,
+    request: Request,
+) -> Response {
+    take(simulator, line, Dialect::Infobip, kind, request).await
+}
+
+async fn infobip_interactive(
+    simulator: Simulated,
+    line: Connection,
+    Path(kind): Path<String>,
+    request: Request,
+) -> Response {
+    let kind = format!("interactive/{kind}");
+    take(simulator, line, Dialect::Infobip, kind, request).await
+}
+
+/// Takes a POST that asks to send something, whoever's dialect it is in.
+async fn take(
+    State(simulator): Simulated,
+    ConnectInfo(line): Connection,
+    dialect: Dialect,
+    named: String,
     request: Request,
 ) -> Response {
     // Before the body is read: a step must not have left before the tick of the one before it.
@@ -65,124 +117,113 @@ async fn messages(
     let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let body: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let decided = simulator.receive(&sender, bearer(&parts.headers), body.as_ref());
-    settle(arrival, sender, &bytes, body.as_ref(), &decided);
+    let call = Call {
+        dialect,
+        named,
+        key: dialect.key(&parts.headers).map(str::to_owned),
+        body: serde_json::from_slice(&bytes).ok(),
+    };
+    let decided = simulator.receive(&call);
+    let moment = arrival.moment;
+    let entry = Entry {
+        moment,
+        call: &call,
+        sender: call.sender(&simulator.config),
+    };
+    arrival.settle(entry.posts(&bytes, &decided));
     match decided {
-        Ok(accepted) => answer(&simulator, &line, &accepted).await,
-        Err(error) => error.into_response(),
+        Ok(taken) => answer(&simulator, &line, &call, &taken).await,
+        Err(trouble) => dialect.refuse(&trouble),
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get("authorization")?.to_str().ok()?;
-    value.strip_prefix("Bearer ")
+/// What the log says of a POST.
+struct Entry<'a> {
+    moment: Moment,
+    call: &'a Call,
+    sender: String,
 }
 
-fn settle(
-    arrival: Arrival<'_>,
-    phone_number_id: String,
-    bytes: &[u8],
-    body: Option<&Value>,
-    decided: &Result<Accepted, GraphError>,
-) {
-    let text = |key: &str| body.and_then(|b| b[key].as_str()).map(str::to_owned);
-    let outcome = match decided {
-        Ok(accepted) if accepted.fate.lost_answer => "lost_answer",
-        Ok(_) => "accepted",
-        Err(_) => "refused",
-    };
-    let moment = arrival.moment;
-    arrival.settle(Post {
-        moment,
-        phone_number_id,
-        to: text("to").or_else(|| text("recipient")),
-        callback: text("biz_opaque_callback_data"),
-        body: serde_json::from_slice(bytes).ok(),
-        outcome,
-        wamid: decided.as_ref().ok().map(|a| a.message.wamid.clone()),
-        code: decided.as_ref().err().map(|e| e.code),
-    });
+impl Entry<'_> {
+    fn posts(&self, bytes: &[u8], decided: &Result<Vec<Taken>, Trouble>) -> Vec<Post> {
+        let body = self.call.body.as_ref();
+        let bulk = body.and_then(|body| body["messages"].as_array());
+        let bulk = bulk.filter(|_| self.call.dialect == Dialect::Infobip);
+        match decided {
+            Ok(taken) if bulk.is_some() => {
+                let messages = bulk.into_iter().flatten().zip(taken);
+                let of = |(message, taken): (&Value, &Taken)| {
+                    let raw = serde_json::value::to_raw_value(message).ok();
+                    self.post(Some(message), raw, Ok(taken))
+                };
+                messages.map(of).collect()
+            }
+            Ok(taken) => {
+                let raw = serde_json::from_slice(bytes).ok();
+                let first = taken.first().map(|taken| self.post(body, raw, Ok(taken)));
+                first.into_iter().collect()
+            }
+            Err(trouble) => {
+                let first = bulk.and_then(|messages| messages.first()).or(body);
+                let raw = serde_json::from_slice(bytes).ok();
+                vec![self.post(first, raw, Err(trouble))]
+            }
+        }
+    }
+
+    fn post(
+        &self,
+        message: Option<&Value>,
+        body: Option<Box<RawValue>>,
+        decided: Result<&Taken, &Trouble>,
+    ) -> Post {
+        let text = |key: &str| message.and_then(|m| m[key].as_str()).map(str::to_owned);
+        let trouble = match decided {
+            Ok(taken) => taken.rejected.as_ref(),
+            Err(trouble) => Some(trouble),
+        };
+        let taken = decided.ok().filter(|taken| taken.rejected.is_none());
+        let is_infobip = self.call.dialect == Dialect::Infobip;
+        Post {
+            moment: self.moment,
+            provider: self.call.dialect,
+            phone_number_id: match is_infobip {
+                true => text("from").unwrap_or_default(),
+                false => self.sender.clone(),
+            },
+            to: text("to").or_else(|| text("recipient")),
+            callback: match is_infobip {
+                true => text("messageId"),
+                false => text("biz_opaque_callback_data"),
+            },
+            body,
+            outcome: match taken {
+                Some(taken) if taken.fate.lost_answer => "lost_answer",
+                Some(_) => "accepted",
+                None => "refused",
+            },
+            wamid: taken.map(|taken| taken.message.wamid.clone()),
+            code: trouble.map(|trouble| self.call.dialect.code(trouble)),
+        }
+    }
 }
 
-async fn answer(simulator: &Simulator, line: &Line, accepted: &Accepted) -> Response {
-    if accepted.fate.lost_answer {
+/// One answer for all messages of a request, as late as the latest.
+async fn answer(simulator: &Simulator, line: &Line, call: &Call, taken: &[Taken]) -> Response {
+    if taken.iter().any(|taken| taken.fate.lost_answer) {
         line.cut();
         return ().into_response();
     }
-    if accepted.fate.answer_late && !accepted.held {
-        let posted = accepted.message.first_posted.notified();
+    for late in taken.iter().filter(|taken| taken.answers_late()) {
+        let posted = late.message.first_posted.notified();
         tokio::select! {
             _ = tokio::time::timeout(LATEST_ANSWER, posted) => {}
             () = simulator.shutdown.cancelled() => {}
         }
     }
-    if !accepted.fate.answer_after.is_zero() {
-        tokio::time::sleep(accepted.fate.answer_after).await;
+    let after = taken.iter().map(|taken| taken.fate.answer_after).max();
+    if let Some(after) = after.filter(|after| !after.is_zero()) {
+        tokio::time::sleep(after).await;
     }
-    let user = &accepted.message.user;
-    let mut contact = json!({"input": user.input});
-    match &user.wa_id {
-        Some(wa_id) => contact["wa_id"] = wa_id.as_str().into(),
-        None => contact["user_id"] = user.user_id.as_str().into(),
-    }
-    let mut message = json!({"id": accepted.message.wamid});
-    if accepted.is_template {
-        message["message_status"] = match accepted.held {
-            true => "held_for_quality_assessment".into(),
-            false => "accepted".into(),
-        };
-    }
-    Json(json!({
-        "messaging_product": "whatsapp",
-        "contacts": [contact],
-        "messages": [message],
-    }))
-    .into_response()
-}
-
-async fn template(
-    State(simulator): State<Arc<Simulator>>,
-    Path((_version, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, GraphError> {
-    authorize(&simulator, &headers)?;
-    let state = simulator.state();
-    let found = state.templates.values().find(|t| t.id.to_string() == id);
-    found
-        .map(|template| Json(template.to_json()))
-        .ok_or_else(|| GraphError::unknown_object(&id))
-}
-
-#[derive(Deserialize)]
-struct Filter {
-    name: Option<String>,
-}
-
-async fn templates(
-    State(simulator): State<Arc<Simulator>>,
-    Path((_version, waba_id)): Path<(String, String)>,
-    Query(filter): Query<Filter>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, GraphError> {
-    authorize(&simulator, &headers)?;
-    if waba_id != simulator.config.waba_id {
-        return Err(GraphError::unknown_object(&waba_id));
-    }
-    let state = simulator.state();
-    let wanted = |name: &str| filter.name.as_deref().is_none_or(|wanted| wanted == name);
-    let data: Vec<Value> = state
-        .templates
-        .values()
-        .filter(|template| wanted(&template.key.name))
-        .map(|template| template.to_json())
-        .collect();
-    Ok(Json(json!({"data": data, "paging": {}})))
-}
-
-fn authorize(simulator: &Simulator, headers: &HeaderMap) -> Result<(), GraphError> {
-    match &simulator.config.access_token {
-        Some(token) if bearer(headers) != Some(token) => Err(GraphError::bad_token()),
-        _ => Ok(()),
-    }
+    Json(call.answer(taken)).into_response()
 }

@@ -2,18 +2,21 @@
 //! first posted. From this a checker proves that no step went before the second tick of the one
 //! before it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::dialect::Dialect;
 use crate::clock::Clock;
 
 /// The oldest entries of a kind are forgotten beyond this many, so that a benchmark that runs
 /// for hours does not fill the memory.
 const MAX_ENTRIES: usize = 1_000_000;
+/// The same, of attempts to post a webhook.
+const MAX_ATTEMPTS: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Log {
@@ -27,8 +30,10 @@ struct Inner {
     next: u64,
     /// Requests that have arrived and are not logged yet.
     open: BTreeSet<u64>,
-    posts: BTreeMap<u64, Post>,
+    /// By tick; several messages may have come in one request.
+    posts: BTreeMap<(u64, usize), Post>,
     statuses: BTreeMap<u64, Status>,
+    attempts: VecDeque<Attempt>,
 }
 
 /// A point in the one order of things.
@@ -44,6 +49,7 @@ pub struct Moment {
 pub struct Post {
     #[serde(flatten)]
     pub moment: Moment,
+    pub provider: Dialect,
     pub phone_number_id: String,
     pub to: Option<String>,
     pub callback: Option<String>,
@@ -66,6 +72,23 @@ pub struct Status {
     /// Whether it carries the caller's `biz_opaque_callback_data`: without it and without an
     /// answer, nobody can tell whose it is.
     pub callback: bool,
+}
+
+/// A webhook that was posted once, and what came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Attempt {
+    /// When it began: microseconds since the start.
+    pub at_us: u64,
+    pub provider: Dialect,
+    /// The same for all attempts to post one body.
+    pub webhook: u64,
+    /// From 1.
+    pub attempt: u32,
+    /// The HTTP status; none if none came in time.
+    pub answer: Option<u16>,
+    /// How long the provider would wait before the next attempt, unscaled; none if there is no
+    /// other.
+    pub again_after_ms: Option<u64>,
 }
 
 /// A part of the log, in order.
@@ -106,7 +129,7 @@ impl Log {
             code,
             callback,
         };
-        insert(&mut inner.statuses, moment, entry);
+        insert(&mut inner.statuses, moment.tick, entry);
     }
 
     /// Everything from `since` on that is settled.
@@ -117,7 +140,7 @@ impl Log {
         Page {
             posts: inner
                 .posts
-                .range(range.clone())
+                .range((range.start, 0)..(range.end, 0))
                 .map(|(_, p)| p.clone())
                 .collect(),
             statuses: inner
@@ -129,13 +152,32 @@ impl Log {
         }
     }
 
+    /// Microseconds since the start.
+    pub fn now_us(&self) -> u64 {
+        let since_start = self.clock.monotonic().duration_since(self.start);
+        u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// An attempt to post a webhook has ended.
+    pub fn attempt(&self, attempt: Attempt) {
+        let mut inner = self.lock();
+        inner.attempts.push_back(attempt);
+        if inner.attempts.len() > MAX_ATTEMPTS {
+            inner.attempts.pop_front();
+        }
+    }
+
+    /// The latest attempts, in the order in which they ended.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.lock().attempts.iter().cloned().collect()
+    }
+
     fn moment(&self, inner: &mut Inner) -> Moment {
         let tick = inner.next;
         inner.next += 1;
-        let since_start = self.clock.monotonic().duration_since(self.start);
         Moment {
             tick,
-            at_us: u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX),
+            at_us: self.now_us(),
         }
     }
 
@@ -144,8 +186,8 @@ impl Log {
     }
 }
 
-fn insert<T>(entries: &mut BTreeMap<u64, T>, moment: Moment, entry: T) {
-    entries.insert(moment.tick, entry);
+fn insert<K: Ord, T>(entries: &mut BTreeMap<K, T>, key: K, entry: T) {
+    entries.insert(key, entry);
     if entries.len() > MAX_ENTRIES {
         entries.pop_first();
     }
@@ -159,8 +201,12 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    pub fn settle(self, post: Post) {
-        insert(&mut self.log.lock().posts, self.moment, post);
+    /// What came of it, a message an entry.
+    pub fn settle(self, posts: Vec<Post>) {
+        let mut inner = self.log.lock();
+        for (n, post) in posts.into_iter().enumerate() {
+            insert(&mut inner.posts, (self.moment.tick, n), post);
+        }
     }
 }
 
@@ -177,6 +223,7 @@ mod tests {
     fn post(moment: Moment) -> Post {
         Post {
             moment,
+            provider: Dialect::Meta,
             phone_number_id: "1".to_owned(),
             to: None,
             callback: None,
@@ -196,7 +243,7 @@ mod tests {
         assert!(log.page(0).statuses.is_empty());
 
         let moment = first.moment;
-        first.settle(post(moment));
+        first.settle(vec![post(moment)]);
         drop(log.arrive());
         let page = log.page(0);
         assert_eq!((page.posts.len(), page.statuses.len()), (1, 1));

@@ -1,29 +1,36 @@
-//! A provider that behaves as Meta's Cloud API does, with its faults on demand: it accepts
-//! messages, decides from a seed what becomes of each, and posts signed webhooks until they are
-//! answered 200. The demo, the tests and the benchmarks drive the service against it.
+//! Providers that behave as Meta's Cloud API, 360dialog (Cloud and On-Premises) and Infobip do,
+//! with their faults on demand: they accept messages, decide from a seed what becomes of each, and
+//! post webhooks until they are answered 200. The demo, the tests and the benchmarks drive the
+//! service against them.
 //!
 //! It shares no code with the service but the clock: what it says on the wire is written here a
-//! second time, from Meta's documentation, so that a misreading on one side shows.
+//! second time, from the providers' documentation, so that a misreading on one side shows.
 //!
-//! The parts: `http` is Meta's API, `control` the side door for scripts, `fate` decides what
-//! becomes of a message, `state` knows messages and templates, `hold` pauses them, `queue` holds what is due,
-//! `deliver` posts it, `webhook` and `escape` write the bodies, `log` remembers what happened in
-//! which order.
+//! The parts: `http` is the providers' APIs, `dialect` says how each of them reads and writes,
+//! `control` is the side door for scripts. The engine is one for all: `receive` takes a POST,
+//! `fate` decides what becomes of a message, `state` knows messages and templates, `hold` pauses
+//! them, `queue` holds what is due, `deliver` posts it with the proofs of `auth` and by the rules
+//! of `retry`, `log` remembers what happened in which order. `examples` has a webhook of every
+//! kind.
 
+mod auth;
 mod config;
 mod control;
 mod deliver;
-mod error;
-mod escape;
+mod dialect;
+mod examples;
 mod fate;
 mod hold;
 mod http;
 mod log;
 mod message;
 mod queue;
+mod receive;
+mod retry;
 mod state;
 mod template;
-mod webhook;
+mod trouble;
+mod update;
 
 use std::io;
 use std::sync::Arc;
@@ -34,7 +41,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use auth::{Algorithm, Auth, Basic, Encoding, Signature, Target};
 pub use config::{Batches, Config, Delays, Faults, Range};
+pub use dialect::Dialect;
 
 use crate::clock::Clock;
 use http::Line;

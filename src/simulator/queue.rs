@@ -1,5 +1,6 @@
 //! What is due when: statuses waiting for their time, webhooks waiting for a retry, templates
-//! waiting for a decision. `deliver` is the only one that takes from it.
+//! waiting for a decision. `deliver` is the only one that takes from it. Each dialect has a lane,
+//! so that one without an address does not hold up another.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -9,17 +10,26 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use tokio::sync::{Notify, watch};
 
+use super::dialect::Dialect;
 use super::message::Message;
 use super::template::Key;
-use super::webhook::Update;
+use super::update::Update;
 
 /// Above this many waiting items new messages are refused as Meta does when it is overloaded.
 const MAX_WAITING: usize = 1_000_000;
+/// Of each dialect, and of what goes to an address that a message's caller named.
+const LANES: usize = Dialect::ALL.len() + 1;
+const ADDRESSED: usize = Dialect::ALL.len();
 
-/// A body that is to be posted until it is answered 200.
+/// A body that is to be posted until it is answered 200, or given up.
 #[derive(Debug, Clone)]
 pub struct Webhook {
+    pub dialect: Dialect,
     pub body: Bytes,
+    /// Counts the bodies.
+    pub number: u64,
+    /// If it does not go to the connection's address: nothing proves it then.
+    pub url: Option<String>,
     /// How often it was posted.
     pub attempts: u32,
     /// May be posted again after its 200; a scripted body and a repetition may not.
@@ -40,6 +50,38 @@ pub enum Item {
     Unpause(Key, u64),
 }
 
+/// What may be taken: a lane whose webhooks have no address waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Open([bool; LANES]);
+
+impl Open {
+    /// What goes to the addresses of the dialects that have one, and to addresses of its own.
+    pub fn of(has_address: impl Fn(Dialect) -> bool) -> Self {
+        let mut open = [true; LANES];
+        for dialect in Dialect::ALL {
+            open[dialect as usize] = has_address(dialect);
+        }
+        Self(open)
+    }
+}
+
+impl Item {
+    fn lane(&self) -> usize {
+        let (dialect, is_addressed) = match self {
+            Self::Updates(updates) => match updates.first() {
+                Some(update) => (update.dialect(), update.notify_url().is_some()),
+                None => (Dialect::Meta, false),
+            },
+            Self::Webhook(webhook) => (webhook.dialect, webhook.url.is_some()),
+            Self::Settle(key) | Self::Unpause(key, _) => (key.dialect, false),
+        };
+        match is_addressed {
+            true => ADDRESSED,
+            false => dialect as usize,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Queue {
     inner: Mutex<Inner>,
@@ -49,7 +91,7 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: BinaryHeap<Due>,
+    waiting: [BinaryHeap<Due>; LANES],
     pushed: u64,
     /// Taken and not finished.
     working: usize,
@@ -78,18 +120,20 @@ impl Queue {
     /// due within `window`, `most` of them. What was taken must be given to `finish`.
     pub fn take(
         &self,
+        open: Open,
         now: Instant,
         window: Duration,
         most: usize,
     ) -> Result<Item, Option<Instant>> {
         let mut inner = self.lock();
-        let Some(mut item) = inner.pop(now) else {
-            return Err(inner.waiting.peek().map(|due| due.at));
+        let first = inner.first(open).ok_or(None)?;
+        let Some(mut item) = inner.pop(first.lane, now) else {
+            return Err(Some(first.at));
         };
         inner.working += 1;
         if let Item::Updates(updates) = &mut item {
-            while updates.len() < most && inner.next_is_update() {
-                match inner.pop(now + window) {
+            while updates.len() < most && inner.next_is_update(first.lane) {
+                match inner.pop(first.lane, now + window) {
                     Some(Item::Updates(more)) => updates.extend(more),
                     _ => break,
                 }
@@ -125,7 +169,7 @@ impl Queue {
     }
 
     pub fn is_full(&self) -> bool {
-        self.lock().waiting.len() >= MAX_WAITING
+        self.lock().waiting() >= MAX_WAITING
     }
 
     /// Webhooks not yet acknowledged, and updates (or decisions) whose time has not come.
@@ -133,12 +177,12 @@ impl Queue {
         let inner = self.lock();
         (
             inner.working + inner.webhooks,
-            inner.waiting.len() - inner.webhooks,
+            inner.waiting() - inner.webhooks,
         )
     }
 
     fn update_idle(&self, inner: &Inner) {
-        let idle = inner.waiting.is_empty() && inner.working == 0;
+        let idle = inner.waiting() == 0 && inner.working == 0;
         self.idle
             .send_if_modified(|was| std::mem::replace(was, idle) != idle);
     }
@@ -148,23 +192,43 @@ impl Queue {
     }
 }
 
+/// The earliest of an open lane.
+struct First {
+    lane: usize,
+    at: Instant,
+}
+
 impl Inner {
     fn push(&mut self, at: Instant, item: Item) {
         self.webhooks += usize::from(matches!(item, Item::Webhook(_)));
         let number = self.pushed;
         self.pushed += 1;
-        self.waiting.push(Due { at, number, item });
+        self.waiting[item.lane()].push(Due { at, number, item });
     }
 
-    fn pop(&mut self, until: Instant) -> Option<Item> {
-        self.waiting.peek().filter(|due| due.at <= until)?;
-        let item = self.waiting.pop()?.item;
+    fn waiting(&self) -> usize {
+        self.waiting.iter().map(BinaryHeap::len).sum()
+    }
+
+    fn first(&self, open: Open) -> Option<First> {
+        let lanes = self.waiting.iter().enumerate();
+        let heads = lanes.filter_map(|(lane, waiting)| Some((lane, waiting.peek()?)));
+        let open = heads.filter(|(lane, _)| open.0[*lane]);
+        // The heap's greatest is the earliest.
+        let (lane, due) = open.max_by(|(_, a), (_, b)| a.cmp(b))?;
+        Some(First { lane, at: due.at })
+    }
+
+    fn pop(&mut self, lane: usize, until: Instant) -> Option<Item> {
+        let waiting = &mut self.waiting[lane];
+        waiting.peek().filter(|due| due.at <= until)?;
+        let item = waiting.pop()?.item;
         self.webhooks -= usize::from(matches!(item, Item::Webhook(_)));
         Some(item)
     }
 
-    fn next_is_update(&self) -> bool {
-        self.waiting
+    fn next_is_update(&self, lane: usize) -> bool {
+        self.waiting[lane]
             .peek()
             .is_some_and(|due| matches!(due.item, Item::Updates(_)))
     }

@@ -6,25 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::auth::Target;
 use super::config::{Config, Delays, Faults};
-use super::error::GraphError;
-use super::fate::{self, Fate, Refusal, Step};
+use super::dialect::Dialect;
+use super::fate::Step;
 use super::log::Log;
-use super::message::{self, Message, Status, Wish};
+use super::message::{Message, Status, User};
 use super::queue::{Item, Queue};
-use super::template::{Held, Key, Template};
-use super::webhook::Update;
+use super::receive::Bucket;
+use super::template::{Key, Template};
+use super::update::Update;
 use crate::clock::Clock;
 
 /// The oldest accepted messages are forgotten beyond this many: they can get no scripted status
 /// any more.
 const MAX_MESSAGES: usize = 500_000;
-/// Beyond this many different contents their counts begin anew.
-const MAX_CONTENTS: usize = 1_000_000;
 
 #[derive(Debug)]
 pub struct Simulator {
@@ -33,8 +31,8 @@ pub struct Simulator {
     pub log: Log,
     pub queue: Queue,
     pub shutdown: CancellationToken,
-    /// Tells the wamids of one start from those of another.
-    salt: u64,
+    /// Tells the ids of one start from those of another.
+    pub(super) salt: u64,
     state: Mutex<State>,
 }
 
@@ -43,15 +41,16 @@ pub struct Simulator {
 pub struct State {
     pub faults: Faults,
     pub delays: Delays,
-    pub webhook_url: Option<String>,
-    pub app_secret: String,
+    pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
     pub stats: Stats,
-    messages: HashMap<String, Arc<Message>>,
+    pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
-    wamids: u64,
-    posts_of: HashMap<[u8; 32], u64>,
-    buckets: HashMap<String, Bucket>,
+    pub(super) ids: u64,
+    bodies: u64,
+    /// How often each content was posted.
+    pub(super) posts_of: HashMap<[u8; 32], u64>,
+    pub(super) buckets: HashMap<(Dialect, String), Bucket>,
 }
 
 /// Counts since the start.
@@ -71,24 +70,10 @@ pub struct Stats {
     /// Bodies.
     pub webhooks: u64,
     pub webhook_attempts: u64,
+    /// Bodies that were posted as often as the provider does, in vain.
+    pub given_up: u64,
     /// Statuses and bodies posted a second time on purpose.
     pub duplicates: u64,
-}
-
-/// A token bucket with a burst of one second.
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
-/// A POST that was accepted.
-#[derive(Debug)]
-pub struct Accepted {
-    pub message: Arc<Message>,
-    pub fate: Fate,
-    pub is_template: bool,
-    pub held: bool,
 }
 
 impl Simulator {
@@ -97,13 +82,13 @@ impl Simulator {
         let state = State {
             faults: config.faults,
             delays: config.delays,
-            webhook_url: config.webhook_url.clone(),
-            app_secret: config.app_secret.clone(),
+            targets: config.all_targets(),
             templates: BTreeMap::new(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),
-            wamids: 0,
+            ids: 0,
+            bodies: 0,
             posts_of: HashMap::new(),
             buckets: HashMap::new(),
         };
@@ -122,161 +107,25 @@ impl Simulator {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides about one POST to `/messages` and plans what follows from it.
-    pub fn receive(
-        &self,
-        phone_number_id: &str,
-        bearer: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Accepted, GraphError> {
+    /// The next id for a user's message.
+    pub fn next_inbound_id(&self, dialect: Dialect, user: &User) -> String {
         let mut state = self.state();
-        state.stats.posts += 1;
-        let decided = self.decide(&mut state, phone_number_id, bearer, body);
-        match &decided {
-            Ok(accepted) => {
-                state.stats.accepted += 1;
-                let fate = &accepted.fate;
-                let late = fate.answer_late && !fate.lost_answer && !accepted.held;
-                state.stats.lost_answers += u64::from(fate.lost_answer);
-                state.stats.late_answers += u64::from(late);
-                state.stats.held_answers += u64::from(accepted.held && !fate.lost_answer);
-            }
-            Err(error) => *state.stats.refused.entry(error.code).or_default() += 1,
-        }
-        decided
-    }
-
-    fn decide(
-        &self,
-        state: &mut State,
-        phone_number_id: &str,
-        bearer: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Accepted, GraphError> {
-        if self.config.access_token.is_some() && bearer != self.config.access_token.as_deref() {
-            return Err(GraphError::bad_token());
-        }
-        let wish = Wish::parse(body.ok_or_else(|| GraphError::invalid("Invalid JSON."))?)?;
-        self.limit(state, phone_number_id)?;
-        if self.queue.is_full() {
-            return Err(GraphError::unavailable());
-        }
-        if let Some(key) = &wish.template {
-            self.template(state, key)?;
-        }
-        let fate = self.fate(state, &wish);
-        match fate.refusal {
-            Some(Refusal::RateLimited) => return Err(GraphError::rate_limited()),
-            Some(Refusal::SomethingWentWrong) => return Err(GraphError::something_went_wrong()),
-            Some(Refusal::Unavailable) => return Err(GraphError::unavailable()),
-            None => {}
-        }
-        Ok(self.accept(state, phone_number_id, wish, fate))
-    }
-
-    fn limit(&self, state: &mut State, phone_number_id: &str) -> Result<(), GraphError> {
-        let Some(rate) = self.config.messages_per_second.map(f64::from) else {
-            return Ok(());
-        };
-        let now = self.clock.monotonic();
-        let full = Bucket {
-            tokens: rate,
-            at: now,
-        };
-        let bucket = state
-            .buckets
-            .entry(phone_number_id.to_owned())
-            .or_insert(full);
-        let passed = now.duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + passed * rate).min(rate);
-        bucket.at = now;
-        if bucket.tokens < 1.0 {
-            state.stats.violations += 1;
-            return Err(GraphError::rate_limited());
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
-    }
-
-    /// A template nobody knows is taken for approved on first use, unless configured otherwise.
-    fn template(&self, state: &mut State, key: &Key) -> Result<(), GraphError> {
-        if let Some(template) = state.templates.get(key) {
-            return template.refusal().map_or(Ok(()), Err);
-        }
-        if !self.config.register_templates {
-            return Err(GraphError::template_unknown(&key.name, &key.language));
-        }
-        let template = Template::new(&self.config.waba_id, key.clone());
-        state.templates.insert(key.clone(), template);
-        Ok(())
-    }
-
-    /// Counts only POSTs that nothing but fate decides about: whether a limit or a pause was hit
-    /// depends on timing, and must not change what follows.
-    fn fate(&self, state: &mut State, wish: &Wish) -> Fate {
-        if state.posts_of.len() >= MAX_CONTENTS {
-            state.posts_of.clear();
-        }
-        let posts = state.posts_of.entry(wish.content).or_default();
-        *posts += 1;
-        let about = [wish.content.as_slice(), &posts.to_le_bytes()];
-        let mut rng = fate::generator(self.config.seed, &about);
-        fate::decide(&mut rng, &state.faults, &state.delays)
-    }
-
-    fn accept(&self, state: &mut State, sender: &str, wish: Wish, fate: Fate) -> Accepted {
-        let template = wish
-            .template
-            .as_ref()
-            .and_then(|key| state.templates.get_mut(key));
-        let category = template
-            .as_ref()
-            .map_or("service".to_owned(), |t| t.category.to_lowercase());
-        let is_template = template.is_some();
-        let held = is_template && fate.held;
-        let message = Arc::new(Message {
-            wamid: message::wamid(self.salt, state.wamids, &wish.user),
-            phone_number_id: sender.to_owned(),
-            user: wish.user,
-            callback: wish.callback,
-            category,
-            first_posted: Notify::new(),
-        });
-        match template.filter(|_| held) {
-            Some(template) => {
-                let steps = fate.steps.clone();
-                let message = Arc::clone(&message);
-                self.hold(template, Held { message, steps }, state.delays.held_ms);
-            }
-            None if self.config.automatic => self.schedule(&message, &fate.steps),
-            None => {}
-        }
-        state.remember(Arc::clone(&message));
-        Accepted {
-            message,
-            fate,
-            is_template,
-            held,
-        }
-    }
-
-    /// The next wamid, for a message of the user's.
-    pub fn next_wamid(&self, user: &message::User) -> String {
-        let mut state = self.state();
-        state.wamids += 1;
-        message::wamid(self.salt, state.wamids, user)
+        let id = dialect.inbound_id(self.salt, state.ids, user);
+        state.ids += 1;
+        id
     }
 
     /// Plans the statuses of a message, counted from now.
     pub fn schedule(&self, message: &Arc<Message>, steps: &[Step]) {
         let (now, wall) = (self.clock.monotonic(), self.clock.now());
-        for step in steps {
+        let dialect = message.dialect;
+        for step in steps.iter().filter(|step| dialect.reports(step.status)) {
             let failed = step.status == "failed";
             let mut status = Status {
                 message: Arc::clone(message),
                 status: step.status.to_owned(),
                 at: (wall + step.after).unix_timestamp(),
-                errors: failed.then(|| vec![GraphError::undeliverable().in_webhook()].into()),
+                errors: failed.then(|| vec![dialect.failure(&message.fails_with)].into()),
                 callback: step.callback,
                 pricing: step.pricing,
                 conversation: step.conversation,
@@ -293,10 +142,12 @@ impl Simulator {
         }
     }
 
-    /// Posts `update` as soon as possible.
+    /// Posts `update` as soon as possible, if the provider tells of such things.
     pub fn post(&self, update: Update) {
-        self.queue
-            .push(self.clock.monotonic(), Item::Updates(vec![update]));
+        if update.dialect().says(&update) {
+            let now = self.clock.monotonic();
+            self.queue.push(now, Item::Updates(vec![update]));
+        }
     }
 
     pub fn after_ms(&self, ms: u64) -> Instant {
@@ -305,12 +156,18 @@ impl Simulator {
 }
 
 impl State {
+    /// The next number of a webhook.
+    pub fn next_body(&mut self) -> u64 {
+        self.bodies += 1;
+        self.bodies
+    }
+
     pub fn message(&self, wamid: &str) -> Option<Arc<Message>> {
         self.messages.get(wamid).cloned()
     }
 
-    fn remember(&mut self, message: Arc<Message>) {
-        self.wamids += 1;
+    pub(super) fn remember(&mut self, message: Arc<Message>) {
+        self.ids += 1;
         self.oldest.push_back(message.wamid.clone());
         self.messages.insert(message.wamid.clone(), message);
         if self.oldest.len() > MAX_MESSAGES

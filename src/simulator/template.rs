@@ -8,27 +8,38 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::error::GraphError;
+use super::dialect::Dialect;
 use super::fate::Step;
 use super::message::{Message, number_of};
-use super::webhook::Update;
+use super::trouble::Trouble;
+use super::update::{Change, News, Update};
 
 /// Ids lie between 2^50 and 2^51, as the longest of Meta's examples: more than some JSON readers
 /// keep exactly.
 const FIRST_ID: u64 = 1 << 50;
 
-/// A template is a name in a language.
+/// A template is a name in a language, with each provider another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
+    pub dialect: Dialect,
     pub name: String,
     pub language: String,
 }
 
 impl Key {
-    pub fn new(name: &str, language: &str) -> Self {
+    pub fn new(dialect: Dialect, name: &str, language: &str) -> Self {
         Self {
+            dialect,
             name: name.to_owned(),
             language: language.replace('-', "_"),
+        }
+    }
+
+    /// That there is no such template.
+    pub fn unknown(&self) -> Trouble {
+        Trouble::TemplateUnknown {
+            name: self.name.clone(),
+            language: self.language.clone(),
         }
     }
 }
@@ -49,6 +60,8 @@ pub struct Template {
     pub quality: String,
     /// Counts the pauses, so that the planned end of one does not end another.
     pub pause: u64,
+    /// What the last pause was called.
+    pub pause_title: String,
     pub held: Vec<Held>,
     /// How often held messages were released or dropped.
     pub settled: u64,
@@ -65,6 +78,7 @@ impl Template {
             category: "MARKETING".to_owned(),
             quality: "GREEN".to_owned(),
             pause: 0,
+            pause_title: String::new(),
             held: Vec::new(),
             settled: 0,
             last_event: 0,
@@ -72,20 +86,18 @@ impl Template {
     }
 
     /// Why a message with this template is refused now.
-    pub fn refusal(&self) -> Option<GraphError> {
+    pub fn refusal(&self) -> Option<Trouble> {
         match self.status.as_str() {
             "APPROVED" => None,
-            "PAUSED" => Some(GraphError::template_paused()),
-            "DISABLED" => Some(GraphError::template_disabled()),
-            _ => Some(GraphError::template_unknown(
-                &self.key.name,
-                &self.key.language,
-            )),
+            "PAUSED" => Some(Trouble::TemplatePaused),
+            "DISABLED" => Some(Trouble::TemplateDisabled),
+            _ => Some(self.key.unknown()),
         }
     }
 
     pub fn pause(&mut self, title: &str, now: OffsetDateTime) -> Update {
         self.pause += 1;
+        title.clone_into(&mut self.pause_title);
         "PAUSED".clone_into(&mut self.status);
         let until = (now + time::Duration::hours(3))
             .format(format_description!(
@@ -109,41 +121,35 @@ impl Template {
     /// worse: so no two events of a template bear the same second.
     fn event(
         &mut self,
-        event: &str,
+        event: &'static str,
         title: &str,
         description: &str,
         now: OffsetDateTime,
     ) -> Update {
         self.last_event = now.unix_timestamp().max(self.last_event + 1);
-        Update::Account {
-            time: self.last_event,
-            field: "message_template_status_update",
-            value: json!({
-                "event": event,
-                "message_template_id": self.id,
-                "message_template_name": self.key.name,
-                "message_template_language": self.key.language,
-                "message_template_category": self.category,
-                "reason": "NONE",
-                "other_info": {"title": title, "description": description},
-            }),
-        }
+        let change = Change::Status {
+            event,
+            title: title.to_owned(),
+            description: description.to_owned(),
+        };
+        self.news(self.last_event, change)
     }
 
-    /// A new quality score. Meta writes the language with a hyphen here.
+    /// A new quality score.
     pub fn score(&mut self, quality: &str, now: OffsetDateTime) -> Update {
-        let previous = std::mem::replace(&mut self.quality, quality.to_owned());
-        Update::Account {
-            time: now.unix_timestamp(),
-            field: "message_template_quality_update",
-            value: json!({
-                "previous_quality_score": previous,
-                "new_quality_score": quality,
-                "message_template_id": self.id,
-                "message_template_name": self.key.name,
-                "message_template_language": self.key.language.replace('_', "-"),
-            }),
-        }
+        let new = quality.to_owned();
+        let previous = std::mem::replace(&mut self.quality, new.clone());
+        self.news(now.unix_timestamp(), Change::Quality { previous, new })
+    }
+
+    fn news(&self, time: i64, change: Change) -> Update {
+        Update::Template(News {
+            time,
+            template_id: self.id,
+            key: self.key.clone(),
+            category: self.category.clone(),
+            change,
+        })
     }
 
     /// As the Graph API answers it: here the id is a string.
@@ -165,18 +171,18 @@ mod tests {
 
     fn time(update: &Update) -> i64 {
         match update {
-            Update::Account { time, .. } => *time,
+            Update::Template(news) => news.time,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_pause_and_its_end_never_share_a_second() {
-        let mut template = Template::new("1", Key::new("offer", "en-US"));
+        let mut template = Template::new("1", Key::new(Dialect::Meta, "offer", "en-US"));
         assert!((FIRST_ID..2 * FIRST_ID).contains(&template.id));
         let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
         let pause = template.pause("FIRST_PAUSE", now);
-        assert_eq!(template.refusal().unwrap().code, 132_015);
+        assert_eq!(template.refusal(), Some(Trouble::TemplatePaused));
         let unpause = template.unpause(now);
         assert!(time(&unpause) > time(&pause));
         assert!(template.refusal().is_none());

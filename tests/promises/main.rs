@@ -18,6 +18,7 @@ mod refusals;
 mod replay;
 mod said;
 mod sending;
+mod simulated;
 mod support;
 mod templates;
 mod webhooks;

@@ -10,10 +10,11 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::dialect::Dialect;
 use super::super::hold::Judgement;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
-use super::super::webhook::Update;
+use super::super::update::Update;
 use super::{Problem, Simulated, unknown};
 
 pub fn router() -> Router<Arc<Simulator>> {
@@ -28,6 +29,8 @@ pub fn router() -> Router<Arc<Simulator>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Registration {
+    #[serde(default)]
+    provider: Dialect,
     language: String,
     status: Option<String>,
     category: Option<String>,
@@ -39,7 +42,7 @@ async fn register(
     Path(name): Path<String>,
     Json(wanted): Json<Registration>,
 ) -> Json<Value> {
-    let key = Key::new(&name, &wanted.language);
+    let key = Key::new(wanted.provider, &name, &wanted.language);
     let mut state = simulator.state();
     let new = || Template::new(&simulator.config.waba_id, key.clone());
     let template = state.templates.entry(key.clone()).or_insert_with(new);
@@ -58,6 +61,8 @@ async fn register(
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TemplateChange {
+    /// With all providers, if not given.
+    provider: Option<Dialect>,
     /// All languages of the name, if not given.
     language: Option<String>,
     /// `other_info.title` of a pause.
@@ -76,9 +81,11 @@ impl TemplateChange {
     }
 
     fn keys(&self, simulator: &Simulator, name: &str) -> Result<Vec<Key>, Problem> {
-        let language = self.language.as_ref().map(|l| Key::new(name, l).language);
         let wanted = |key: &&Key| {
+            let like = |language: &String| Key::new(key.dialect, name, language).language;
+            let language = self.language.as_ref().map(like);
             key.name == name
+                && self.provider.is_none_or(|dialect| dialect == key.dialect)
                 && language
                     .as_ref()
                     .is_none_or(|language| *language == key.language)

@@ -1,197 +1,15 @@
-//! The simulator's promises, kept over HTTP: a receiver of webhooks that trusts nothing stands
-//! on one side, a caller of the API on the other. Shares no code with the simulator.
+//! The simulator as Meta's Cloud API, and what is the same for every dialect: fates out of a seed,
+//! the log, the control API.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+use std::collections::BTreeMap;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use hmac::{Hmac, KeyInit, Mac};
-use reqwest::Response;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use twotick::clock::Clock;
-use twotick::simulator::{self, Batches, Config, Delays, Faults, Range};
+use twotick::simulator::{self, Batches, Config, Delays, Faults};
 
-const SECRET: &str = "a secret";
-const SENDER: &str = "310022446688199";
-
-/// What a receiver got and how it is to answer; 200 when no other answer is left.
-#[derive(Default)]
-struct Inbox {
-    bodies: Mutex<Vec<Bytes>>,
-    answers: Mutex<VecDeque<u16>>,
-}
-
-async fn take(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(&body);
-    let hex: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if headers["x-hub-signature-256"] != format!("sha256={hex}") {
-        return StatusCode::UNAUTHORIZED;
-    }
-    inbox.bodies.lock().unwrap().push(body);
-    let answer = inbox.answers.lock().unwrap().pop_front().unwrap_or(200);
-    StatusCode::from_u16(answer).unwrap()
-}
-
-impl Inbox {
-    fn bodies(&self) -> Vec<Bytes> {
-        self.bodies.lock().unwrap().clone()
-    }
-
-    /// The values of all changes of a field, with the time of their entry.
-    fn changes(&self, field: &str) -> Vec<(Value, Value)> {
-        let mut changes = Vec::new();
-        for body in self.bodies() {
-            let body: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(body["object"], "whatsapp_business_account");
-            for entry in body["entry"].as_array().unwrap() {
-                for change in entry["changes"].as_array().unwrap() {
-                    if change["field"] == field {
-                        changes.push((entry["time"].clone(), change["value"].clone()));
-                    }
-                }
-            }
-        }
-        changes
-    }
-
-    fn statuses(&self) -> Vec<Value> {
-        let changes = self.changes("messages");
-        changes
-            .iter()
-            .filter_map(|(_, value)| value["statuses"].as_array())
-            .flatten()
-            .cloned()
-            .collect()
-    }
-
-    /// What was said of each message, sorted, under the caller's own id.
-    fn stories(&self) -> BTreeMap<String, Vec<String>> {
-        let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-        for status in self.statuses() {
-            let story = stories
-                .entry(text(&status["biz_opaque_callback_data"]))
-                .or_default();
-            story.push(text(&status["status"]));
-            story.sort();
-        }
-        stories
-    }
-}
-
-/// A simulator and a receiver that it posts to.
-struct Scene {
-    url: String,
-    inbox: Arc<Inbox>,
-    client: reqwest::Client,
-    _stop: DropGuard,
-}
-
-/// As quick as can be, and reproducible.
-fn config() -> Config {
-    Config {
-        seed: 7,
-        app_secret: SECRET.to_owned(),
-        delays: Delays {
-            sent_ms: Range { min: 0, max: 5 },
-            delivered_ms: Range { min: 0, max: 5 },
-            read_ms: Range { min: 0, max: 5 },
-            held_ms: 1,
-            template_pause_ms: 0,
-            retry_first_ms: 1,
-            retry_max_ms: 4,
-            ..Delays::default()
-        },
-        ..Config::default()
-    }
-}
-
-fn faulty(faults: Faults) -> Config {
-    Config { faults, ..config() }
-}
-
-impl Scene {
-    async fn start(config: Config) -> Self {
-        let stop = CancellationToken::new();
-        let inbox = Arc::new(Inbox::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let webhook_url = format!("http://{}/", listener.local_addr().unwrap());
-        let app = Router::new()
-            .route("/", post(take))
-            .with_state(Arc::clone(&inbox));
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async {
-            axum::serve(listener, app)
-                .with_graceful_shutdown(stopped)
-                .await
-        });
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let config = Config {
-            webhook_url: Some(webhook_url),
-            ..config
-        };
-        tokio::spawn(simulator::run(
-            listener,
-            config,
-            Clock::system(),
-            stop.clone(),
-        ));
-        Self {
-            url,
-            inbox,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            _stop: stop.drop_guard(),
-        }
-    }
-
-    async fn try_send(&self, body: &Value) -> reqwest::Result<Response> {
-        let url = format!("{}/v24.0/{SENDER}/messages", self.url);
-        self.client.post(url).json(body).send().await
-    }
-
-    async fn send(&self, body: &Value) -> (u16, Value) {
-        let response = self.try_send(body).await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let response = self.client.get(format!("{}{path}", self.url)).send().await;
-        response.unwrap().json().await.unwrap()
-    }
-
-    async fn control(&self, method: &str, path: &str, body: &Value) -> u16 {
-        let url = format!("{}/_control{path}", self.url);
-        let request = self.client.request(method.parse().unwrap(), url).json(body);
-        request.send().await.unwrap().status().as_u16()
-    }
-
-    async fn idle(&self) {
-        let answer = self.get("/_control/idle?timeout_ms=20000").await;
-        assert_eq!(
-            answer,
-            json!({"idle": true}),
-            "{}",
-            self.get("/_control/stats").await
-        );
-    }
-}
+use crate::support::*;
 
 fn text(id: &str) -> Value {
     json!({"messaging_product": "whatsapp", "to": format!("+1555019{:0>4}", id.len()),
@@ -560,6 +378,28 @@ async fn a_user_writes_and_faults_change_while_it_runs() {
     scene.send(&text("a")).await;
     scene.idle().await;
     assert_eq!(scene.inbox.stories()["a"], ["failed"]);
+}
+
+#[tokio::test]
+async fn no_message_has_the_id_of_another_whoever_wrote_it() {
+    let scene = Scene::start(config()).await;
+    let to_user = json!({"messaging_product": "whatsapp", "to": "15550190044", "type": "text",
+        "text": {"body": "hi"}});
+    let by_user = json!({"phone_number_id": SENDER, "from": "15550190044", "text": "hi"});
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(scene.control("POST", "/inbound", &by_user).await, 200);
+        let (_, answer) = scene.send(&to_user).await;
+        ids.push(answer["messages"][0]["id"].clone());
+    }
+    scene.idle().await;
+    let changes = scene.inbox.changes("messages");
+    let lists = changes.iter().filter_map(|(_, v)| v["messages"].as_array());
+    ids.extend(lists.flatten().map(|message| message["id"].clone()));
+    assert_eq!(ids.len(), 4);
+    ids.sort_by_key(Value::to_string);
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "{ids:?}");
 }
 
 #[tokio::test]

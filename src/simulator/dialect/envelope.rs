@@ -1,41 +1,18 @@
-//! The bodies of webhooks: `object`, `entry[]`, `changes[]`, and in them one or many updates.
+//! The bodies of Meta's webhooks: `object`, `entry[]`, `changes[]`, and in them one or many updates.
 
 use std::fmt::Write;
 
 use rand::Rng;
 use serde_json::{Value, json};
 
+use super::super::fate::happens;
+use super::super::message::{Status, User, number_of};
+use super::super::update::{Change as TemplateChange, Inbound, News, Update};
 use super::escape;
-use super::fate::happens;
-use super::message::{Status, User};
 
 /// How often an update opens a new change although it could join the last one, and a change a
 /// new entry. Meta promises nothing here, so a receiver must walk all of it.
 const SPLIT: f64 = 0.1;
-
-/// One thing a webhook can say.
-#[derive(Debug, Clone)]
-pub enum Update {
-    Status(Status),
-    Inbound(Inbound),
-    /// About the account and its templates; unlike messages it bears the time of its entry.
-    Account {
-        time: i64,
-        field: &'static str,
-        value: Value,
-    },
-}
-
-/// A user wrote to a sender.
-#[derive(Debug, Clone)]
-pub struct Inbound {
-    pub phone_number_id: String,
-    pub wamid: String,
-    pub from: User,
-    pub text: String,
-    /// Unix seconds.
-    pub at: i64,
-}
 
 /// One body that says all `updates`, in their order as far as they concern one sender.
 pub fn body(
@@ -49,10 +26,10 @@ pub fn body(
     for update in updates {
         let split = happens(rng, SPLIT);
         match update {
-            Update::Account { time, field, value } => entries.push(json!({
+            Update::Template(news) => entries.push(json!({
                 "id": waba_id,
-                "time": time,
-                "changes": [{"field": field, "value": value}],
+                "time": news.time,
+                "changes": [template(&news)],
             })),
             update => match &mut last {
                 Some(change) if !split && change.takes(&update) => change.add(update),
@@ -95,7 +72,7 @@ impl Change {
     fn begin(update: Update) -> Self {
         let mut change = Self {
             phone_number_id: update.sender().unwrap_or_default().to_owned(),
-            list: update.list(),
+            list: list(&update),
             items: Vec::new(),
             contacts: Vec::new(),
         };
@@ -104,7 +81,7 @@ impl Change {
     }
 
     fn takes(&self, update: &Update) -> bool {
-        update.sender() == Some(&self.phone_number_id) && update.list() == self.list
+        update.sender() == Some(&self.phone_number_id) && list(update) == self.list
     }
 
     fn add(&mut self, update: Update) {
@@ -115,7 +92,7 @@ impl Change {
                 (status_json(&status), known)
             }
             Update::Inbound(inbound) => (inbound_json(&inbound), Some(contact(&inbound.from))),
-            Update::Account { .. } => return,
+            Update::Template(_) => return,
         };
         self.items.push(item);
         if let Some(contact) = known.filter(|contact| !self.contacts.contains(contact)) {
@@ -139,19 +116,37 @@ impl Change {
     }
 }
 
-impl Update {
-    fn sender(&self) -> Option<&str> {
-        match self {
-            Self::Status(status) => Some(&status.message.phone_number_id),
-            Self::Inbound(inbound) => Some(&inbound.phone_number_id),
-            Self::Account { .. } => None,
-        }
+fn list(update: &Update) -> &'static str {
+    match update {
+        Update::Inbound(_) => "messages",
+        _ => "statuses",
     }
+}
 
-    fn list(&self) -> &'static str {
-        match self {
-            Self::Inbound(_) => "messages",
-            _ => "statuses",
+/// A change of a template's. Meta writes the language with a hyphen beside its quality.
+fn template(news: &News) -> Value {
+    match &news.change {
+        TemplateChange::Status {
+            event,
+            title,
+            description,
+        } => json!({"field": "message_template_status_update", "value": {
+            "event": event,
+            "message_template_id": news.template_id,
+            "message_template_name": news.key.name,
+            "message_template_language": news.key.language,
+            "message_template_category": news.category,
+            "reason": "NONE",
+            "other_info": {"title": title, "description": description},
+        }}),
+        TemplateChange::Quality { previous, new } => {
+            json!({"field": "message_template_quality_update", "value": {
+                "previous_quality_score": previous,
+                "new_quality_score": new,
+                "message_template_id": news.template_id,
+                "message_template_name": news.key.name,
+                "message_template_language": news.key.language.replace('_', "-"),
+            }})
         }
     }
 }
@@ -194,7 +189,7 @@ fn status_json(status: &Status) -> Value {
     }
     if status.conversation {
         item["conversation"] = json!({
-            "id": format!("{:032x}", super::message::number_of(&message.wamid)),
+            "id": format!("{:032x}", number_of(&message.wamid)),
             "expiration_timestamp": (status.at + 86_400).to_string(),
             "origin": {"type": message.category},
         });
@@ -222,18 +217,25 @@ mod tests {
 
     use tokio::sync::Notify;
 
-    use super::super::fate::generator;
-    use super::super::message::Message;
+    use super::super::super::fate::generator;
+    use super::super::super::message::Message;
+    use super::super::super::template::Key;
+    use super::super::super::trouble::Trouble;
+    use super::super::Dialect;
     use super::*;
 
     fn status(sender: &str, word: &str) -> Update {
         Update::Status(Status {
             message: Arc::new(Message {
+                dialect: Dialect::Meta,
                 wamid: "wamid.A".to_owned(),
                 phone_number_id: sender.to_owned(),
                 user: User::by_number("15550190044").unwrap(),
                 callback: Some("mine".to_owned()),
                 category: "marketing".to_owned(),
+                accepted_at: 1_763_769_600,
+                given: Default::default(),
+                fails_with: Trouble::Undeliverable,
                 first_posted: Notify::new(),
             }),
             status: word.to_owned(),
@@ -283,11 +285,16 @@ mod tests {
             let mut updates: Vec<Update> = (0..20)
                 .map(|n| status(if n % 2 == 0 { "1" } else { "2" }, "sent"))
                 .collect();
-            updates.push(Update::Account {
+            updates.push(Update::Template(News {
                 time: 9,
-                field: "message_template_status_update",
-                value: json!({}),
-            });
+                template_id: 1,
+                key: Key::new(Dialect::Meta, "offer", "en_US"),
+                category: "MARKETING".to_owned(),
+                change: TemplateChange::Quality {
+                    previous: "GREEN".to_owned(),
+                    new: "RED".to_owned(),
+                },
+            }));
             let body = read(updates, seed);
             let (mut statuses, mut others) = (0, 0);
             for entry in body["entry"].as_array().unwrap() {

@@ -1,0 +1,112 @@
+//! Errors as the Graph API answers them and as `failed` webhooks carry them. Meta says to build
+//! on `code` and `details`; the HTTP status is what partners report.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::super::trouble::Trouble;
+
+struct Error {
+    http: u16,
+    code: i64,
+    title: &'static str,
+    details: String,
+}
+
+/// Meta's number for it.
+pub fn code(trouble: &Trouble) -> i64 {
+    error(trouble).code
+}
+
+/// As in `statuses[].errors[]`.
+pub fn in_webhook(trouble: &Trouble) -> Value {
+    let error = error(trouble);
+    json!({
+        "code": error.code,
+        "title": error.title,
+        "message": error.title,
+        "error_data": {"details": error.details},
+        "href": "/documentation/business-messaging/whatsapp/support/error-codes",
+    })
+}
+
+/// As an answer.
+pub fn refuse(trouble: &Trouble) -> Response {
+    let found = error(trouble);
+    let mut error = json!({
+        "message": found.title,
+        "type": "OAuthException",
+        "code": found.code,
+        "fbtrace_id": "AsimulatedTrace00000000",
+    });
+    if !found.details.is_empty() {
+        error["error_data"] = json!({"messaging_product": "whatsapp", "details": found.details});
+    }
+    let status = StatusCode::from_u16(found.http).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, Json(json!({"error": error}))).into_response()
+}
+
+fn error(trouble: &Trouble) -> Error {
+    let (http, code, title) = named(trouble);
+    let details = match trouble {
+        Trouble::Invalid { message, .. } | Trouble::Missing { message, .. } => message.clone(),
+        Trouble::UnknownObject(id) => id.clone(),
+        Trouble::TemplateUnknown { name, language } => {
+            format!("template name ({name}) does not exist in {language}")
+        }
+        _ => details(trouble).to_owned(),
+    };
+    Error {
+        http,
+        code,
+        title,
+        details,
+    }
+}
+
+fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
+    match trouble {
+        Trouble::BadKey => {
+            let title = "Invalid OAuth access token - Cannot parse access token";
+            (401, 190, title)
+        }
+        // Meta knows no ids of callers.
+        Trouble::Invalid { .. } | Trouble::DuplicateId => (400, 100, "(#100) Invalid parameter"),
+        Trouble::Missing { .. } => (400, 131_008, "(#131008) Required parameter is missing"),
+        Trouble::UnknownObject(_) => {
+            let title = "(#803) Some of the aliases you requested do not exist";
+            (404, 803, title)
+        }
+        Trouble::RateLimited | Trouble::TooFast => (429, 130_429, "(#130429) Rate limit hit"),
+        Trouble::SomethingWentWrong => (500, 131_000, "(#131000) Something went wrong"),
+        Trouble::Unavailable => (503, 2, "(#2) Service temporarily unavailable"),
+        Trouble::Undeliverable => (400, 131_026, "Message undeliverable"),
+        Trouble::TemplatePaused => (400, 132_015, "Template is paused"),
+        Trouble::TemplateDisabled => (400, 132_016, "Template is disabled"),
+        Trouble::TemplateUnknown { .. } => {
+            let title = "(#132001) Template name does not exist in the translation";
+            (404, 132_001, title)
+        }
+    }
+}
+
+fn details(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::RateLimited | Trouble::TooFast => "Cloud API message throughput has been reached.",
+        Trouble::SomethingWentWrong => {
+            "Message failed to send due to an unknown error. Please retry."
+        }
+        Trouble::Unavailable => "Temporary due to downtime or due to being overloaded.",
+        Trouble::Undeliverable => {
+            "Unable to deliver message. Reasons can include: the number is not a WhatsApp phone \
+             number, or the user has not accepted our new Terms."
+        }
+        Trouble::TemplatePaused => {
+            "Template is paused due to low quality so it cannot be sent in a template message."
+        }
+        Trouble::TemplateDisabled => "Template is disabled permanently due to low quality.",
+        _ => "",
+    }
+}

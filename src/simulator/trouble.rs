@@ -1,0 +1,49 @@
+//! Why a provider does not do what it is asked, or could not do it. Each dialect has words and
+//! numbers of its own for these.
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Not the key, or none.
+    BadKey,
+    /// A parameter has a value that it may not have.
+    Invalid {
+        field: String,
+        message: String,
+    },
+    /// A parameter is not there.
+    Missing {
+        field: String,
+        message: String,
+    },
+    /// Nothing has this id.
+    UnknownObject(String),
+    /// WhatsApp takes no more of this sender for now.
+    RateLimited,
+    /// More than `messages_per_second`: the provider's own limit.
+    TooFast,
+    SomethingWentWrong,
+    Unavailable,
+    /// The number has no WhatsApp, or the like: known only after acceptance.
+    Undeliverable,
+    TemplatePaused,
+    TemplateDisabled,
+    TemplateUnknown {
+        name: String,
+        language: String,
+    },
+    /// The caller's own id was used before.
+    DuplicateId,
+}
+
+impl Trouble {
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let (field, message) = (field.into(), message.into());
+        Self::Invalid { field, message }
+    }
+
+    pub fn missing(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let (field, message) = (field.into(), message.into());
+        Self::Missing { field, message }
+    }
+}
