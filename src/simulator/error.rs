@@ -46,6 +46,20 @@ impl GraphError {
         Self::new(404, 803, title, id)
     }
 
+    pub fn no_field(field: &str) -> Self {
+        let title = "(#100) Tried accessing nonexisting field";
+        Self::new(400, 100, title, field)
+    }
+
+    pub fn bad_cursor() -> Self {
+        Self::new(400, 131_059, "(#131059) Invalid cursor", "Start without.")
+    }
+
+    pub fn too_many_calls() -> Self {
+        let title = "(#80007) There have been too many calls to this WhatsApp Business account";
+        Self::new(429, 80_007, title, "")
+    }
+
     pub fn rate_limited() -> Self {
         let details = "Cloud API message throughput has been reached.";
         Self::new(429, 130_429, "(#130429) Rate limit hit", details)

@@ -1,5 +1,5 @@
-//! Meta's API, as far as a sender of messages needs it: `POST /{version}/{sender}/messages`,
-//! `GET /{version}/{template}`, `GET /{version}/{waba}/message_templates`.
+//! Meta's API, as far as a sender of messages needs it: `POST /{version}/{sender}/messages`. What
+//! can be read is in `nodes`.
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -27,10 +26,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub fn router() -> Router<Arc<Simulator>> {
-    Router::new()
-        .route("/{version}/{id}/messages", post(messages))
-        .route("/{version}/{id}/message_templates", get(templates))
-        .route("/{version}/{id}", get(template))
+    Router::new().route("/{version}/{id}/messages", post(messages))
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.
@@ -141,46 +137,7 @@ async fn answer(simulator: &Simulator, line: &Line, accepted: &Accepted) -> Resp
     .into_response()
 }
 
-async fn template(
-    State(simulator): State<Arc<Simulator>>,
-    Path((_version, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, GraphError> {
-    authorize(&simulator, &headers)?;
-    let state = simulator.state();
-    let found = state.templates.values().find(|t| t.id.to_string() == id);
-    found
-        .map(|template| Json(template.to_json()))
-        .ok_or_else(|| GraphError::unknown_object(&id))
-}
-
-#[derive(Deserialize)]
-struct Filter {
-    name: Option<String>,
-}
-
-async fn templates(
-    State(simulator): State<Arc<Simulator>>,
-    Path((_version, waba_id)): Path<(String, String)>,
-    Query(filter): Query<Filter>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, GraphError> {
-    authorize(&simulator, &headers)?;
-    if waba_id != simulator.config.waba_id {
-        return Err(GraphError::unknown_object(&waba_id));
-    }
-    let state = simulator.state();
-    let wanted = |name: &str| filter.name.as_deref().is_none_or(|wanted| wanted == name);
-    let data: Vec<Value> = state
-        .templates
-        .values()
-        .filter(|template| wanted(&template.key.name))
-        .map(|template| template.to_json())
-        .collect();
-    Ok(Json(json!({"data": data, "paging": {}})))
-}
-
-fn authorize(simulator: &Simulator, headers: &HeaderMap) -> Result<(), GraphError> {
+pub fn authorize(simulator: &Simulator, headers: &HeaderMap) -> Result<(), GraphError> {
     match &simulator.config.access_token {
         Some(token) if bearer(headers) != Some(token) => Err(GraphError::bad_token()),
         _ => Ok(()),

@@ -5,7 +5,7 @@
 //! It shares no code with the service but the clock: what it says on the wire is written here a
 //! second time, from Meta's documentation, so that a misreading on one side shows.
 //!
-//! The parts: `http` is Meta's API, `control` the side door for scripts, `fate` decides what
+//! The parts: `http` is Meta's API, `nodes` what can be read of it, `control` the side door for scripts, `fate` decides what
 //! becomes of a message, `state` knows messages and templates, `hold` pauses them, `queue` holds what is due,
 //! `deliver` posts it, `webhook` and `escape` write the bodies, `log` remembers what happened in
 //! which order.
@@ -20,6 +20,7 @@ mod hold;
 mod http;
 mod log;
 mod message;
+mod nodes;
 mod queue;
 mod state;
 mod template;
@@ -59,6 +60,7 @@ pub async fn run(
 
     let app = Router::new()
         .merge(http::router())
+        .merge(nodes::router())
         .merge(control::router())
         .with_state(simulator)
         .into_make_service_with_connect_info::<Line>();

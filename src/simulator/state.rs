@@ -15,6 +15,7 @@ use super::error::GraphError;
 use super::fate::{self, Fate, Refusal, Step};
 use super::log::Log;
 use super::message::{self, Message, Status, Wish};
+use super::nodes::Nodes;
 use super::queue::{Item, Queue};
 use super::template::{Held, Key, Template};
 use super::webhook::Update;
@@ -46,6 +47,7 @@ pub struct State {
     pub webhook_url: Option<String>,
     pub app_secret: String,
     pub templates: BTreeMap<Key, Template>,
+    pub nodes: Nodes,
     pub stats: Stats,
     messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -100,6 +102,7 @@ impl Simulator {
             webhook_url: config.webhook_url.clone(),
             app_secret: config.app_secret.clone(),
             templates: BTreeMap::new(),
+            nodes: Nodes::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),
