@@ -42,10 +42,11 @@ impl Store {
         again!(self, "record_number_reading", {
             let mut transaction = self.begin().await?;
             self.learn_number(&mut transaction, sender, reading).await?;
+            // Locked before they are looked at: what a webhook says meanwhile is its own to tell.
+            let known = known_words(&mut transaction, sender, at).await?;
             let Some(before) = self.shown(&mut transaction, sender).await? else {
                 return Ok(0);
             };
-            let known = known_words(&mut transaction, &before, sender, at).await?;
             let mut facts = Vec::new();
             let mut words: Vec<_> = reading
                 .words(sender)
@@ -170,44 +171,43 @@ fn repeated(known: &[KnownWord], stream: i32, at: Timestamp, word: Word) -> Word
     }
 }
 
-/// The last words on the number itself, and what stopped its account before `at` without an end;
-/// locked, in the order in which every writer locks.
+/// The last words on the number itself, and what stopped its account before `at` without an end.
+/// Locked are all that it is shown by, in the order in which every writer locks.
 async fn known_words(
     connection: &mut PgConnection,
-    shown: &Shown,
     sender: SenderId,
     at: Timestamp,
 ) -> Result<Vec<KnownWord>, StoreError> {
-    let number = About::Sender(sender).key();
-    let account = shown.waba_id.clone().map(|id| About::Account(id).key());
     let rows = sqlx::query!(
         r#"
         -- number: words
-        SELECT about, topic, stops, word, coalesce(since, said_at) AS "since!"
-        FROM last_words
-        WHERE stream = $1
-            AND (about = $2 OR about = $3 AND stops AND until IS NULL AND said_at < $4)
-        ORDER BY stream, about, topic
-        FOR NO KEY UPDATE
+        SELECT l.about, l.topic, l.stops, l.word, coalesce(l.since, l.said_at) AS "since!",
+               l.about = 'sender ' || s.id
+                   OR coalesce(l.about = 'account ' || s.waba_id, false)
+                      AND l.stops AND l.until IS NULL AND l.said_at < $2 AS "counts!"
+        FROM senders s
+        JOIN connections c ON c.id = s.connection
+        JOIN last_words l ON l.stream = c.stream
+            AND l.about IN ('account ' || s.waba_id, 'sender ' || s.id,
+                            'number ' || regexp_replace(s.display_phone_number, '[^0-9]', '', 'g'))
+        WHERE s.id = $1
+        ORDER BY l.stream, l.about, l.topic
+        FOR NO KEY UPDATE OF l
         "#,
-        shown.stream,
-        number,
-        account,
+        sender.0,
         at,
     );
     let rows = rows.fetch_all(connection).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            Some(KnownWord {
-                topic: Topic::parse(&row.topic)?,
-                about: row.about,
-                stops: row.stops,
-                word: row.word,
-                since: row.since,
-            })
+    let known = rows.into_iter().filter(|row| row.counts).filter_map(|row| {
+        Some(KnownWord {
+            topic: Topic::parse(&row.topic)?,
+            about: row.about,
+            stops: row.stops,
+            word: row.word,
+            since: row.since,
         })
-        .collect())
+    });
+    Ok(known.collect())
 }
 
 /// What differs, as the types of events and their data.

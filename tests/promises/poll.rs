@@ -19,7 +19,7 @@ use crate::support::*;
 const OFTEN: Duration = Duration::from_millis(100);
 /// Once, and then not within a test.
 const SELDOM: Duration = Duration::from_secs(600);
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(10);
 
 async fn polling(every: Duration, pace: Duration) -> App {
     let settings = |config: &mut twotick::config::Config| {
