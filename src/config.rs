@@ -24,6 +24,7 @@ pub struct Config {
     pub database: Database,
     pub ingest: Ingest,
     pub send: Send,
+    pub poll: Poll,
     pub retention: Retention,
 }
 
@@ -168,6 +169,16 @@ pub struct Send {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Poll {
+    #[serde(rename = "every_ms", deserialize_with = "millis")]
+    pub every: Duration,
+    #[serde(rename = "pace_ms", deserialize_with = "millis")]
+    pub pace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Retention {
     pub journal_days: u16,
 }
@@ -247,6 +258,10 @@ impl Config {
             (
                 self.send.max_attempts >= 1 && self.send.in_flight >= 1,
                 "send.max_attempts and send.in_flight must be at least 1",
+            ),
+            (
+                (1..=10_000).contains(&self.poll.pace.as_millis()),
+                "poll.pace_ms must be between 1 and 10000",
             ),
             (
                 self.retention.journal_days >= 1,

@@ -36,7 +36,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 29] = [
+const ALL: [(&str, Kind, &str); 32] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -123,6 +123,16 @@ const ALL: [(&str, Kind, &str); 29] = [
         "From a message's acceptance to the opening of its gate",
     ),
     (
+        "twotick_polls_total",
+        Counter,
+        "Templates of an account, or a number, read from a provider, by outcome",
+    ),
+    (
+        "twotick_poll_differences_total",
+        Counter,
+        "What was read that differed from what was known",
+    ),
+    (
         "twotick_senders_owned",
         Gauge,
         "Senders whose lease this instance holds",
@@ -158,6 +168,11 @@ const ALL: [(&str, Kind, &str); 29] = [
         "Templates that may not be sent; their lanes are closed",
     ),
     (
+        "twotick_poll_oldest_seconds",
+        Gauge,
+        "For how long what has been read longest ago has not been read",
+    ),
+    (
         "twotick_connections_stopped",
         Gauge,
         "Connections whose token the provider refused",
@@ -182,7 +197,7 @@ const ALL: [(&str, Kind, &str); 29] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 3] = [
+const KNOWN: [(&str, &str, &[&str]); 4] = [
     (
         "twotick_webhooks_refused_total",
         "reason",
@@ -201,6 +216,11 @@ const KNOWN: [(&str, &str, &[&str]); 3] = [
         &[
             "accepted", "held", "paused", "refused", "unknown", "returned",
         ],
+    ),
+    (
+        "twotick_polls_total",
+        "outcome",
+        &["read", "refused", "unreadable", "unreachable"],
     ),
     ("twotick_sequences_held", "reason", &HELD),
 ];
@@ -289,6 +309,7 @@ async fn sample_once(store: &Store) -> Result<(), crate::store::StoreError> {
         ("twotick_senders_unowned", count(standing.senders_unowned)),
         ("twotick_senders_blocked", count(standing.senders_blocked)),
         ("twotick_templates_closed", count(standing.templates_closed)),
+        ("twotick_poll_oldest_seconds", standing.unread.as_secs_f64()),
         (
             "twotick_connections_stopped",
             count(standing.connections_stopped),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Retention};
 use crate::http::{self, Api, Tls, TlsError};
-use crate::send::{self, Sending};
+use crate::send::{self, Polling, Sending};
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, Part, Store};
 use crate::{ingest, measures, store};
@@ -72,6 +72,11 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(batches.run());
         tasks.spawn(send::run(sending.clone(), shutdown.clone()));
+        let polling = Polling {
+            sending: sending.clone(),
+            settings: config.poll,
+        };
+        tasks.spawn(send::poll(polling, shutdown.clone()));
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
         // Webhooks that are still taken may release what others send.
         let served = CancellationToken::new();

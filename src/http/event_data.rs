@@ -107,12 +107,21 @@ kinds! {
         "A number was flagged, or its limit or throughput changed."
     {
         Text: display_phone_number event limit current_limit previous_limit
-          max_daily_conversations_per_business;
+          max_daily_conversations_per_business quality previous_quality throughput
+          previous_throughput;
     }
     "sender.name"
         "What became of the name that was asked for."
     {
-        Text: display_phone_number decision name reason;
+        Text: display_phone_number decision name previous_name name_status previous_name_status
+          reason;
+    }
+    "sender.health"
+        "What the provider says of a number as such has changed, or whether it sends for it. Read
+         from the provider; no webhook says it."
+    {
+        Text: display_phone_number state previous_state health previous_health;
+        Items: errors;
     }
     "sender.security"
         "A number's PIN was changed, or is to be."
@@ -142,7 +151,7 @@ kinds! {
         "An account was restricted, banned, reinstated, … What belongs to the event stands under \
          the provider's name for it."
     {
-        Text: event phone_number country;
+        Text: event previous waba_id phone_number country;
         Any: restriction_info ban_info violation_info waba_info disconnection_info;
     }
     "account.alert"

@@ -42,7 +42,8 @@ struct Create {
     phone_number_id: Option<String>,
     #[schema(example = "15550142217")]
     display_phone_number: Option<String>,
-    /// Meta's id of the account. Closed templates are read from the provider by it.
+    /// Meta's id of the account: its templates are read from the provider by it. Where it is not
+    /// given, it is learned from webhooks, or from the provider.
     #[schema(max_length = 64, example = "204411887755301")]
     waba_id: Option<String>,
     /// How fast it may post; 80 where nothing is said.
@@ -78,10 +79,18 @@ struct View {
     status_at: Option<Moment>,
     /// The provider's word, such as `GREEN`, or `FLAGGED` and `UNFLAGGED` as webhooks say it.
     quality: Option<String>,
+    /// How fast the provider lets it send, in its words, such as `STANDARD`.
+    throughput: Option<String>,
+    /// The provider's word on the number as such: `CONNECTED`, `BANNED`, …
+    state: Option<String>,
+    /// Whether the provider sends for it: `AVAILABLE`, `LIMITED`, `BLOCKED`.
+    health: Option<String>,
     /// To how many users a day the provider lets it open conversations, in its words.
     limit: Option<String>,
     /// The name that users see, once the provider has approved one.
     verified_name: Option<String>,
+    /// What became of the review of that name, such as `APPROVED`.
+    name_status: Option<String>,
     /// What became of the name that was asked for last, such as `REJECTED`.
     name_decision: Option<String>,
     #[schema(value_type = SenderOrigin)]
@@ -102,8 +111,12 @@ impl From<Sender> for View {
             status_reason: sender.status_reason,
             status_at: sender.status_at.map(Moment),
             quality: sender.quality,
+            throughput: sender.throughput,
+            state: sender.state,
+            health: sender.health,
             limit: sender.messaging_limit,
             verified_name: sender.verified_name,
+            name_status: sender.name_status,
             name_decision: sender.name_decision,
             origin: sender.origin,
             created_at: sender.created_at.into(),

@@ -271,6 +271,7 @@ impl<'a> Preparation<'a> {
                         health: Health { at, status },
                         reason: said.reason.clone(),
                         pause_title: said.pause_title.clone(),
+                        read: false,
                     };
                     join_status(&mut template.status, said);
                 })

@@ -43,6 +43,7 @@ impl Remembered {
                     self.add_word(WordSaid {
                         stream,
                         at,
+                        since: None,
                         word: word.clone(),
                     });
                 }

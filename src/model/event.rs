@@ -65,6 +65,9 @@ pub const TEMPLATE_CATEGORY_DETECTED: &str = "template.category_detected";
 pub const SENDER_QUALITY: &str = "sender.quality";
 /// What became of a name that was asked for.
 pub const SENDER_NAME: &str = "sender.name";
+/// What the provider says of a number as such has changed, or whether it sends for it: read, and
+/// said by no webhook.
+pub const SENDER_HEALTH: &str = "sender.health";
 /// A number's PIN was changed, or is to be.
 pub const SENDER_SECURITY: &str = "sender.security";
 /// A number's username.

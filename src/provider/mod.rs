@@ -9,6 +9,7 @@ pub mod infobip;
 pub mod lenient;
 pub mod meta;
 pub mod proof;
+pub mod reading;
 
 use std::time::Duration;
 

@@ -10,16 +10,21 @@ const MOST: usize = 1 << 20;
 pub(super) enum Unread {
     #[error("the answer did not come whole")]
     Cut(#[from] reqwest::Error),
-    #[error("the answer is longer than {MOST} bytes")]
-    TooLong,
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// The body of an answer.
-pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, Unread> {
+pub(super) async fn body(response: Response) -> Result<Vec<u8>, Unread> {
+    body_within(response, MOST).await
+}
+
+/// The body of an answer of at most so many bytes.
+pub(super) async fn body_within(mut response: Response, most: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MOST {
-            return Err(Unread::TooLong);
+        if body.len() + chunk.len() > most {
+            return Err(Unread::TooLong(most));
         }
         body.extend_from_slice(&chunk);
     }

@@ -7,14 +7,17 @@
 //! * a **post** (`post.rs`) is one attempt: it asks the provider and records what came of it;
 //! * the **recorder** (`recorder.rs`) writes what was accepted for all posts of the instance;
 //! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
-//!   closed, because a webhook can be missed for good.
+//!   closed, because a webhook can be missed for good;
+//! * the **poller** (`poll.rs`) asks for everything, seldom: what nobody knows to have been missed.
 //!
 //! All are reconcilers: woken by a signal and by a period, and right whenever they run.
 
 mod answer;
+mod ask;
 mod claimer;
 mod hints;
 mod last_look;
+mod poll;
 mod post;
 mod recorder;
 mod templates;
@@ -38,6 +41,7 @@ use crate::store::leases::Lease;
 use crate::store::{ConnectionCache, Part, Store, StoreError};
 
 pub use hints::{listen, send_hints};
+pub use poll::{Polling, poll};
 pub use templates::read_templates;
 
 /// How long after the end of another's lease it is looked whether its sender is free.

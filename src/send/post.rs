@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -12,7 +12,7 @@ use super::answer::{self, Unread};
 use super::claimer::Rate;
 use super::last_look::{Ended, HeldBack, LastLook};
 use super::recorder::Recorder;
-use super::{Sending, Standing};
+use super::{Sending, Standing, ask};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
@@ -30,9 +30,6 @@ use crate::store::{Connection, StoreError};
 
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
-
-/// A longer wait that a provider asks for is not believed: it is asked again by then.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Gives back claims that may have been made and were not posted, until the database has it.
 /// Only the instance that made them can know that nothing was posted: should it end before, a
@@ -304,6 +301,7 @@ impl Post {
                             health,
                             reason: Some(error.code.to_string()),
                             pause_title: None,
+                            read: false,
                         }),
                         quality: None,
                     };
@@ -354,11 +352,7 @@ async fn exchange(Call { call, held_back }: Call) -> Came {
         Err(error) => return Came::Lost(describe(&error)),
     };
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
+    let retry_after = ask::retry_after(response.headers());
     match answer::body(response).await {
         Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
         Err(Unread::Cut(error)) => Came::Lost(describe(&error)),
@@ -367,7 +361,7 @@ async fn exchange(Call { call, held_back }: Call) -> Came {
 }
 
 /// An error with its causes, without the address: it may bear what should not be in a log.
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut text = String::from("the call failed");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -2,15 +2,19 @@
 //! again: a webhook may be late, out of order, or never come (they do not follow a WABA's
 //! webhook override), and a lane must not stay shut for it.
 
-use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use super::{Sending, answer};
+use super::{Sending, ask};
 use crate::model::Timestamp;
+use crate::model::ids::{ConnectionId, TemplateId};
+use crate::model::reading::TemplateReading;
 use crate::model::template::{Health, UNKNOWN};
 use crate::provider::meta::manage;
 use crate::store::TemplateToRead;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
+
+/// Far more than all languages of a name.
+const BYTES: usize = 1 << 20;
 
 /// Reads what is due, until `shutdown`, which waits for no provider: a reading that is cut off is
 /// done again.
@@ -42,19 +46,26 @@ async fn read(sending: &Sending, template: &TemplateToRead) -> anyhow::Result<()
     let asked_at = sending.clock().now();
     // To the second, as webhooks are: a stop that was said in the same second wins.
     let at = asked_at.replace_nanosecond(0)?;
-    let said = match ask(sending, template).await? {
-        Some(state) => TemplateSaid {
-            provider_template_id: Some(state.provider_template_id),
-            category: state.category.map(|category| (category, at)),
-            status: Some(status(at, state.status)),
-            quality: state.quality.map(|score| (score, at)),
-            ..nothing(template)
-        },
+    let said = match state_of(sending, template).await? {
+        Some(state) => said_of(template.connection, &template.waba_id, at, state),
         // Neither its id nor its WABA is known, so that it cannot be asked for. What closed it
         // was a refusal: one message tries again.
         None => TemplateSaid {
-            status: Some(status(asked_at, UNKNOWN.to_owned())),
-            ..nothing(template)
+            status: Some(TemplateStatusSaid {
+                health: Health {
+                    at: asked_at,
+                    status: UNKNOWN.to_owned(),
+                },
+                reason: None,
+                pause_title: None,
+                read: true,
+            }),
+            ..nothing(
+                template.connection,
+                &template.waba_id,
+                &template.name,
+                &template.language,
+            )
         },
     };
     if sending.store.record_template_read(template, &said).await? {
@@ -64,10 +75,10 @@ async fn read(sending: &Sending, template: &TemplateToRead) -> anyhow::Result<()
     Ok(())
 }
 
-async fn ask(
+async fn state_of(
     sending: &Sending,
     template: &TemplateToRead,
-) -> anyhow::Result<Option<manage::TemplateState>> {
+) -> anyhow::Result<Option<TemplateReading>> {
     let Some(connection) = sending.connections.get(template.connection).await? else {
         anyhow::bail!("its connection is gone");
     };
@@ -79,14 +90,7 @@ async fn ask(
         None if template.waba_id.is_empty() => return Ok(None),
         None => manage::template_by_name_request(version, &template.waba_id, &template.name),
     };
-    let answer = sending
-        .client
-        .get(format!("{}/{path}", connection.base_url))
-        .bearer_auth(connection.credentials.access_token.expose_secret())
-        .timeout(sending.settings.answer_timeout)
-        .send()
-        .await?;
-    let body = answer::body(answer).await?;
+    let body = ask::get(sending, &connection, &path, BYTES).await?;
     let found = manage::templates_answer(&body)?
         .into_iter()
         .find(|state| state.name == template.name && state.language == template.language);
@@ -95,21 +99,37 @@ async fn ask(
         .ok_or_else(|| anyhow::anyhow!("the provider does not list it"))
 }
 
-fn status(at: Timestamp, status: String) -> TemplateStatusSaid {
-    TemplateStatusSaid {
-        health: Health { at, status },
-        reason: None,
-        pause_title: None,
+/// What a reading says, dated to when it was asked for.
+pub(super) fn said_of(
+    connection: ConnectionId,
+    waba_id: &str,
+    at: Timestamp,
+    read: TemplateReading,
+) -> TemplateSaid {
+    TemplateSaid {
+        provider_template_id: read.provider_template_id,
+        category: read.category.map(|category| (category, at)),
+        status: Some(TemplateStatusSaid {
+            health: Health {
+                at,
+                status: read.status,
+            },
+            reason: read.reason,
+            pause_title: read.pause_title,
+            read: true,
+        }),
+        quality: read.quality.map(|score| (score, at)),
+        ..nothing(connection, waba_id, &read.name, &read.language)
     }
 }
 
-fn nothing(template: &TemplateToRead) -> TemplateSaid {
+fn nothing(connection: ConnectionId, waba_id: &str, name: &str, language: &str) -> TemplateSaid {
     TemplateSaid {
-        id: template.id,
-        connection: template.connection,
-        waba_id: template.waba_id.clone(),
-        name: template.name.clone(),
-        language: template.language.clone(),
+        id: TemplateId::of(connection, waba_id, name, language),
+        connection,
+        waba_id: waba_id.to_owned(),
+        name: name.to_owned(),
+        language: language.to_owned(),
         provider_template_id: None,
         category: None,
         status: None,

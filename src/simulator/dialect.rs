@@ -8,7 +8,7 @@
 
 pub mod cloud;
 mod dialog360;
-mod envelope;
+pub mod envelope;
 mod escape;
 pub mod graph;
 mod infobip;

@@ -6,12 +6,12 @@
 //! It shares no code with the service but the clock: what it says on the wire is written here a
 //! second time, from the providers' documentation, so that a misreading on one side shows.
 //!
-//! The parts: `http` is the providers' APIs, `dialect` says how each of them reads and writes,
-//! `control` is the side door for scripts. The engine is one for all: `receive` takes a POST,
-//! `fate` decides what becomes of a message, `state` knows messages and templates, `hold` pauses
-//! them, `queue` holds what is due, `deliver` posts it with the proofs of `auth` and by the rules
-//! of `retry`, `log` remembers what happened in which order. `examples` has a webhook of every
-//! kind.
+//! The parts: `http` is the providers' APIs, `nodes` what can be read at Meta, `dialect` says how
+//! each of them reads and writes, `control` is the side door for scripts. The engine is one for
+//! all: `receive` takes a POST, `fate` decides what becomes of a message, `state` knows messages
+//! and templates, `hold` pauses them, `queue` holds what is due, `deliver` posts it with the proofs
+//! of `auth` and by the rules of `retry`, `log` remembers what happened in which order. `examples`
+//! has a webhook of every kind.
 
 mod auth;
 mod config;
@@ -24,6 +24,7 @@ mod hold;
 mod http;
 mod log;
 mod message;
+mod nodes;
 mod queue;
 mod receive;
 mod retry;
@@ -68,6 +69,7 @@ pub async fn run(
 
     let app = Router::new()
         .merge(http::router())
+        .merge(nodes::router())
         .merge(control::router())
         .with_state(simulator)
         .into_make_service_with_connect_info::<Line>();

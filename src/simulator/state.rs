@@ -14,6 +14,7 @@ use super::dialect::Dialect;
 use super::fate::Step;
 use super::log::Log;
 use super::message::{Message, Status, User};
+use super::nodes::Nodes;
 use super::queue::{Item, Queue};
 use super::receive::Bucket;
 use super::template::{Key, Template};
@@ -43,6 +44,7 @@ pub struct State {
     pub delays: Delays,
     pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
+    pub nodes: Nodes,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -84,6 +86,7 @@ impl Simulator {
             delays: config.delays,
             targets: config.all_targets(),
             templates: BTreeMap::new(),
+            nodes: Nodes::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

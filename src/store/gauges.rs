@@ -2,6 +2,8 @@
 //! so every part reads a few rows by an index, or a table that is small by nature (senders,
 //! templates, connections).
 
+use std::time::Duration;
+
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 
@@ -21,6 +23,9 @@ pub struct Standing {
     pub senders_blocked: i64,
     /// Templates that may not be sent.
     pub templates_closed: i64,
+    /// For how long what has been read longest ago has not been read. What cannot be read because
+    /// the token is refused does not count.
+    pub unread: Duration,
     /// Connections whose token the provider refused.
     pub connections_stopped: i64,
     /// Whether webhooks came on a day that had no partition of the journal.
@@ -51,6 +56,10 @@ impl Store {
                 (SELECT count(*) FROM templates WHERE NOT sendable) AS "templates_closed!",
                 (SELECT count(*) FROM connections WHERE stopped_at IS NOT NULL)
                     AS "connections_stopped!",
+                (SELECT extract(epoch FROM clock_timestamp()
+                                           - min(coalesce(p.read_at, p.made_at)))
+                 FROM polls p JOIN connections c ON c.id = p.connection
+                 WHERE c.stopped_at IS NULL)::double precision AS unread,
                 EXISTS (SELECT FROM journal_rest) AS "journal_rest!",
                 pg_database_size(current_database()) AS "bytes!"
             "#,
@@ -75,6 +84,7 @@ impl Store {
                 senders_unowned: row.senders_unowned,
                 senders_blocked: row.senders_blocked,
                 templates_closed: row.templates_closed,
+                unread: Duration::try_from_secs_f64(row.unread.unwrap_or(0.0)).unwrap_or_default(),
                 connections_stopped: row.connections_stopped,
                 journal_rest: row.journal_rest,
                 bytes: row.bytes,

@@ -144,6 +144,9 @@ pub struct TemplateStatusSaid {
     pub health: crate::model::template::Health,
     pub reason: Option<String>,
     pub pause_title: Option<String>,
+    /// Read from the provider, which does not show all that a webhook says: what is known of why
+    /// stays while the status does. And a reading asks for no other.
+    pub read: bool,
 }
 
 /// The columns of `said`, as the statement takes them.

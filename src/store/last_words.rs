@@ -14,6 +14,8 @@ pub struct WordSaid {
     pub stream: i32,
     /// By the provider's clock.
     pub at: Timestamp,
+    /// Since when the same has been read again and again; `None`: since it was said.
+    pub since: Option<Timestamp>,
     /// What was said.
     pub word: Word,
 }
@@ -55,14 +57,15 @@ impl Store {
         sqlx::query!(
             r#"
             -- join_words
-            INSERT INTO last_words AS l (stream, about, topic, said_at, stops, word, until)
+            INSERT INTO last_words AS l (stream, about, topic, said_at, stops, word, until, since)
             SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[],
-                                 $5::boolean[], $6::text[], $7::timestamptz[])
-                AS x (stream, about, topic, said_at, stops, word, until)
+                                 $5::boolean[], $6::text[], $7::timestamptz[],
+                                 $8::timestamptz[])
+                AS x (stream, about, topic, said_at, stops, word, until, since)
             ORDER BY x.stream, x.about, x.topic
             ON CONFLICT (stream, about, topic) DO UPDATE
             SET said_at = excluded.said_at, stops = excluded.stops, word = excluded.word,
-                until = excluded.until
+                until = excluded.until, since = excluded.since
             WHERE (excluded.said_at, excluded.stops, excluded.word,
                    coalesce(excluded.until, 'infinity'))
                 > (l.said_at, l.stops, l.word, coalesce(l.until, 'infinity'))
@@ -83,6 +86,7 @@ impl Store {
                 .map(|said| said.word.word.as_str())
                 .collect::<Vec<_>>() as &[&str],
             &words.iter().map(|said| said.word.until).collect::<Vec<_>>() as &[Option<Timestamp>],
+            &words.iter().map(|said| said.since).collect::<Vec<_>>() as &[Option<Timestamp>],
         )
         .execute(connection)
         .await?;

@@ -27,7 +27,11 @@ pub struct Sender {
     pub status_at: Option<Timestamp>,
     pub quality: Option<String>,
     pub messaging_limit: Option<String>,
+    pub throughput: Option<String>,
+    pub state: Option<String>,
+    pub health: Option<String>,
     pub verified_name: Option<String>,
+    pub name_status: Option<String>,
     pub name_decision: Option<String>,
     pub origin: String,
     pub created_at: Timestamp,
@@ -293,7 +297,9 @@ async fn read_senders(
                s.messages_per_second, t.status AS "status!", t.reason AS status_reason,
                t.since AS status_at, coalesce(last_word(s, 'quality'), s.quality) AS quality,
                coalesce(last_word(s, 'limit'), s.messaging_limit) AS messaging_limit,
-               last_word(s, 'name') AS verified_name,
+               last_word(s, 'throughput') AS throughput, last_word(s, 'state') AS state,
+               last_word(s, 'health') AS health, last_word(s, 'name') AS verified_name,
+               last_word(s, 'name_status') AS name_status,
                last_word(s, 'name_decision') AS name_decision, s.origin, s.created_at
         FROM senders s
         CROSS JOIN LATERAL standing(s, $5) t

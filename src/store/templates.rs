@@ -1,8 +1,6 @@
 //! What is known of templates: joined from webhooks, answers and reads, by the same rule as
 //! `model::template`: the latest word wins, a stop wins a tie.
 
-use serde_json::json;
-
 use super::facts::OwnFact;
 use super::ingest::{TemplateSaid, UntimedSaid};
 use super::{Store, StoreError, again};
@@ -66,7 +64,8 @@ impl Store {
             r#"
             -- join_templates: category
             UPDATE templates t
-            SET category = x.category, category_at = x.category_at, updated_at = $4
+            SET category = x.category, category_at = x.category_at,
+                updated_at = CASE WHEN t.category = x.category THEN t.updated_at ELSE $4 END
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS x (id, category, category_at)
             WHERE t.id = x.id
                 AND (x.category_at, x.category COLLATE "C")
@@ -100,19 +99,30 @@ impl Store {
             -- join_templates: status
             UPDATE templates t
             SET status = x.status, status_at = x.status_at, sendable = x.sendable,
-                reason = x.reason, pause_title = x.pause_title,
+                reason = CASE WHEN x.read AND t.status = x.status
+                              THEN coalesce(x.reason, t.reason) ELSE x.reason END,
+                pause_title = CASE WHEN x.read AND t.status = x.status
+                                   THEN coalesce(x.pause_title, t.pause_title)
+                                   ELSE x.pause_title END,
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id),
-                -- A word that changes nothing asks for no reading: a reading is one itself. Other
-                -- providers than Meta are not read from.
+                -- A word that changes nothing asks for no reading, and a reading only for what
+                -- messages may wait for: the rest is polled. Other providers than Meta have no
+                -- call for one template.
                 read_due_at = CASE
                     WHEN t.status = x.status THEN t.read_due_at
-                    WHEN c.provider = 'meta' THEN $8
+                    WHEN c.provider <> 'meta' THEN NULL
+                    WHEN NOT x.read THEN $8
+                    WHEN NOT x.sendable AND x.status <> 'DELETED' AND EXISTS (
+                        SELECT FROM senders s JOIN lanes l ON l.sender = s.id
+                        WHERE s.connection = t.connection
+                            AND (l.template_name, l.template_language) = (t.name, t.language)
+                    ) THEN $8
                 END,
-                updated_at = $8
+                updated_at = CASE WHEN t.status = x.status THEN t.updated_at ELSE $8 END
             FROM connections c, unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[],
-                        $6::text[], $7::text[])
+                        $6::text[], $7::text[], $9::boolean[])
                 AS x (id, status, status_at, sendable, reason, pause_title,
-                      provider_template_id)
+                      provider_template_id, read)
             WHERE t.id = x.id AND c.id = t.connection
                 -- The order of bytes, as in Rust, whatever the database's own.
                 AND (x.status_at, NOT x.sendable, x.status COLLATE "C")
@@ -141,6 +151,7 @@ impl Store {
                 .map(|(t, _)| t.provider_template_id.clone())
                 .collect::<Vec<_>>() as &[Option<String>],
             now,
+            &said.iter().map(|(_, s)| s.read).collect::<Vec<_>>(),
         )
         .execute(connection)
         .await?;
@@ -161,7 +172,8 @@ impl Store {
             r#"
             -- join_templates: quality
             UPDATE templates t
-            SET quality = x.quality, quality_at = x.quality_at, updated_at = $5,
+            SET quality = x.quality, quality_at = x.quality_at,
+                updated_at = CASE WHEN t.quality = x.quality THEN t.updated_at ELSE $5 END,
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id)
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
                 AS x (id, quality, quality_at, provider_template_id)
@@ -226,44 +238,14 @@ impl Store {
         said: &TemplateSaid,
         reason: &str,
     ) -> Result<Option<OwnFact>, StoreError> {
-        let changed = self.join_template(connection, said).await?;
-        let Some(Change { stream, status, .. }) = changed else {
-            return Ok(None);
-        };
-        let data = json!({
-            "name": said.name, "language": said.language, "event": status, "reason": reason,
-        });
-        Ok(Some(
-            OwnFact::of(stream, said.id.0, event::TEMPLATE_STATUS, "answer").with(data),
-        ))
-    }
-
-    /// Joins what was said of one template; what changed by it.
-    async fn join_template(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        said: &TemplateSaid,
-    ) -> Result<Option<Change>, StoreError> {
-        let before = status_of(connection, said.id).await?;
-        let now = self.clock.now();
-        self.join_templates(connection, std::slice::from_ref(said), now)
+        let changes = self
+            .join_changing(connection, std::slice::from_ref(said))
             .await?;
-        let after = status_of(connection, said.id).await?;
-        Ok(after
-            .filter(|after| before.as_ref().is_none_or(|b| b.status != after.status))
-            .map(|after| Change {
-                previous: before.map(|before| before.status),
-                ..after
-            }))
+        Ok(changes.first().and_then(|change| {
+            let members = [("event", Some(change.status()?)), ("reason", Some(reason))];
+            Some(change.fact(event::TEMPLATE_STATUS, "answer", &members))
+        }))
     }
-}
-
-/// A template's status, and what it was before.
-struct Change {
-    /// The connection's own.
-    stream: i32,
-    status: String,
-    previous: Option<String>,
 }
 
 /// A template that is to be read from the provider.
@@ -332,22 +314,11 @@ impl Store {
     ) -> Result<bool, StoreError> {
         again!(self, "record_template_read", {
             let mut transaction = self.begin().await?;
-            let change = self.join_template(&mut transaction, said).await?;
-            let changed = change.is_some();
-            if let Some(Change {
-                stream,
-                status,
-                previous,
-            }) = change
-            {
-                let data = json!({
-                    "name": read.name, "language": read.language, "event": status,
-                    "previous": previous,
-                });
-                let fact = OwnFact::of(stream, read.id.0, event::TEMPLATE_STATUS, "poll");
-                self.write_facts(&mut transaction, &[fact.with(data)])
-                    .await?;
-            }
+            let said = std::slice::from_ref(said);
+            let changes = self.join_changing(&mut transaction, said).await?;
+            let changed = changes.iter().any(|change| change.status().is_some());
+            let facts: Vec<_> = changes.iter().flat_map(|change| change.found()).collect();
+            self.write_facts(&mut transaction, &facts).await?;
             sqlx::query!(
                 r#"
                 -- record_template_read
@@ -366,26 +337,4 @@ impl Store {
             Ok(changed)
         })
     }
-}
-
-async fn status_of(
-    connection: &mut sqlx::PgConnection,
-    id: TemplateId,
-) -> Result<Option<Change>, StoreError> {
-    let found = sqlx::query!(
-        r#"
-        -- status_of
-        SELECT t.status, c.stream FROM templates t JOIN connections c ON c.id = t.connection
-        WHERE t.id = $1
-        FOR NO KEY UPDATE OF t
-        "#,
-        id.0
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.map(|row| Change {
-        stream: row.stream,
-        status: row.status,
-        previous: None,
-    }))
 }

@@ -40,6 +40,7 @@ pub struct App {
     _stop: DropGuard,
     /// What the service uses too: for what no request can bring about at will.
     pub store: Store,
+    config: Config,
     sealing_key: SecretString,
     database: TestDatabase,
 }
@@ -65,6 +66,8 @@ impl App {
         config.ingest.deadline = Duration::from_secs(15);
         config.send.poll = Duration::from_millis(50);
         config.send.backoff = Duration::from_millis(20);
+        // What only webhooks are to say must not be read meanwhile.
+        config.poll.every = Duration::ZERO;
         settings(&mut config);
 
         let simulator = spawn_simulator(simulated, &stop).await;
@@ -76,7 +79,7 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = Service {
-            config,
+            config: config.clone(),
             store: store.clone(),
             metrics: None,
         };
@@ -92,12 +95,26 @@ impl App {
             key: key.expose_secret().to_owned(),
             _stop: stop.drop_guard(),
             store,
+            config,
             sealing_key,
             database,
         };
         app.connection = app.connect().await;
         app.sender = app.register(NUMBER).await;
         app
+    }
+
+    /// Another instance over the same database, until the guard is dropped.
+    pub async fn another_instance(&self) -> DropGuard {
+        let stop = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = Service {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            metrics: None,
+        };
+        tokio::spawn(service.run(listener, stop.clone()));
+        stop.drop_guard()
     }
 
     /// Runs a subcommand of the real binary on this database. Returns what it printed.

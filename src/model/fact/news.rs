@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::NumberRef;
 use crate::model::Timestamp;
+use crate::model::ids::SenderId;
 
 /// Anything that is said, shown, and at most remembered by its last word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum About {
     Account(String),
     /// A business phone number, by the digits that users see.
     Number(String),
+    /// The same, where it was asked for by its id.
+    Sender(SenderId),
 }
 
 impl About {
@@ -49,6 +52,7 @@ impl About {
         match self {
             Self::Account(id) => format!("account {id}"),
             Self::Number(digits) => format!("number {digits}"),
+            Self::Sender(id) => format!("sender {}", id.0),
         }
     }
 }
@@ -69,15 +73,45 @@ pub enum Topic {
     Restriction,
     /// To how many users a day conversations may be opened.
     Limit,
-    /// Whether the number's quality is flagged.
+    /// The number's quality, or whether it is flagged.
     Quality,
+    /// How fast the number may send.
+    Throughput,
     /// The name that users see.
     Name,
     /// What became of the name that was asked for last.
     NameDecision,
+    /// What became of the review of the name that users see.
+    NameStatus,
+    /// What the provider says of the number as such: connected, banned, …
+    State,
+    /// Whether the provider sends for the number.
+    Health,
 }
 
 impl Topic {
+    /// Each once.
+    const ALL: [Self; 13] = [
+        Self::Ban,
+        Self::Deleted,
+        Self::Offboarded,
+        Self::Partner,
+        Self::Restriction,
+        Self::Limit,
+        Self::Quality,
+        Self::Throughput,
+        Self::Name,
+        Self::NameDecision,
+        Self::NameStatus,
+        Self::State,
+        Self::Health,
+    ];
+
+    /// Reads the word that is stored.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == word)
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,8 +122,12 @@ impl Topic {
             Self::Restriction => "restriction",
             Self::Limit => "limit",
             Self::Quality => "quality",
+            Self::Throughput => "throughput",
             Self::Name => "name",
             Self::NameDecision => "name_decision",
+            Self::NameStatus => "name_status",
+            Self::State => "state",
+            Self::Health => "health",
         }
     }
 }

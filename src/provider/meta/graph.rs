@@ -50,7 +50,7 @@ pub(super) fn error(body: &Members<'_>) -> Option<GraphError> {
 }
 
 /// Percent-encodes a segment of a path or a value of a query.
-pub(super) fn encoded(text: &str) -> String {
+pub(in crate::provider) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -19,7 +19,7 @@ use super::{Problem, Simulated, unknown};
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
-        .route("/_control/templates/{name}", put(register))
+        .route("/_control/templates/{name}", put(register).delete(remove))
         .route("/_control/templates/{name}/pause", post(pause))
         .route("/_control/templates/{name}/unpause", post(unpause))
         .route("/_control/templates/{name}/settle", post(settle))
@@ -56,6 +56,13 @@ async fn register(
         }
     }
     Json(template.to_json())
+}
+
+/// Deletes all languages of a name. No webhook tells of it.
+async fn remove(State(simulator): Simulated, Path(name): Path<String>) -> StatusCode {
+    let mut state = simulator.state();
+    state.templates.retain(|key, _| key.name != name);
+    StatusCode::NO_CONTENT
 }
 
 #[derive(Deserialize, Default)]

@@ -32,9 +32,52 @@ pub fn in_webhook(trouble: &Trouble) -> Value {
     })
 }
 
+/// Why something could not be read.
+#[derive(Debug)]
+pub enum Unread {
+    Trouble(Trouble),
+    NoField(String),
+    BadCursor,
+    TooManyCalls,
+}
+
+impl From<Trouble> for Unread {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
 /// As an answer.
 pub fn refuse(trouble: &Trouble) -> Response {
-    let found = error(trouble);
+    answer(error(trouble))
+}
+
+/// As an answer to who wanted to read.
+pub fn refuse_read(unread: &Unread) -> Response {
+    let (http, code, title, details) = match unread {
+        Unread::Trouble(trouble) => return refuse(trouble),
+        Unread::NoField(field) => {
+            let title = "(#100) Tried accessing nonexisting field";
+            (400, 100, title, field.as_str())
+        }
+        Unread::BadCursor => {
+            let title = "(#131059) Invalid cursor";
+            (400, 131_059, title, "Start without.")
+        }
+        Unread::TooManyCalls => {
+            let title = "(#80007) There have been too many calls to this WhatsApp Business account";
+            (429, 80_007, title, "")
+        }
+    };
+    answer(Error {
+        http,
+        code,
+        title,
+        details: details.to_owned(),
+    })
+}
+
+fn answer(found: Error) -> Response {
     let mut error = json!({
         "message": found.title,
         "type": "OAuthException",

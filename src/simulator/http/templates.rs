@@ -1,4 +1,5 @@
-//! Templates to read: each provider's list, and one by its id.
+//! Templates to read at the solution providers: their lists, and one by its id. Meta's are in
+//! `nodes`.
 
 use std::sync::Arc;
 
@@ -18,8 +19,6 @@ use super::Simulated;
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
-        .route("/{version}/{id}/message_templates", get(meta))
-        .route("/{version}/{id}", get(meta_one))
         .route("/v1/configs/templates", get(dialog360))
         .route("/whatsapp/2/senders/{sender}/templates", get(infobip))
         .route(
@@ -66,33 +65,6 @@ fn one(
     let found = shown(simulator, dialect, headers, |t| t.id.to_string() == id)?;
     let none = || Refused(dialect, Trouble::UnknownObject(id.to_owned()));
     found.into_iter().next().map(Json).ok_or_else(none)
-}
-
-async fn meta_one(
-    State(simulator): Simulated,
-    Path((_version, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refused> {
-    one(&simulator, Dialect::Meta, &headers, &id)
-}
-
-#[derive(Deserialize)]
-struct ByName {
-    name: Option<String>,
-}
-
-async fn meta(
-    State(simulator): Simulated,
-    Path((_version, waba_id)): Path<(String, String)>,
-    Query(filter): Query<ByName>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refused> {
-    let wanted = |t: &Template| filter.name.as_ref().is_none_or(|name| *name == t.key.name);
-    let data = shown(&simulator, Dialect::Meta, &headers, wanted)?;
-    if waba_id != simulator.config.waba_id {
-        return Err(Refused(Dialect::Meta, Trouble::UnknownObject(waba_id)));
-    }
-    Ok(Json(json!({"data": data, "paging": {}})))
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! Template updates: status, category, quality. What means the same as Meta's words becomes those,
 //! so that one rule says when a template may be sent; the provider's own stand beside them.
 
+use super::super::scale;
 use super::{Item, inside};
 use crate::model::fact::{
     Fact, Said, TemplateCategoryFact, TemplateQualityFact, TemplateRef, TemplateStatusFact,
@@ -47,12 +48,7 @@ fn template(item: &Item<'_>) -> Result<TemplateRef, Unreadable> {
 fn status(template: TemplateRef, shown: &mut Shown<'_, '_>) -> Result<Said, Unreadable> {
     let word = shown.word("newStatus", "event");
     let word = needed("newStatus", word.as_deref())?;
-    // Meta has one word and a title for what are two words here.
-    let (event, pause_title) = match word.as_str() {
-        "FIRST_PAUSED" => ("PAUSED".to_owned(), Some("FIRST_PAUSE".to_owned())),
-        "SECOND_PAUSED" => ("PAUSED".to_owned(), Some("SECOND_PAUSE".to_owned())),
-        _ => (word, None),
-    };
+    let (event, pause_title) = scale::status(word);
     shown.put("event", Some(event.as_str()));
     shown.put("pause_title", pause_title.clone());
     let reason = shown.text("reason", "reason");
@@ -77,19 +73,9 @@ fn category(template: TemplateRef, shown: &mut Shown<'_, '_>) -> Said {
 
 fn quality(template: TemplateRef, shown: &mut Shown<'_, '_>) -> Result<Said, Unreadable> {
     let previous = shown.word("previousQualityScore", "previous");
-    shown.put("previous", previous.map(score));
+    shown.put("previous", previous.map(scale::score));
     let new = shown.word("newQualityScore", "new");
-    let new = score(needed("newQualityScore", new.as_deref())?);
+    let new = scale::score(needed("newQualityScore", new.as_deref())?);
     shown.put("new", Some(new.as_str()));
     Ok(Said::TemplateQuality(TemplateQualityFact { template, new }))
-}
-
-/// A score in Meta's words.
-fn score(word: String) -> String {
-    match word.as_str() {
-        "HIGH" => "GREEN".to_owned(),
-        "MEDIUM" => "YELLOW".to_owned(),
-        "LOW" => "RED".to_owned(),
-        _ => word,
-    }
 }

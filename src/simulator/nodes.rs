@@ -1,0 +1,278 @@
+//! What can be read: templates, page by page or one by one, and numbers, with the fields that are
+//! asked for. `control` says how numbers stand, refuses readings, and tells what was read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use axum::extract::{OriginalUri, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use data_encoding::BASE64URL_NOPAD as CURSOR;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::dialect::Dialect;
+use super::dialect::envelope::display_phone_number;
+use super::dialect::graph::{Unread, refuse_read};
+use super::state::Simulator;
+use super::template::{Key, Template};
+use super::trouble::Trouble;
+
+/// Elements of a page, where nothing is asked for.
+const PAGE: usize = 25;
+/// The longest page.
+const LONGEST_PAGE: usize = 1000;
+/// Readings that are remembered.
+const REMEMBERED: usize = 10_000;
+/// From this version on, a cursor that leads nowhere is refused with a code of its own.
+const CURSOR_ERRORS: u16 = 24;
+
+/// What readings find, and what became of them.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    /// How numbers differ from one that is well, by their ids.
+    numbers: BTreeMap<String, Map<String, Value>>,
+    refused: Refused,
+    reads: VecDeque<Read>,
+}
+
+/// The next so many readings get 429.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    times: usize,
+    /// Seconds, for `Retry-After`.
+    retry_after: Option<u32>,
+}
+
+/// A reading.
+#[derive(Debug, Clone, Serialize)]
+struct Read {
+    /// When it came, in milliseconds since 1970.
+    at_ms: i64,
+    path: String,
+    status: u16,
+}
+
+type Simulated = State<Arc<Simulator>>;
+
+pub fn router() -> Router<Arc<Simulator>> {
+    Router::new()
+        .route("/{version}/{id}/message_templates", get(templates))
+        .route("/{version}/{id}", get(one))
+        .route("/_control/reads", get(reads).put(refuse))
+        .route("/_control/numbers/{id}", axum::routing::put(set_number))
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    fields: Option<String>,
+    name: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+async fn one(
+    State(simulator): Simulated,
+    Path((version, id)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&simulator, &headers, &uri.to_string(), || {
+        let mut state = simulator.state();
+        let of = |t: &&Template| t.key.dialect == Dialect::Meta && t.id.to_string() == id;
+        let template = state.templates.values().find(of);
+        if let Some(template) = template {
+            return only(shown(template.to_json()), asked.fields.as_deref());
+        }
+        if id.bytes().any(|byte| !byte.is_ascii_digit()) {
+            return Err(Trouble::UnknownObject(id).into());
+        }
+        let waba_id = &simulator.config.waba_id;
+        let number = number(&mut state.nodes, &version, waba_id, &id);
+        only(number, asked.fields.as_deref())
+    })
+}
+
+async fn templates(
+    State(simulator): Simulated,
+    Path((version, waba_id)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&simulator, &headers, &uri.to_string(), || {
+        if waba_id != simulator.config.waba_id {
+            return Err(Trouble::UnknownObject(waba_id).into());
+        }
+        let begin = match &asked.after {
+            Some(cursor) => Bound::Excluded(place(&version, cursor)?),
+            None => Bound::Unbounded,
+        };
+        let limit = asked.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+        let wanted = |key: &Key| {
+            key.dialect == Dialect::Meta
+                && asked.name.as_deref().is_none_or(|name| key.name == name)
+        };
+        let state = simulator.state();
+        let rest = state.templates.range((begin, Bound::Unbounded));
+        let mut rest = rest.filter(|(key, _)| wanted(key)).peekable();
+        let mut data = Vec::new();
+        let mut ends: Option<(String, String)> = None;
+        for (key, template) in rest.by_ref().take(limit) {
+            data.push(only(shown(template.to_json()), asked.fields.as_deref())?);
+            let cursor = CURSOR.encode(format!("{}\n{}", key.name, key.language).as_bytes());
+            let before = ends.take().map_or(cursor.clone(), |(before, _)| before);
+            ends = Some((before, cursor));
+        }
+        let more = rest.peek().is_some();
+        let Some((before, after)) = ends else {
+            return Ok(json!({"data": data}));
+        };
+        let mut paging = json!({"cursors": {"before": before, "after": after}});
+        if more {
+            let list = format!("{version}/{waba_id}/message_templates");
+            let next = format!("https://graph.facebook.com/{list}?limit={limit}&after={after}");
+            paging["next"] = next.into();
+        }
+        Ok(json!({"data": data, "paging": paging}))
+    })
+}
+
+/// Answers, and remembers what.
+fn answer(
+    simulator: &Simulator,
+    headers: &HeaderMap,
+    path: &str,
+    read: impl FnOnce() -> Result<Value, Unread>,
+) -> Response {
+    let at_ms = simulator.clock.now().unix_timestamp_nanos() / 1_000_000;
+    let mut response = match take_refusal(simulator) {
+        Some(retry_after) => {
+            let mut response = refuse_read(&Unread::TooManyCalls);
+            if let Some(seconds) = retry_after {
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
+        None => match authorized(simulator, headers).and_then(|()| read()) {
+            Ok(value) => Json(value).into_response(),
+            Err(unread) => refuse_read(&unread),
+        },
+    };
+    let mut state = simulator.state();
+    let reads = &mut state.nodes.reads;
+    if reads.len() >= REMEMBERED {
+        reads.pop_front();
+    }
+    reads.push_back(Read {
+        at_ms: i64::try_from(at_ms).unwrap_or(i64::MAX),
+        path: path.to_owned(),
+        status: response.status().as_u16(),
+    });
+    let usage = HeaderValue::from_static(r#"{"call_count":0,"total_cputime":0,"total_time":0}"#);
+    response.headers_mut().insert("x-app-usage", usage);
+    response
+}
+
+fn authorized(simulator: &Simulator, headers: &HeaderMap) -> Result<(), Unread> {
+    match simulator.config.knows(Dialect::Meta.key(headers)) {
+        true => Ok(()),
+        false => Err(Trouble::BadKey.into()),
+    }
+}
+
+fn take_refusal(simulator: &Simulator) -> Option<Option<u32>> {
+    let refused = &mut simulator.state().nodes.refused;
+    refused.times = refused.times.checked_sub(1)?;
+    Some(refused.retry_after)
+}
+
+fn shown(mut template: Value) -> Value {
+    template["rejected_reason"] = "NONE".into();
+    template
+}
+
+/// A number that is well, but for what `control` said of it.
+fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
+    let mut number = json!({
+        "id": id,
+        "display_phone_number": format!("+{}", display_phone_number(id)),
+        "verified_name": "Simulated Shop",
+        "name_status": "APPROVED",
+        "quality_rating": "GREEN",
+        "status": "CONNECTED",
+        "throughput": {"level": "STANDARD"},
+        "code_verification_status": "VERIFIED",
+        "platform_type": "CLOUD_API",
+        "account_mode": "LIVE",
+        "messaging_limit_tier": "TIER_1K",
+        "health_status": {"can_send_message": "AVAILABLE", "entities": [
+            {"entity_type": "PHONE_NUMBER", "id": id, "can_send_message": "AVAILABLE"},
+            {"entity_type": "WABA", "id": waba_id, "can_send_message": "AVAILABLE"},
+        ]},
+    });
+    if major(version) >= CURSOR_ERRORS {
+        number["whatsapp_business_manager_messaging_limit"] = "TIER_2K".into();
+    }
+    for (name, value) in nodes.numbers.entry(id.to_owned()).or_default() {
+        number[name.as_str()] = value.clone();
+    }
+    number
+}
+
+/// The fields that were asked for; what a node does not have is refused.
+fn only(node: Value, fields: Option<&str>) -> Result<Value, Unread> {
+    let Some(fields) = fields else {
+        return Ok(node);
+    };
+    let mut shown = Map::new();
+    for field in std::iter::once("id").chain(fields.split(',')) {
+        let Some(value) = node.get(field) else {
+            return Err(Unread::NoField(field.to_owned()));
+        };
+        shown.insert(field.to_owned(), value.clone());
+    }
+    Ok(shown.into())
+}
+
+fn place(version: &str, cursor: &str) -> Result<Key, Unread> {
+    let decoded = CURSOR.decode(cursor.as_bytes()).ok();
+    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    let key = text.as_deref().and_then(|text| text.split_once('\n'));
+    key.map(|(name, language)| Key::new(Dialect::Meta, name, language))
+        .ok_or_else(|| match major(version) >= CURSOR_ERRORS {
+            true => Unread::BadCursor,
+            false => Trouble::invalid("after", "Not a cursor.").into(),
+        })
+}
+
+fn major(version: &str) -> u16 {
+    let digits = version.trim_start_matches('v').split('.').next();
+    digits.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Sets fields of a number, for as long as the simulator runs. No webhook tells of it.
+async fn set_number(
+    State(simulator): Simulated,
+    Path(id): Path<String>,
+    Json(fields): Json<Map<String, Value>>,
+) {
+    let mut state = simulator.state();
+    let number = state.nodes.numbers.entry(id).or_default();
+    number.extend(fields);
+}
+
+async fn refuse(State(simulator): Simulated, Json(refused): Json<Refused>) -> StatusCode {
+    simulator.state().nodes.refused = refused;
+    StatusCode::NO_CONTENT
+}
+
+async fn reads(State(simulator): Simulated) -> Json<Value> {
+    Json(json!({"reads": simulator.state().nodes.reads}))
+}
