@@ -162,37 +162,22 @@ impl Simulator {
         fate: Fate,
         doom: Option<Trouble>,
     ) -> Taken {
-        let key = wish.template.as_ref();
-        let key = key.map(|(name, language)| Key::new(dialect, name, language));
-        let template = key.and_then(|key| state.templates.get_mut(&key));
-        let category = template
-            .as_ref()
-            .map_or("service".to_owned(), |t| t.category.to_lowercase());
         let is_template = wish.template.is_some();
         let (fate, fails_with) = match doom {
             Some(trouble) => (fate.doomed(), trouble),
             None => (fate, Trouble::Undeliverable),
         };
         let held = is_template && fate.held;
-        let own_id = wish.given.id.clone();
-        let id = own_id.unwrap_or_else(|| dialect.id(self.salt, state.ids, &wish.user));
+        let key = wish.template.as_ref();
+        let key = key.map(|(name, language)| Key::new(dialect, name, language));
+        let message = Arc::new(self.message(state, dialect, wish, key.as_ref(), fails_with));
+        let id = &message.wamid;
         let rejected = state
             .messages
-            .contains_key(&id)
+            .contains_key(id)
             .then_some(Trouble::DuplicateId);
-        let message = Arc::new(Message {
-            dialect,
-            wamid: id,
-            phone_number_id: wish.sender,
-            user: wish.user,
-            callback: wish.callback,
-            category,
-            accepted_at: self.clock.now().unix_timestamp(),
-            given: wish.given,
-            fails_with,
-            first_posted: Notify::new(),
-        });
         if rejected.is_none() {
+            let template = key.and_then(|key| state.templates.get_mut(&key));
             match template.filter(|_| held) {
                 Some(template) => {
                     let steps = fate.steps.clone();
@@ -210,6 +195,31 @@ impl Simulator {
             is_template,
             held,
             rejected,
+        }
+    }
+
+    fn message(
+        &self,
+        state: &State,
+        dialect: Dialect,
+        wish: Wish,
+        template: Option<&Key>,
+        fails_with: Trouble,
+    ) -> Message {
+        let template = template.and_then(|key| state.templates.get(key));
+        let category = template.map_or("service".to_owned(), |t| t.category.to_lowercase());
+        let own_id = wish.given.id.clone();
+        Message {
+            dialect,
+            wamid: own_id.unwrap_or_else(|| dialect.id(self.salt, state.ids, &wish.user)),
+            phone_number_id: wish.sender,
+            user: wish.user,
+            callback: wish.callback,
+            category,
+            accepted_at: self.clock.now().unix_timestamp(),
+            given: wish.given,
+            fails_with,
+            first_posted: Notify::new(),
         }
     }
 }
