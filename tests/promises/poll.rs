@@ -324,8 +324,8 @@ fn at(read: &Value) -> i64 {
 
 #[tokio::test]
 async fn the_pace_is_the_connections_however_much_is_due_and_however_many_instances_there_are() {
-    const REQUESTS: usize = 30;
-    const APART: i64 = 50;
+    const REQUESTS: usize = 12;
+    const APART: i64 = 80;
     let app = polling(
         Duration::from_millis(1),
         Duration::from_millis(APART.unsigned_abs()),
