@@ -408,6 +408,23 @@ async fn a_template_that_is_not_listed_any_more_is_deleted_and_one_that_is_back_
 }
 
 #[tokio::test]
+async fn one_list_that_lacks_a_template_proves_nothing() {
+    let app = polling(SELDOM, PACE).await;
+    let mut session = app.session().await;
+    all_read(&mut session).await;
+    set_template(&app, "offer", "APPROVED").await;
+    for status in ["APPROVED", "APPROVED", "DELETED"] {
+        // Words count by whole seconds.
+        app.clock.advance(Duration::from_secs(2));
+        due_now(&mut session).await;
+        all_read(&mut session).await;
+        template_until(&app, "offer", status).await;
+        app.control_send(Method::DELETE, "templates/offer", json!({}))
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn the_account_of_a_number_is_learned_where_nobody_said_it() {
     let app = polling(OFTEN, PACE).await;
     set_template(&app, "offer", "PAUSED").await;
