@@ -121,20 +121,17 @@ impl Polling {
         store.take_turns(*instance, length, most).await
     }
 
-    /// One turn. Where the database fails, the turn ends by its time.
+    /// One turn. One that the database does not let us give back ends by its time.
     async fn take(self, turn: Turn) {
-        let ended = match self.read_due(&turn).await {
-            Ok(None) => self.end(&turn, self.settings.pace, false).await,
-            Ok(Some(wait)) => self.end(&turn, wait, true).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = ended {
-            tracing::debug!(connection = %turn.connection, %error, "a turn was not finished");
+        let wait = self.read_due(&turn).await.unwrap_or_else(|error| {
+            tracing::debug!(connection = %turn.connection, %error, "what was due was not read");
+            None
+        });
+        let pause = wait.unwrap_or(self.settings.pace);
+        let ended = self.sending.store.end_turn(&turn, pause, wait.is_some());
+        if let Err(error) = ended.await {
+            tracing::debug!(connection = %turn.connection, %error, "a turn was not given back");
         }
-    }
-
-    async fn end(&self, turn: &Turn, pause: Duration, refused: bool) -> Result<(), StoreError> {
-        self.sending.store.end_turn(turn, pause, refused).await
     }
 
     /// Reads what is due of a connection. Returns for how long to leave it alone, where the

@@ -324,8 +324,8 @@ fn at(read: &Value) -> i64 {
 
 #[tokio::test]
 async fn the_pace_is_the_connections_however_much_is_due_and_however_many_instances_there_are() {
-    const REQUESTS: usize = 30;
-    const APART: i64 = 50;
+    const REQUESTS: usize = 12;
+    const APART: i64 = 80;
     let app = polling(
         Duration::from_millis(1),
         Duration::from_millis(APART.unsigned_abs()),
@@ -405,6 +405,23 @@ async fn a_template_that_is_not_listed_any_more_is_deleted_and_one_that_is_back_
         .map(|event| event["data"]["event"].as_str().unwrap())
         .collect();
     assert_eq!(of_offer, ["APPROVED", "DELETED", "APPROVED"]);
+}
+
+#[tokio::test]
+async fn one_list_that_lacks_a_template_proves_nothing() {
+    let app = polling(SELDOM, PACE).await;
+    let mut session = app.session().await;
+    all_read(&mut session).await;
+    set_template(&app, "offer", "APPROVED").await;
+    for status in ["APPROVED", "APPROVED", "DELETED"] {
+        // Words count by whole seconds.
+        app.clock.advance(Duration::from_secs(2));
+        due_now(&mut session).await;
+        all_read(&mut session).await;
+        template_until(&app, "offer", status).await;
+        app.control_send(Method::DELETE, "templates/offer", json!({}))
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -425,3 +425,49 @@ async fn it_ends_when_told_though_a_webhook_waits_for_its_200() {
     stop.cancel();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn lists_are_read_page_by_page_and_nodes_by_their_fields() {
+    let scene = Scene::start(config()).await;
+    for name in ["a", "b", "c"] {
+        let wanted = json!({"language": "en_US", "quality": "YELLOW"});
+        let path = format!("/templates/{name}");
+        assert_eq!(scene.control("PUT", &path, &wanted).await, 200);
+    }
+    let list = format!(
+        "/v25.0/{}/message_templates?fields=name,status&limit=2",
+        config().waba_id
+    );
+    let first = scene.get(&list).await;
+    assert_eq!(first["data"].as_array().unwrap().len(), 2);
+    assert_eq!(first["data"][0]["name"], "a");
+    assert!(first["paging"]["next"].is_string());
+    assert!(first["data"][0].get("quality_score").is_none());
+    let after = first["paging"]["cursors"]["after"].as_str().unwrap();
+    let last = scene.get(&format!("{list}&after={after}")).await;
+    assert_eq!(last["data"][0]["name"], "c");
+    assert!(last["paging"].get("next").is_none());
+    let lost = scene.get(&format!("{list}&after=nowhere")).await;
+    assert_eq!(lost["error"]["code"], 131_059);
+
+    let quality = json!({"quality_rating": "RED"});
+    assert_eq!(scene.control("PUT", "/numbers/77", &quality).await, 200);
+    let number = scene.get("/v25.0/77?fields=quality_rating,status").await;
+    assert_eq!(
+        number,
+        json!({"id": "77", "quality_rating": "RED", "status": "CONNECTED"})
+    );
+    let refused = scene.get("/v25.0/77?fields=category").await;
+    assert_eq!(refused["error"]["code"], 100);
+    let portfolio = "/v23.0/77?fields=whatsapp_business_manager_messaging_limit";
+    assert_eq!(scene.get(portfolio).await["error"]["code"], 100);
+
+    let refusal = json!({"times": 1, "retry_after": 7});
+    assert_eq!(scene.control("PUT", "/reads", &refusal).await, 204);
+    assert_eq!(scene.get(&list).await["error"]["code"], 80_007);
+    let reads = scene.get("/_control/reads").await;
+    let statuses = reads["reads"].as_array().unwrap().iter();
+    let statuses: Vec<_> = statuses.map(|read| read["status"].as_i64()).collect();
+    let expected = [200, 200, 400, 200, 400, 400, 429];
+    assert_eq!(statuses, expected.map(Some));
+}
