@@ -254,8 +254,7 @@ impl Store {
             self.join_untimed(&mut transaction, &batch.untimed, now)
                 .await?;
             self.join_words(&mut transaction, &batch.words).await?;
-            self.join_names(&mut transaction, &batch.names).await?;
-            self.join_marketing(&mut transaction, &batch.marketing)
+            self.join_recipients(&mut transaction, &batch.names, &batch.marketing)
                 .await?;
             insert_problems(&mut transaction, &batch.problems).await?;
             let due = self.ingest_rows(&mut transaction, batch).await?;

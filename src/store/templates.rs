@@ -44,6 +44,16 @@ impl Store {
         )
         .execute(&mut *connection)
         .await?;
+        // Two batches that name the same ones in different orders must not wait for each other.
+        sqlx::query!(
+            r#"
+            -- join_templates: lock
+            SELECT id FROM templates WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
+            "#,
+            &ids,
+        )
+        .fetch_all(&mut *connection)
+        .await?;
         self.join_status(connection, templates, now).await?;
         self.join_quality(connection, templates, now).await?;
         self.join_category(connection, templates, now).await

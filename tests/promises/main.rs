@@ -9,6 +9,7 @@ mod gates;
 mod hang_up;
 mod lanes;
 mod leases;
+mod locks;
 mod overload;
 mod providers;
 mod races;
