@@ -94,24 +94,26 @@ async fn who_gives_up_a_claim_waits_for_its_attempt_and_holds_no_sequence() {
 #[tokio::test]
 async fn templates_are_locked_in_the_order_of_their_ids_whatever_a_webhook_names_first() {
     let app = App::start().await;
-    let said = |name: &str, word: &str, time: i64| {
+    // After a word on its status the service would lock a template to read it.
+    let said = |name: &str, score: &str, time: i64| {
         json!({"id": WABA, "time": T0 + time, "changes": [{
-            "field": "message_template_status_update", "value": {
-                "event": word, "message_template_id": 1, "message_template_name": name,
+            "field": "message_template_quality_update", "value": {
+                "previous_quality_score": "UNKNOWN", "new_quality_score": score,
+                "message_template_id": 1, "message_template_name": name,
                 "message_template_language": "en_US"}}]})
     };
-    let both = |names: [&str; 2], word: &str, time: i64| {
-        let entries = names.map(|name| said(name, word, time));
+    let both = |names: [&str; 2], score: &str, time: i64| {
+        let entries = names.map(|name| said(name, score, time));
         json!({"object": "whatsapp_business_account", "entry": entries})
     };
-    let paused = both(["one", "two"], "PAUSED", 0);
-    assert_eq!(app.webhook(&paused).await, StatusCode::OK);
+    let made = both(["one", "two"], "GREEN", 0);
+    assert_eq!(app.webhook(&made).await, StatusCode::OK);
     let mut session = app.session().await;
     let names: Vec<String> = sqlx::query_scalar("SELECT name FROM templates ORDER BY id")
         .fetch_all(&mut session)
         .await
         .unwrap();
-    for (n, word) in (1..).zip(["APPROVED", "FLAGGED"]) {
+    for (n, score) in (1..).zip(["YELLOW", "RED"]) {
         let mut other = session.begin().await.unwrap();
         let (first, last) = (&names[0], &names[1]);
         assert!(lock(&mut other, "templates", &format!("name = '{first}'")).await);
@@ -120,14 +122,14 @@ async fn templates_are_locked_in_the_order_of_their_ids_whatever_a_webhook_names
         } else {
             [&**first, last]
         };
-        let open = both(named, word, n);
+        let changed = both(named, score, n);
         let meanwhile = async {
             waited_for(&app, &mut other).await;
             let free = lock(&mut other, "templates", &format!("name = '{last}'")).await;
             assert!(free, "{named:?}");
             other.rollback().await.unwrap();
         };
-        let (answer, ()) = tokio::join!(app.webhook(&open), meanwhile);
+        let (answer, ()) = tokio::join!(app.webhook(&changed), meanwhile);
         assert_eq!(answer, StatusCode::OK);
     }
 }
