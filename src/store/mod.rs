@@ -34,6 +34,7 @@ pub mod sequence_changes;
 pub mod sequence_create;
 mod sequence_steps;
 pub mod sequences;
+mod template_said;
 mod templates;
 pub mod templates_read;
 mod transaction;
