@@ -37,6 +37,7 @@ pub mod sequences;
 mod template_said;
 mod templates;
 pub mod templates_read;
+mod time;
 mod transaction;
 
 use std::sync::Arc;
@@ -161,6 +162,7 @@ impl Store {
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
         let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)??;
         fitness::check(&mut first).await?;
+        time::follow(&mut first, &clock).await?;
         // `run` makes a future that is not `Send`.
         sqlx::migrate!().run_direct(None, &mut first, false).await?;
         feed::go_on_behind_facts(&mut first).await?;
