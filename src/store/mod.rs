@@ -15,6 +15,7 @@ mod connections;
 mod facts;
 pub mod feed;
 mod fitness;
+mod fresh;
 mod gauges;
 mod hints;
 pub mod ingest;
