@@ -11,10 +11,15 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use uuid::{ContextV7, Uuid};
 
-/// Wall-clock and monotonic time. Clones share one offset, so that a test moves all of them.
+/// Wall-clock and monotonic time. Clones share what is added to the machine's time: the correction
+/// to another clock, and by how far a test moved all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    /// In microseconds.
+    correction: Arc<AtomicI64>,
+    /// By how much the machine's own clock is wrong; none is, but in tests.
+    wrong_by: time::Duration,
     /// Counts the ids of one millisecond.
     ids: Arc<Mutex<ContextV7>>,
 }
@@ -25,13 +30,40 @@ impl Clock {
         Self::default()
     }
 
+    /// That of a machine whose own clock is wrong by this much, for tests.
+    pub fn wrong_by(wrong_by: time::Duration) -> Self {
+        Self {
+            wrong_by,
+            ..Self::default()
+        }
+    }
+
     /// Now, in UTC, cut to microseconds: what Postgres keeps, so that a value compares equal
     /// after a round trip.
     pub fn now(&self) -> OffsetDateTime {
-        let now = OffsetDateTime::now_utc()
+        let now = self.machine()
+            + time::Duration::microseconds(self.correction.load(Ordering::Relaxed))
             + time::Duration::milliseconds(self.offset_ms.load(Ordering::Relaxed));
         let micros = now.microsecond();
         now.replace_microsecond(micros).unwrap_or(now)
+    }
+
+    /// What the machine's own clock says, uncorrected.
+    pub fn machine(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc() + self.wrong_by
+    }
+
+    /// Follows another clock, which said `theirs` some time between `asked`, on the machine's own
+    /// clock, and the answer that came after `took`. When in between nobody knows, so that the
+    /// correction changes by no more than this alone demands: it does not follow the network's
+    /// moods. Returns by how much the machine is ahead of the other.
+    pub fn follow(&self, asked: OffsetDateTime, took: Duration, theirs: OffsetDateTime) -> f64 {
+        let most = (theirs - asked).whole_microseconds();
+        let least = most - i128::try_from(took.as_micros()).unwrap_or(i128::MAX / 2);
+        let known = i128::from(self.correction.load(Ordering::Relaxed));
+        let correction = i64::try_from(known.clamp(least, most)).unwrap_or(0);
+        self.correction.store(correction, Ordering::Relaxed);
+        -time::Duration::microseconds(correction).as_seconds_f64()
     }
 
     /// Time that never jumps; for measuring and for limits that must hold whatever the wall
@@ -67,6 +99,30 @@ pub fn random<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_follows_another_as_little_as_what_it_said_demands() {
+        let clock = Clock::system();
+        let asked = OffsetDateTime::UNIX_EPOCH;
+        let follow = |theirs_ms: i64, took_ms: u64| {
+            let theirs = asked + time::Duration::milliseconds(theirs_ms);
+            let ahead = clock.follow(asked, Duration::from_millis(took_ms), theirs);
+            (ahead * 1e3).round()
+        };
+        for (theirs, took, ahead) in [
+            (0, 0, 0.0),
+            // It said so on the way, and may have said so at any moment of it.
+            (5, 8, 0.0),
+            (5_000, 8, -4_992.0),
+            (4_995, 8, -4_992.0),
+            // Asked while the database stalled: nothing is known.
+            (4_000, 6_000, -4_000.0),
+            (-60_000, 10, 60_000.0),
+            (1, 2, 1.0),
+        ] {
+            assert_eq!(follow(theirs, took), ahead, "{theirs} {took}");
+        }
+    }
 
     #[test]
     fn ids_are_in_the_order_in_which_they_were_made() {

@@ -36,7 +36,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 32] = [
+const ALL: [(&str, Kind, &str); 33] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -136,6 +136,11 @@ const ALL: [(&str, Kind, &str); 32] = [
         "twotick_senders_owned",
         Gauge,
         "Senders whose lease this instance holds",
+    ),
+    (
+        "twotick_clock_ahead_seconds",
+        Gauge,
+        "By how much this machine's clock is ahead of the database's, by which the service goes",
     ),
     (
         "twotick_sampled_at_seconds",

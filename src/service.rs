@@ -24,6 +24,12 @@ use crate::{ingest, measures, store};
 /// idempotency keys.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
+/// How often the database's clock is read.
+const FOLLOW_CLOCK: Duration = Duration::from_secs(15);
+
+/// Seconds by which a machine's clock may be off without a word in the log.
+const OFF: f64 = 1.0;
+
 /// What the service runs on.
 #[derive(Debug)]
 pub struct Service {
@@ -99,6 +105,7 @@ impl Service {
         });
         let keeping = store.of(Part::Sending);
         tasks.spawn(upkeep(keeping.clone(), config.retention, shutdown.clone()));
+        tasks.spawn(follow_clock(keeping.clone(), shutdown.clone()));
         if let Some(metrics) = metrics.clone() {
             tasks.spawn(measures::sample(keeping, metrics, shutdown.clone()));
         }
@@ -175,6 +182,35 @@ async fn upkeep(store: Store, retention: Retention, shutdown: CancellationToken)
                     tracing::error!(%error, "old idempotency keys could not be deleted");
                 }
             }
+        }
+    }
+}
+
+/// Keeps our clock with the database's.
+async fn follow_clock(store: Store, shutdown: CancellationToken) {
+    let mut was_off = false;
+    loop {
+        let ahead = tokio::select! {
+            () = shutdown.cancelled() => return,
+            ahead = store.follow_clock() => ahead,
+        };
+        match ahead {
+            Ok(ahead) => {
+                metrics::gauge!("twotick_clock_ahead_seconds").set(ahead);
+                let is_off = ahead.abs() > OFF;
+                if is_off && !was_off {
+                    tracing::warn!(
+                        ahead,
+                        "this machine's clock is not with the database's, by which we go"
+                    );
+                }
+                was_off = is_off;
+            }
+            Err(error) => tracing::debug!(%error, "the database's clock could not be read"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(FOLLOW_CLOCK) => {}
         }
     }
 }

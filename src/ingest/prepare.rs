@@ -262,33 +262,30 @@ impl<'a> Preparation<'a> {
         };
         let subject = match &fact.said {
             Said::TemplateStatus(said) => {
-                self.template(webhook, fact, &said.template, |template, at| {
-                    if let Some(category) = &said.category {
-                        join_word(&mut template.category, category, at);
-                    }
+                self.template(webhook, index, fact, &said.template, |template, at| {
+                    template.category = said.category.clone().map(|category| (category, at));
                     let status = said.event.clone();
-                    let said = TemplateStatusSaid {
+                    template.status = Some(TemplateStatusSaid {
                         health: Health { at, status },
                         reason: said.reason.clone(),
                         pause_title: said.pause_title.clone(),
                         read: false,
-                    };
-                    join_status(&mut template.status, said);
+                    });
                 })
             }
             Said::TemplateQuality(said) => {
-                self.template(webhook, fact, &said.template, |template, at| {
-                    join_word(&mut template.quality, &said.new, at);
+                self.template(webhook, index, fact, &said.template, |template, at| {
+                    template.quality = Some((said.new.clone(), at));
                 })
             }
             Said::TemplateCategory(said) => {
-                self.template(webhook, fact, &said.template, |template, at| {
-                    if let Some(current) = &said.current {
-                        join_word(&mut template.category, current, at);
-                    }
+                self.template(webhook, index, fact, &said.template, |template, at| {
+                    template.category = said.current.clone().map(|current| (current, at));
                 })
             }
-            Said::TemplateNews(said) => self.template(webhook, fact, &said.template, |_, _| {}),
+            Said::TemplateNews(said) => {
+                self.template(webhook, index, fact, &said.template, |_, _| {})
+            }
             _ => Uuid::nil(),
         };
         self.remembered
@@ -353,33 +350,37 @@ impl<'a> Preparation<'a> {
     }
 
     /// Folds what was said of a template into its value. What bears no time is as of when it was
-    /// first heard, which `store` knows: it stands apart.
+    /// first heard, which `store` knows: it stands apart. Those of one webhook count in their
+    /// order, a microsecond apart, as they would had each a webhook of its own.
     fn template(
         &mut self,
         webhook: &Webhook,
+        index: usize,
         fact: &'a Fact,
         template: &TemplateRef,
-        join: impl FnOnce(&mut TemplateSaid, Timestamp),
+        say: impl FnOnce(&mut TemplateSaid, Timestamp),
     ) -> Uuid {
-        let mut nothing = nothing_of(webhook.connection, template);
-        let id = nothing.id;
+        let mut said = nothing_of(webhook.connection, template);
+        let id = said.id;
         let Some(at) = fact.at else {
-            join(&mut nothing, webhook.received_at);
-            self.batch.untimed.push(UntimedSaid {
-                stream: webhook.stream,
-                r#type: event::of(&fact.said),
-                key: &fact.key,
-                said: nothing,
-            });
+            let after = time::Duration::microseconds(i64::try_from(index).unwrap_or(0));
+            say(&mut said, webhook.received_at + after);
+            let fact = self.batch.facts.len();
+            self.batch.untimed.push(UntimedSaid { fact, said });
             return id.0;
         };
+        say(&mut said, at);
         let templates = &mut self.batch.templates;
-        let place = *self.templates.entry(id).or_insert_with(|| {
-            templates.push(nothing);
-            templates.len() - 1
-        });
-        if let Some(said) = templates.get_mut(place) {
-            join(said, at);
+        match self
+            .templates
+            .get(&id)
+            .and_then(|at| templates.get_mut(*at))
+        {
+            Some(known) => known.join(&said),
+            None => {
+                self.templates.insert(id, templates.len());
+                templates.push(said);
+            }
         }
         id.0
     }
@@ -438,24 +439,4 @@ pub(super) fn reason(problems: &[Problem], more: usize) -> String {
         reason.push(format!("and {more} more"));
     }
     reason.join("; ")
-}
-
-/// The latest word, and any fixed one of the same second.
-fn join_word(known: &mut Option<(String, Timestamp)>, word: &str, at: Timestamp) {
-    let is_newer = known
-        .as_ref()
-        .is_none_or(|(known, when)| (at, word) > (*when, known));
-    if is_newer {
-        *known = Some((word.to_owned(), at));
-    }
-}
-
-fn join_status(status: &mut Option<TemplateStatusSaid>, said: TemplateStatusSaid) {
-    let newer = match status {
-        Some(known) => known.health.clone().join(said.health.clone()) != known.health,
-        None => true,
-    };
-    if newer {
-        *status = Some(said);
-    }
 }

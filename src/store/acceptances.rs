@@ -42,14 +42,18 @@ impl Store {
         let one = [(claim, answer)];
         let due = match self.record_acceptances(&one).await {
             // A webhook without our id was here first, and made an external attempt of it.
-            Err(error) if error.is_on(TAKEN) => again!(self, "adopt_accepted", {
-                let mut transaction = self.begin().await?;
-                self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
-                    .await?;
-                let due = self.write_acceptances(&mut transaction, &one).await?;
-                transaction.commit().await?;
-                Ok(due)
-            })?,
+            Err(error) if error.is_on(TAKEN) => {
+                let due = again!(self, "adopt_accepted", {
+                    let mut transaction = self.begin().await?;
+                    self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
+                        .await?;
+                    let due = self.write_acceptances(&mut transaction, &one).await?;
+                    transaction.commit().await?;
+                    Ok(due)
+                })?;
+                self.learn_names(&self.names(&one)).await?;
+                due
+            }
             result => result?,
         };
         Ok(due == [true])
@@ -57,15 +61,19 @@ impl Store {
 
     /// The same of several answers, of which no two may be of one sequence, in the order of their
     /// attempts: in that order every writer locks them. Of each: whether its sequence is due
-    /// because of it. Where it fails, nothing was written, and each may be recorded alone.
+    /// because of it. Where it fails, nothing was written, or all but how recipients are spelt,
+    /// which is a commit of its own. Each may be recorded again: what is written is written once.
     pub async fn record_acceptances(
         &self,
         answers: &[Acceptance<'_>],
     ) -> Result<Vec<bool>, StoreError> {
-        again!(self, "record_acceptances", {
+        let due = again!(self, "record_acceptances", {
             let mut connection = self.pool.acquire().await?;
             self.write_acceptances(&mut connection, answers).await
-        })
+        })?;
+        // Behind the commit: ingest locks users before attempts.
+        self.learn_names(&self.names(answers)).await?;
+        Ok(due)
     }
 
     /// An answer is evidence whoever brings it; only the sequence whose claim it answers goes on
@@ -154,7 +162,6 @@ impl Store {
         )
         .fetch_all(&mut *connection)
         .await?;
-        self.join_names(connection, &self.names(answers)).await?;
         let is_due = |n: usize| {
             due.iter()
                 .any(|row| usize::try_from(row.place - 1) == Ok(n))

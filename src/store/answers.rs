@@ -292,6 +292,23 @@ impl Store {
         again!(self, "give_up_claims", {
             let mut transaction = self.begin().await?;
             let now = self.clock.now();
+            // Attempts before sequences, as ingest does: just now what was said of them while
+            // their owner was dying comes in.
+            sqlx::query!(
+                r#"
+                -- give_up_claims: attempts
+                SELECT a.n
+                FROM sequences q
+                JOIN messages m ON m.sender = q.sender AND m.sequence = q.id AND m.position = q.head
+                JOIN attempts a ON a.sender = m.sender AND a.message = m.id AND a.n = q.attempt
+                WHERE q.sender = $1 AND q.work = 'claimed' AND q.claim_until < now()
+                ORDER BY a.message, a.n
+                FOR NO KEY UPDATE OF a
+                "#,
+                lease.sender.0,
+            )
+            .fetch_all(&mut *transaction)
+            .await?;
             let given_up = sqlx::query!(
                 r#"
                 -- give_up_claims
@@ -301,6 +318,7 @@ impl Store {
                     WHERE sender = $1 AND work = 'claimed' AND claim_until < now()
                         AND claim_until < now()
                             - CASE WHEN claim_epoch = $2 THEN $5::interval ELSE '0' END
+                    ORDER BY id
                     FOR NO KEY UPDATE
                 ),
                 a AS (

@@ -4,6 +4,7 @@
 //! of (transaction, id): nothing can appear below a place that was shown. Only this file knows.
 
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Store, StoreError, again};
@@ -70,6 +71,24 @@ pub struct FeedFilter {
     pub connection: Option<ConnectionId>,
 }
 
+/// Has the feed go on behind the facts that there are, should transactions count lower here.
+pub(super) async fn go_on_behind_facts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let restarted = sqlx::query!(
+        r#"
+        -- go_on_behind_facts
+        SELECT restart_feed() AS "restarted"
+        WHERE feed_place(pg_snapshot_xmax(pg_current_snapshot()))
+            <= (SELECT xid FROM facts ORDER BY xid DESC, id DESC LIMIT 1)
+        "#
+    );
+    if restarted.fetch_optional(connection).await?.is_some() {
+        tracing::warn!(
+            "this database was restored from another server: the feed goes on behind it"
+        );
+    }
+    Ok(())
+}
+
 impl Store {
     /// The facts behind a place, the oldest first, and the place to go on from. There always is
     /// one: where nothing is left, it is the end of what can be shown yet.
@@ -84,7 +103,7 @@ impl Store {
             Ok(sqlx::query_scalar!(
                 r#"
             -- feed: end
-            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "end!"
+            SELECT feed_place(pg_snapshot_xmin(pg_current_snapshot()))::text::bigint AS "end!"
             "#
             )
             .fetch_one(&mut *self.pool.acquire().await?)

@@ -46,7 +46,7 @@ impl Store {
             -- standing
             SELECT
                 (SELECT received_at FROM facts
-                 WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())
+                 WHERE xid >= feed_place(pg_snapshot_xmin(pg_current_snapshot()))
                  ORDER BY xid, id LIMIT 1) AS unshown_since,
                 (SELECT count(*) FROM senders
                  WHERE lease_until IS NULL OR lease_until <= clock_timestamp())

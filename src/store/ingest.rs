@@ -18,7 +18,9 @@ use super::recipients::{MarketingSaid, NameSaid};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::evidence::Evidence;
-use crate::model::ids::{AttemptId, ConnectionId, MessageId, SenderId, TemplateId};
+use crate::model::ids::{AttemptId, MessageId, SenderId};
+
+pub use super::template_said::{TemplateSaid, TemplateStatusSaid, UntimedSaid};
 
 /// Batches that are written at the same time, each in a session of its own.
 pub const WRITERS: usize = 2;
@@ -42,7 +44,7 @@ pub struct Batch<'a> {
     /// What was said of templates, one value each.
     pub templates: Vec<TemplateSaid>,
     /// What was said of templates without a time.
-    pub untimed: Vec<UntimedSaid<'a>>,
+    pub untimed: Vec<UntimedSaid>,
     /// What was said of accounts and numbers, one value a topic.
     pub words: Vec<WordSaid>,
     /// By which names users are known, one value a name.
@@ -106,47 +108,6 @@ pub struct FactRow<'a> {
     pub item: i16,
     /// JSON.
     pub data: &'a str,
-}
-
-/// What a batch says of one template.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns of templates")]
-pub struct TemplateSaid {
-    pub id: TemplateId,
-    pub connection: ConnectionId,
-    pub waba_id: String,
-    pub name: String,
-    pub language: String,
-    pub provider_template_id: Option<String>,
-    /// The category, and when it was said.
-    pub category: Option<(String, Timestamp)>,
-    pub status: Option<TemplateStatusSaid>,
-    /// The score, and when it was said.
-    pub quality: Option<(String, Timestamp)>,
-}
-
-/// What a fact says of a template that bears no time. It is as of when it was first heard: a
-/// repetition must not make it newer than what was said since.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "the columns of facts")]
-pub struct UntimedSaid<'a> {
-    pub stream: i32,
-    pub r#type: Cow<'static, str>,
-    pub key: &'a str,
-    /// Dated to when its webhook came.
-    pub said: TemplateSaid,
-}
-
-/// The latest word on a template's status.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns of templates")]
-pub struct TemplateStatusSaid {
-    pub health: crate::model::template::Health,
-    pub reason: Option<String>,
-    pub pause_title: Option<String>,
-    /// Read from the provider, which does not show all that a webhook says: what is known of why
-    /// stays while the status does. And a reading asks for no other.
-    pub read: bool,
 }
 
 /// The columns of `said`, as the statement takes them.
@@ -250,15 +211,14 @@ impl Store {
             }
             let mut transaction = session.begin().await?;
             let now = self.clock.now();
-            if !batch.templates.is_empty() {
-                self.join_templates(&mut transaction, &batch.templates, now)
+            let untimed = self.hear_untimed(&mut transaction, batch).await?;
+            let templates = TemplateSaid::join_all(batch.templates.iter().chain(untimed));
+            if !templates.is_empty() {
+                self.join_templates(&mut transaction, &templates, now)
                     .await?;
             }
-            self.join_untimed(&mut transaction, &batch.untimed, now)
-                .await?;
             self.join_words(&mut transaction, &batch.words).await?;
-            self.join_names(&mut transaction, &batch.names).await?;
-            self.join_marketing(&mut transaction, &batch.marketing)
+            self.join_recipients(&mut transaction, &batch.names, &batch.marketing)
                 .await?;
             insert_problems(&mut transaction, &batch.problems).await?;
             let due = self.ingest_rows(&mut transaction, batch).await?;

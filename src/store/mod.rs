@@ -15,6 +15,7 @@ mod connections;
 mod facts;
 pub mod feed;
 mod fitness;
+mod fresh;
 mod gauges;
 mod hints;
 pub mod ingest;
@@ -38,8 +39,10 @@ mod sequence_steps;
 pub mod sequences;
 mod template_changes;
 pub mod template_readings;
+mod template_said;
 mod templates;
 pub mod templates_read;
+mod time;
 mod transaction;
 
 use std::sync::Arc;
@@ -164,8 +167,10 @@ impl Store {
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
         let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)??;
         fitness::check(&mut first).await?;
+        time::follow(&mut first, &clock).await?;
         // `run` makes a future that is not `Send`.
         sqlx::migrate!().run_direct(None, &mut first, false).await?;
+        feed::go_on_behind_facts(&mut first).await?;
         first.close().await?;
         let pools = Pools::new(settings, options, &clock);
         let store = Self {

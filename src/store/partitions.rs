@@ -91,19 +91,58 @@ impl Store {
                 self.drop_journal_partition(&name).await?;
             }
         }
-        again!(self, "forget_webhooks: rest", {
-            let first = first_id(oldest_kept);
-            let rest = sqlx::query!(
-                r#"
+        self.forget_rest(first_id(oldest_kept)).await
+    }
+
+    /// Deletes what came without a partition before `first`, and what is said of webhooks that are
+    /// gone: few at a time, so that however much there is, each statement ends in time.
+    async fn forget_rest(&self, first: Uuid) -> Result<(), StoreError> {
+        /// Blocks are big.
+        const BLOCKS: i64 = 100;
+        const PROBLEMS: i64 = 1_000;
+        loop {
+            let deleted = again!(self, "forget_webhooks: rest", {
+                Ok(sqlx::query!(
+                    r#"
                 -- forget_webhooks: rest
-                WITH rest AS (DELETE FROM journal_rest WHERE id < $1)
-                DELETE FROM journal_problems WHERE webhook < $1
+                DELETE FROM journal_rest
+                WHERE ctid = ANY(ARRAY(
+                    SELECT ctid FROM journal_rest WHERE id < $1 ORDER BY id LIMIT $2
+                    -- One that is locked is being deleted by another instance.
+                    FOR UPDATE SKIP LOCKED
+                ))
                 "#,
-                first
-            );
-            rest.execute(&mut *self.pool.acquire().await?).await?;
-            Ok(())
-        })
+                    first,
+                    BLOCKS,
+                )
+                .execute(&mut *self.pool.acquire().await?)
+                .await?)
+            })?;
+            if deleted.rows_affected() == 0 {
+                break;
+            }
+        }
+        loop {
+            let deleted = again!(self, "forget_webhooks: problems", {
+                Ok(sqlx::query!(
+                    r#"
+                -- forget_webhooks: problems
+                DELETE FROM journal_problems
+                WHERE ctid = ANY(ARRAY(
+                    SELECT ctid FROM journal_problems WHERE webhook < $1 ORDER BY webhook LIMIT $2
+                    FOR UPDATE SKIP LOCKED
+                ))
+                "#,
+                    first,
+                    PROBLEMS,
+                )
+                .execute(&mut *self.pool.acquire().await?)
+                .await?)
+            })?;
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 
     async fn drop_journal_partition(&self, name: &str) -> Result<(), StoreError> {

@@ -99,26 +99,54 @@ impl Marketing {
 }
 
 impl Store {
-    /// Joins names, of each alias of a sender one.
-    pub(super) async fn join_names(
+    /// Joins names, of each alias of a sender one, and what users said of marketing, of each name
+    /// of a sender one. In one statement, because both may meet in one row: two batches of which
+    /// each names first what the other names last must not wait for each other.
+    pub(super) async fn join_recipients(
         &self,
         connection: &mut PgConnection,
         names: &[NameSaid],
+        marketing: &[MarketingSaid],
     ) -> Result<(), StoreError> {
-        if names.is_empty() {
+        if names.is_empty() && marketing.is_empty() {
             return Ok(());
         }
         sqlx::query!(
             r#"
-            -- join_names
-            INSERT INTO recipients AS r (sender, alias, leads_to, leads_at)
-            SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[])
-                AS x (sender, alias, leads_to, leads_at)
-            ORDER BY x.sender, x.alias
+            -- join_recipients
+            INSERT INTO recipients AS r
+                (sender, alias, leads_to, leads_at, marketing, marketing_at)
+            SELECT sender, alias, n.leads_to, n.leads_at, m.marketing, m.marketing_at
+            FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[])
+                AS n (sender, alias, leads_to, leads_at)
+            FULL JOIN unnest($5::integer[], $6::text[], $7::text[], $8::timestamptz[])
+                AS m (sender, alias, marketing, marketing_at) USING (sender, alias)
+            -- The order of bytes, as that of the key.
+            ORDER BY sender, alias COLLATE "C"
             ON CONFLICT (sender, alias) DO UPDATE
-            SET leads_to = excluded.leads_to, leads_at = excluded.leads_at
-            WHERE r.leads_at IS NULL
-                OR (excluded.leads_at, excluded.leads_to) > (r.leads_at, r.leads_to)
+            -- The latest word on each of the two; what is not said is NULL.
+            SET (leads_to, leads_at) = (
+                    SELECT x.leads_to, x.leads_at
+                    FROM (VALUES (r.leads_to, r.leads_at),
+                                 (excluded.leads_to, excluded.leads_at)) AS x (leads_to, leads_at)
+                    ORDER BY x.leads_at DESC NULLS LAST, x.leads_to DESC
+                    LIMIT 1
+                ),
+                (marketing, marketing_at) = (
+                    SELECT x.marketing, x.marketing_at
+                    FROM (VALUES (r.marketing, r.marketing_at),
+                                 (excluded.marketing, excluded.marketing_at))
+                        AS x (marketing, marketing_at)
+                    ORDER BY x.marketing_at DESC NULLS LAST, x.marketing = 'stop' DESC,
+                             x.marketing DESC
+                    LIMIT 1
+                )
+            -- Nearly always it is known, and no row is to be written for it.
+            WHERE (excluded.leads_at, excluded.leads_to)
+                    > (coalesce(r.leads_at, '-infinity'), coalesce(r.leads_to, ''))
+                OR (excluded.marketing_at, excluded.marketing = 'stop', excluded.marketing)
+                    > (coalesce(r.marketing_at, '-infinity'),
+                       coalesce(r.marketing = 'stop', false), coalesce(r.marketing, ''))
             "#,
             &names.iter().map(|said| said.sender.0).collect::<Vec<_>>(),
             &names
@@ -130,6 +158,19 @@ impl Store {
                 .map(|said| said.alias.user.as_str())
                 .collect::<Vec<_>>() as &[&str],
             &names.iter().map(|said| said.at).collect::<Vec<_>>(),
+            &marketing
+                .iter()
+                .map(|said| said.sender.0)
+                .collect::<Vec<_>>(),
+            &marketing
+                .iter()
+                .map(|said| said.name.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &marketing
+                .iter()
+                .map(|said| said.value.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &marketing.iter().map(|said| said.at).collect::<Vec<_>>(),
         )
         .execute(connection)
         .await?;
@@ -138,48 +179,13 @@ impl Store {
 
     /// Joins names that were heard, of each alias of a sender one.
     pub async fn learn_names(&self, names: &[NameSaid]) -> Result<(), StoreError> {
-        again!(self, "learn_names", {
-            let mut pooled = self.pool.acquire().await?;
-            self.join_names(&mut pooled, names).await
-        })
-    }
-
-    /// Joins what users said of marketing, of each name of a sender one.
-    pub(super) async fn join_marketing(
-        &self,
-        connection: &mut PgConnection,
-        said: &[MarketingSaid],
-    ) -> Result<(), StoreError> {
-        if said.is_empty() {
+        if names.is_empty() {
             return Ok(());
         }
-        sqlx::query!(
-            r#"
-            -- join_marketing
-            INSERT INTO recipients AS r (sender, alias, marketing, marketing_at)
-            SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::timestamptz[])
-                AS x (sender, alias, marketing, marketing_at)
-            ORDER BY x.sender, x.alias
-            ON CONFLICT (sender, alias) DO UPDATE
-            SET marketing = excluded.marketing, marketing_at = excluded.marketing_at
-            WHERE r.marketing_at IS NULL
-                OR (excluded.marketing_at, excluded.marketing = 'stop', excluded.marketing)
-                    > (r.marketing_at, r.marketing = 'stop', r.marketing)
-            "#,
-            &said.iter().map(|said| said.sender.0).collect::<Vec<_>>(),
-            &said
-                .iter()
-                .map(|said| said.name.as_str())
-                .collect::<Vec<_>>() as &[&str],
-            &said
-                .iter()
-                .map(|said| said.value.as_str())
-                .collect::<Vec<_>>() as &[&str],
-            &said.iter().map(|said| said.at).collect::<Vec<_>>(),
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
+        again!(self, "learn_names", {
+            let mut pooled = self.pool.acquire().await?;
+            self.join_recipients(&mut pooled, names, &[]).await
+        })
     }
 
     /// What a user wants of a sender's marketing, by any of their names; `None` if they never

@@ -2,7 +2,8 @@
 //! `model::template`: the latest word wins, a stop wins a tie.
 
 use super::facts::OwnFact;
-use super::ingest::{TemplateSaid, UntimedSaid};
+use super::ingest::Batch;
+use super::template_said::{TemplateSaid, UntimedSaid};
 use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::template::is_sendable;
@@ -41,6 +42,16 @@ impl Store {
             now,
         )
         .execute(&mut *connection)
+        .await?;
+        // Two batches that name the same ones in different orders must not wait for each other.
+        sqlx::query!(
+            r#"
+            -- join_templates: lock
+            SELECT id FROM templates WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
+            "#,
+            &ids,
+        )
+        .fetch_all(&mut *connection)
         .await?;
         self.join_status(connection, templates, now).await?;
         self.join_quality(connection, templates, now).await?;
@@ -200,35 +211,58 @@ impl Store {
 }
 
 impl Store {
-    /// Joins what bears no time, unless it was heard before.
-    pub(super) async fn join_untimed(
+    /// Of what bears no time, that which was not heard before. Its facts are written first, and
+    /// whose fact is new is news: so of two that say the same at once, here or at another
+    /// instance, one waits for the other and is none.
+    pub(super) async fn hear_untimed<'a>(
         &self,
         connection: &mut sqlx::PgConnection,
-        untimed: &[UntimedSaid<'_>],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        for fact in untimed {
-            let is_news = sqlx::query_scalar!(
+        batch: &'a Batch<'_>,
+    ) -> Result<impl Iterator<Item = &'a TemplateSaid>, StoreError> {
+        let facts = batch.untimed.iter().map(|said| batch.facts.get(said.fact));
+        let facts: Vec<_> = facts.flatten().collect();
+        let mut news = Vec::new();
+        if !facts.is_empty() {
+            news = sqlx::query_scalar!(
                 r#"
-                -- join_untimed
-                SELECT NOT EXISTS (
-                    SELECT FROM facts
-                    WHERE stream = $1 AND subject = $2 AND n = 0 AND type = $3 AND key = $4
-                ) AS "is_news!"
+                -- hear_untimed
+                INSERT INTO facts (stream, subject, id, type, key, received_at, webhook, item,
+                                   source, data)
+                SELECT y.stream, y.subject, y.id, y.type, y.key, y.received_at, y.webhook, y.item,
+                       'webhook', y.data::json
+                FROM unnest($1::integer[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+                            $6::timestamptz[], $7::uuid[], $8::smallint[], $9::text[])
+                    WITH ORDINALITY
+                    AS y (stream, subject, id, type, key, received_at, webhook, item, data, place)
+                -- In the order of the key; of one that is said twice, the first.
+                ORDER BY y.stream, y.subject, y.type, y.key, y.place
+                ON CONFLICT (stream, subject, n, type, key) DO NOTHING
+                RETURNING id
                 "#,
-                fact.stream,
-                fact.said.id.0,
-                fact.r#type.as_ref(),
-                fact.key,
+                &facts.iter().map(|fact| fact.stream).collect::<Vec<_>>(),
+                &facts.iter().map(|fact| fact.subject).collect::<Vec<_>>(),
+                &facts.iter().map(|fact| fact.id).collect::<Vec<_>>(),
+                &facts
+                    .iter()
+                    .map(|fact| fact.r#type.as_ref())
+                    .collect::<Vec<_>>() as &[&str],
+                &facts.iter().map(|fact| fact.key).collect::<Vec<_>>() as &[&str],
+                &facts
+                    .iter()
+                    .map(|fact| fact.received_at)
+                    .collect::<Vec<_>>(),
+                &facts.iter().map(|fact| fact.webhook).collect::<Vec<_>>(),
+                &facts.iter().map(|fact| fact.item).collect::<Vec<_>>(),
+                &facts.iter().map(|fact| fact.data).collect::<Vec<_>>() as &[&str],
             )
-            .fetch_one(&mut *connection)
+            .fetch_all(connection)
             .await?;
-            if is_news {
-                let said = std::slice::from_ref(&fact.said);
-                self.join_templates(connection, said, now).await?;
-            }
         }
-        Ok(())
+        let is_news = move |said: &&UntimedSaid| {
+            let fact = batch.facts.get(said.fact);
+            fact.is_some_and(|fact| news.contains(&fact.id))
+        };
+        Ok(batch.untimed.iter().filter(is_news).map(|said| &said.said))
     }
 
     /// A refusal said that it may not be sent. Returns the fact that says so, if that is news.

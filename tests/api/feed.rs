@@ -1,5 +1,7 @@
 //! The feed: every fact once, in an order that a follower can trust.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -46,12 +48,16 @@ async fn follow(app: &App, limit: u16, mut after: Option<String>) -> (Vec<String
 /// databases of the server, may keep them back for a while.
 async fn expect(app: &App, limit: u16, after: Option<String>, expected: &[&str]) -> String {
     let (mut keys, mut place) = follow(app, limit, after).await;
-    while keys.len() < expected.len() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        let (more, next) = follow(app, limit, Some(place)).await;
-        keys.extend(more);
-        place = next;
-    }
+    let coming = async {
+        while keys.len() < expected.len() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let (more, next) = follow(app, limit, Some(place.clone())).await;
+            keys.extend(more);
+            place = next;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), coming).await;
+    assert!(in_time.is_ok(), "{expected:?} never came: {keys:?}");
     assert_eq!(keys, expected);
     place
 }
@@ -78,6 +84,51 @@ async fn a_fact_that_commits_late_is_never_skipped() {
     expect(&app, 2, Some(place), &["3"]).await;
     expect(&app, 1, None, &[&all[..], &["3"]].concat()).await;
     app.get("/v1/events?after=x").await.names("after");
+}
+
+#[tokio::test]
+async fn a_database_that_was_restored_elsewhere_shows_its_history_and_goes_on_behind_it() {
+    let app = App::start().await;
+    app.sender().await;
+    let mut session = app.pool.acquire().await.unwrap();
+    for key in ["0", "1"] {
+        fact(&mut session, key).await;
+    }
+    // The server it came from had counted further.
+    let counted = "UPDATE facts SET xid = (xid::text::bigint + 1000000000)::text::xid8";
+    sqlx::query(counted).execute(&mut *session).await.unwrap();
+    app.start_another().await;
+    fact(&mut session, "2").await;
+    let seen = expect(&app, 2, None, &["0", "1", "2"]).await;
+    let first = app.get("/v1/events?limit=1").await.ok();
+    let first = first["next_cursor"].as_str().unwrap().to_owned();
+
+    // The same of one that had been restored before. Followers go on from where they were.
+    let counts_anew = "CREATE OR REPLACE FUNCTION feed_place(xid xid8) RETURNS xid8
+                       LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN xid";
+    sqlx::query(counts_anew)
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    app.start_another().await;
+    fact(&mut session, "3").await;
+    expect(&app, 2, Some(seen), &["3"]).await;
+    expect(&app, 2, Some(first), &["1", "2", "3"]).await;
+    let lag = app.store.standing().await.unwrap().unshown_since;
+    assert!(lag.is_none(), "{lag:?}");
+
+    // To an older moment of its own: its followers are ahead of it.
+    let ahead = expect(&app, 2, None, &["0", "1", "2", "3"]).await;
+    sqlx::query("DELETE FROM facts WHERE key = '3'")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    sqlx::query("SELECT restart_feed()")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    fact(&mut session, "4").await;
+    expect(&app, 2, Some(ahead), &["4"]).await;
 }
 
 #[tokio::test]
@@ -113,7 +164,7 @@ async fn an_event_says_what_it_is_about() {
         page["data"].as_array().unwrap().clone()
     };
     while all(String::new()).await.len() < 3 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let one = async |query: &str| {
         let found = all(query.to_owned()).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::PgPool;
@@ -31,7 +31,14 @@ pub struct App {
     pub clock: Clock,
     pub key: String,
     client: reqwest::Client,
-    _database: TestDatabase,
+    database: TestDatabase,
+    sealing_key: SecretString,
+}
+
+async fn open(url: &str, config: &Config, key: &SecretString, clock: &Clock) -> Store {
+    let key = SealingKey::parse(key).unwrap();
+    let store = Store::open(url, &config.database, key, clock.clone());
+    store.await.unwrap()
 }
 
 /// An answer: its status and its body, if that is JSON.
@@ -81,10 +88,8 @@ impl App {
         config.database.acquire_timeout = std::time::Duration::from_secs(15);
         let config = Arc::new(config);
         let clock = Clock::system();
-        let sealing_key = SealingKey::parse(&SealingKey::generate()).unwrap();
-        let store = Store::open(&database.url, &config.database, sealing_key, clock.clone())
-            .await
-            .unwrap();
+        let sealing_key = SealingKey::generate();
+        let store = open(&database.url, &config, &sealing_key, &clock).await;
         let (signals, _) = Signals::new();
         let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
         tokio::spawn(writer.run());
@@ -109,8 +114,16 @@ impl App {
             clock,
             key: key.expose_secret().to_owned(),
             client: reqwest::Client::new(),
-            _database: database,
+            database,
+            sealing_key,
         }
+    }
+
+    /// What the start of another instance does to the database.
+    pub async fn start_another(&self) {
+        let config = Config::load(None).unwrap();
+        let store = open(&self.database.url, &config, &self.sealing_key, &self.clock);
+        store.await.close().await;
     }
 
     /// A request without a key.

@@ -178,3 +178,35 @@ async fn webhooks_are_forgotten_by_whole_days_when_their_time_is_over() {
     let said: i64 = sqlx::query_scalar(said).fetch_one(&app.pool).await.unwrap();
     assert_eq!(said, 4);
 }
+
+#[tokio::test]
+async fn however_much_came_without_a_partition_is_forgotten_when_its_time_is_over() {
+    let app = App::start().await;
+    // More than are deleted at once, of a day long ago.
+    for made in [
+        "INSERT INTO journal (id, webhooks, connections, directory, bodies)
+         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, '{}', '', ''
+         FROM generate_series(1, 2500) n",
+        "INSERT INTO journal_problems (webhook, connection, state, reason)
+         SELECT id, id, 'undecoded', '' FROM journal",
+    ] {
+        sqlx::query(made).execute(&app.pool).await.unwrap();
+    }
+    // One is being deleted by another instance.
+    let mut other = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM journal_rest ORDER BY id LIMIT 1 FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    app.store.forget_webhooks(10).await.unwrap();
+    assert_eq!(stored(&app).await, 1, "nobody waits for the other");
+    other.rollback().await.unwrap();
+    app.store.forget_webhooks(10).await.unwrap();
+    assert_eq!(stored(&app).await, 0);
+    let problems = "SELECT count(*) FROM journal_problems";
+    let problems: i64 = sqlx::query_scalar(problems)
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(problems, 0);
+}

@@ -57,10 +57,9 @@ async fn measured() -> String {
     let measured = async {
         loop {
             let metrics = ground.metrics(&service).await;
-            if metrics.contains(
-                "
-twotick_sampled_at_seconds ",
-            ) {
+            let read = ["sampled_at", "clock_ahead"];
+            let is_read = |name| metrics.contains(&format!("\ntwotick_{name}_seconds "));
+            if read.into_iter().all(is_read) {
                 return metrics;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

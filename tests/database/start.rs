@@ -45,3 +45,31 @@ async fn a_database_that_acknowledges_too_early_or_cannot_be_written_is_refused_
     set("synchronous_commit = local").await;
     open(&database.url).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_an_instance_makes_due_is_due_everywhere_although_its_clock_is_wrong() {
+    let server = TestServer::shared(|url| async move { store::migrate(&url).await });
+    let database = server.await.unwrap().create_database().await.unwrap();
+    let mut session = PgConnection::connect(&database.url).await.unwrap();
+    let settings = settings();
+    for wrong_by in [60, -60, 0] {
+        let clock = Clock::wrong_by(time::Duration::seconds(wrong_by));
+        let key = SealingKey::parse(&SealingKey::generate()).unwrap();
+        sqlx::query("DELETE FROM sealing_check")
+            .execute(&mut session)
+            .await
+            .unwrap();
+        let store = Store::open(&database.url, &settings.database, key, clock.clone());
+        let store = store.await.unwrap();
+        let before = clock.now();
+        let now: time::OffsetDateTime = sqlx::query_scalar("SELECT clock_timestamp()")
+            .fetch_one(&mut session)
+            .await
+            .unwrap();
+        let off = now - before;
+        assert!(off.abs() < time::Duration::seconds(5), "{off}");
+        let ahead = store.follow_clock().await.unwrap();
+        assert!((ahead - wrong_by as f64).abs() < 5.0, "{ahead}");
+        store.close().await;
+    }
+}

@@ -499,6 +499,23 @@ async fn partner_events_bear_no_time_and_a_repetition_is_no_news() {
 }
 
 #[tokio::test]
+async fn events_without_a_time_count_in_the_order_of_their_webhook() {
+    let app = App::start().await;
+    let place = Place::open(&app, "dialog360").await;
+    let (paused, approved) = (partner("1", "PAUSED"), partner("2", "approved"));
+    place.say(&json!([paused, approved])).await;
+    assert_eq!(place.template().await["status"], "APPROVED");
+    let again = [partner("3", "PAUSED"), partner("4", "approved")];
+    place.say(&json!([again[0], again[1], again[0]])).await;
+    let template = place.template().await;
+    assert_eq!(template["status"], "APPROVED", "said twice is said once");
+    place
+        .say(&json!([partner("5", "approved"), partner("6", "PAUSED")]))
+        .await;
+    assert_eq!(place.template().await["status"], "PAUSED");
+}
+
+#[tokio::test]
 async fn all_kinds_of_360dialogs_webhooks_come_to_one_address() {
     let app = App::start().await;
     for provider in ["dialog360", "dialog360_onprem"] {

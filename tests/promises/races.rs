@@ -19,7 +19,7 @@ use twotick::store::leases::Lease;
 use crate::support::*;
 
 /// A service whose provider takes messages and never answers.
-async fn without_answers() -> App {
+pub async fn without_answers() -> App {
     let mut faults = Faults::default();
     faults.set("lost_answer", 1.0).unwrap();
     let config = simulator::Config {
@@ -33,12 +33,12 @@ async fn end_faults(app: &App) {
     app.control_send(Method::PUT, "faults", json!({})).await;
 }
 
-fn two_steps(app: &App) -> Value {
+pub fn two_steps(app: &App) -> Value {
     json!({"sender": app.sender, "to": "447700900123", "messages": [step("one"), step("two")]})
 }
 
 /// The claim under which the first attempt of a sequence's first message was posted.
-async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
+pub async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
     let posted_at = sqlx::query_scalar(
         "SELECT posted_at FROM attempts a JOIN messages m ON m.id = a.message
          WHERE m.sequence = $1 AND m.position = 1 AND a.n = 1",
@@ -71,7 +71,7 @@ async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
     }
 }
 
-fn uuid_of(sequence: &str) -> uuid::Uuid {
+pub fn uuid_of(sequence: &str) -> uuid::Uuid {
     sequence.parse::<SequenceId>().unwrap().uuid
 }
 
@@ -84,7 +84,7 @@ async fn work_of(app: &App, sequence: &str) -> String {
 }
 
 /// A sequence of two whose first message was posted, and whose answer was lost.
-async fn lost(app: &App) -> (String, Vec<String>, String) {
+pub async fn lost(app: &App) -> (String, Vec<String>, String) {
     let (sequence, messages) = app.sequence(two_steps(app)).await;
     app.get_until(&format!("/v1/messages/{}", messages[0]), |message| {
         message["status"] == "unknown"
@@ -95,7 +95,7 @@ async fn lost(app: &App) -> (String, Vec<String>, String) {
     (sequence, messages, wamid)
 }
 
-fn accepted(wamid: &str) -> Accepted {
+pub fn accepted(wamid: &str) -> Accepted {
     Accepted {
         provider_message_id: wamid.to_owned(),
         wa_id: None,
@@ -103,7 +103,7 @@ fn accepted(wamid: &str) -> Accepted {
     }
 }
 
-async fn hold_attempt(session: &mut PgConnection, wamid: &str) {
+pub async fn hold_attempt(session: &mut PgConnection, wamid: &str) {
     let held = sqlx::query("SELECT FROM attempts WHERE provider_message_id = $1 FOR UPDATE");
     let held = held.bind(wamid).execute(session).await.unwrap();
     assert_eq!(held.rows_affected(), 1);
