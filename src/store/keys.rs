@@ -1,13 +1,22 @@
 //! API keys: kept as SHA-256, which is enough for 256 random bits.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use data_encoding::BASE32_DNSSEC as BASE32;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fresh::{FRESH, Fresh};
 use super::{Store, StoreError, again};
 use crate::clock;
+
+/// For how long a key that was revoked may still be taken.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// More keys than anybody has in use at once; beyond it the cache begins anew.
+const KNOWN: usize = 1024;
 
 /// Which key a caller has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,26 +64,52 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// Remembers for a moment which keys are valid, so that a request costs no query for it: one that
-/// was revoked may be taken for 5 seconds more.
+/// A key that was valid then.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    id: ApiKeyId,
+    at: Instant,
+}
+
+/// Remembers for a moment which keys are valid, so that a request costs no query for it.
 #[derive(Debug, Clone)]
 pub struct KeyCache {
     store: Store,
-    valid: Fresh<[u8; 32], ApiKeyId>,
+    valid: Arc<Mutex<HashMap<[u8; 32], Seen>>>,
 }
 
 impl KeyCache {
     /// An empty cache.
     pub fn new(store: Store) -> Self {
-        let valid = Fresh::default();
-        Self { store, valid }
+        Self {
+            store,
+            valid: Arc::default(),
+        }
     }
 
-    /// The id of a key, if it is valid.
+    /// The id of a key, if it is valid. Only valid ones are remembered: guesses cost no memory.
     pub async fn find(&self, key: &str) -> Result<Option<ApiKeyId>, StoreError> {
         let hash = digest(key);
         let now = self.store.clock.monotonic();
-        let read = self.store.find_key(&hash);
-        self.valid.get(hash, now, FRESH, read).await
+        let known = self.known(&hash, now);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = self.store.find_key(&hash).await?;
+        let mut known = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        match found {
+            Some(id) => known.insert(hash, Seen { id, at: now }),
+            None => known.remove(&hash),
+        };
+        Ok(found)
+    }
+
+    fn known(&self, hash: &[u8; 32], now: Instant) -> Option<ApiKeyId> {
+        let known = self.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = known.get(hash)?;
+        (now.duration_since(seen.at) < FRESH).then_some(seen.id)
     }
 }

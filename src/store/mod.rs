@@ -15,7 +15,6 @@ mod connections;
 mod facts;
 pub mod feed;
 mod fitness;
-mod fresh;
 mod gauges;
 mod hints;
 pub mod ingest;
