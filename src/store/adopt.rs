@@ -131,6 +131,25 @@ impl Store {
         // The same status may have come both ways: with our id, and without.
         sqlx::query!(
             r#"
+            -- adopt: copies
+            UPDATE facts o
+            SET occurred_at = LEAST(o.occurred_at, s.occurred_at),
+                data = joined_copy(o.occurred_at, o.data, s.occurred_at, s.data)
+            FROM facts s
+            WHERE s.stream = $1 AND s.subject = $2
+                AND o.stream = $1 AND o.subject = $3 AND o.n = $4
+                AND o.type = s.type AND o.key = s.key
+                AND (o.data::text <> s.data::text OR o.occurred_at IS DISTINCT FROM s.occurred_at)
+            "#,
+            sender,
+            stranger,
+            ours.message.uuid,
+            ours.n,
+        )
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query!(
+            r#"
             -- adopt: facts said twice
             DELETE FROM facts s USING facts o
             WHERE s.stream = $1 AND s.subject = $2

@@ -12,6 +12,7 @@ mod attempts;
 pub mod claim;
 mod connection_cache;
 mod connections;
+mod copies;
 mod facts;
 pub mod feed;
 mod fitness;

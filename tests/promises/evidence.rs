@@ -82,7 +82,7 @@ async fn lookup(app: &App, wamids: &[String]) -> Value {
         .clone()
 }
 
-fn permutations(items: &[&'static str]) -> Vec<Vec<&'static str>> {
+fn permutations<T: Copy>(items: &[T]) -> Vec<Vec<T>> {
     match items {
         [] => vec![Vec::new()],
         _ => items
@@ -156,6 +156,63 @@ async fn any_history_shuffled_repeated_and_split_ends_where_the_model_says() {
     let found = lookup(&app, &wamids).await;
     for (wamid, case) in wamids.iter().zip(&cases) {
         assert_eq!(shown(&found[wamid]), expected(case), "{case:?}");
+    }
+}
+
+/// Of two copies of a status the one with the smallest time counts, and the price is taken from
+/// whichever has it: whatever came first, in one webhook or in many.
+#[tokio::test]
+async fn copies_of_a_status_that_differ_end_the_same_in_any_order() {
+    let app = App::start().await;
+    let copy = |wamid: &str, at: i64, beside: Value| {
+        let mut copy = status(wamid, "delivered", at);
+        copy.as_object_mut()
+            .unwrap()
+            .extend(beside.as_object().unwrap().clone());
+        copy
+    };
+    let copies = [
+        (5, json!({"conversation": {"id": "c5"}})),
+        (
+            3,
+            json!({"pricing": {"billable": true, "category": "utility"}}),
+        ),
+        (
+            9,
+            json!({"pricing": {"billable": true, "category": "marketing"}}),
+        ),
+        (3, json!({"conversation": {"id": "c3"}})),
+    ];
+    let orders = permutations(&[0, 1, 2, 3]);
+    let mut wamids = Vec::new();
+    for (n, order) in orders.iter().enumerate() {
+        let wamid = format!("wamid.copies-{n}");
+        let all = order.iter().map(|at| {
+            let (at, beside) = &copies[*at];
+            copy(&wamid, *at, beside.clone())
+        });
+        let all: Vec<_> = all.collect();
+        // As many to a webhook as the order's number says; then all of it once more.
+        for some in all.chunks(1 + n % 4) {
+            app.say(some).await;
+        }
+        app.say(&all).await;
+        wamids.push(wamid);
+    }
+    let events = app.events(orders.len()).await;
+    let of = |wamid: &String| {
+        let mine = |event: &&Value| event["data"]["provider_message_id"] == **wamid;
+        let mine: Vec<_> = events.iter().filter(mine).collect();
+        assert_eq!(mine.len(), 1, "{wamid}");
+        let mut data = mine[0]["data"].clone();
+        data["provider_message_id"] = Value::Null;
+        (mine[0]["occurred_at"].clone(), data)
+    };
+    let (occurred_at, data) = of(&wamids[0]);
+    assert_eq!(data["conversation"]["id"], "c3");
+    assert_eq!(data["pricing"]["category"], "marketing");
+    for (wamid, order) in wamids.iter().zip(&orders) {
+        assert_eq!(of(wamid), (occurred_at.clone(), data.clone()), "{order:?}");
     }
 }
 
