@@ -63,7 +63,7 @@ impl Clock {
         let known = i128::from(self.correction.load(Ordering::Relaxed));
         let correction = i64::try_from(known.clamp(least, most)).unwrap_or(0);
         self.correction.store(correction, Ordering::Relaxed);
-        -time::Duration::microseconds(correction).as_seconds_f64()
+        time::Duration::microseconds(-correction).as_seconds_f64()
     }
 
     /// Time that never jumps; for measuring and for limits that must hold whatever the wall

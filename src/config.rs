@@ -256,6 +256,10 @@ impl Config {
                 "http.max_connections and ingest.queue_webhooks must be at least 1",
             ),
             (
+                self.ingest.deadline >= Duration::from_millis(100),
+                "ingest.deadline_ms must be at least 100: a webhook has to be committed by then",
+            ),
+            (
                 self.send.max_attempts >= 1 && self.send.in_flight >= 1,
                 "send.max_attempts and send.in_flight must be at least 1",
             ),

@@ -27,7 +27,7 @@ enum Command {
     Keys(cli::keys::KeysArgs),
     /// Read webhooks of the journal again
     Replay(cli::replay::ReplayArgs),
-    /// Run a simulator of Meta's Cloud API
+    /// Run a simulator of Meta's Cloud API, 360dialog and Infobip
     Simulate(cli::simulate::SimulateArgs),
 }
 

@@ -100,6 +100,7 @@ impl Service {
             let (signals, shutdown) = (signals.clone(), shutdown.clone());
             async move {
                 shutdown.cancelled().await;
+                tracing::info!("stopping");
                 signals.stop();
             }
         });

@@ -21,7 +21,7 @@ pub struct HealthArgs {
     #[arg(long)]
     insecure: bool,
     /// How many seconds to wait for the answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     timeout: u64,
 }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
+use crate::http::Tls;
 use crate::measures;
 use crate::service::Service;
 
@@ -26,19 +27,24 @@ pub async fn run(args: ServeArgs, shutdown: CancellationToken) -> anyhow::Result
     let metrics = measures::record()?;
     let (config, store) = args.settings.open().await?;
     let address = args.listen.unwrap_or(config.http.listen);
+    // Who waits for the line below must not be told of a service that then cannot speak.
+    Tls::load(&config.http.tls).await?;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
     if std::env::var_os("TWOTICK_EXIT_WITH_PARENT").is_some() {
         exit_with_parent(shutdown.clone());
     }
-    announce(listener.local_addr()?, config.http.tls.is_on());
+    let listening = listener.local_addr()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %listening, "started");
+    announce(listening, config.http.tls.is_on());
     let service = Service {
         config,
         store,
         metrics: Some(metrics),
     };
     service.run(listener, shutdown).await?;
+    tracing::info!("stopped");
     Ok(())
 }
 

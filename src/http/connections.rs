@@ -214,7 +214,7 @@ async fn update(
     Body(new): Body<Update>,
 ) -> Result<Json<View>, ApiError> {
     let connection = id(&connection, "connection")?;
-    let known = api.store.connection(connection).await?;
+    let known = api.store.known_connection(connection).await?;
     let known = known.ok_or(ApiError::NotFound("connection"))?;
     let secrets = Secrets {
         access_token: new.access_token,
@@ -388,7 +388,8 @@ async fn one(
     State(api): State<Api>,
     Path(connection): Path<String>,
 ) -> Result<Json<View>, ApiError> {
-    let connection = api.store.connection(id(&connection, "connection")?).await?;
+    let connection = id(&connection, "connection")?;
+    let connection = api.store.known_connection(connection).await?;
     let connection = connection.ok_or(ApiError::NotFound("connection"))?;
     Ok(Json(connection.into()))
 }

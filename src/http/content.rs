@@ -130,7 +130,7 @@ fn not_a_field(name: &str) -> &'static str {
     match name {
         "biz_opaque_callback_data" => {
             "it carries the attempt's own id, so that a lost answer can be settled: give \
-             `reference` instead, which every event and answer shows"
+             `reference` instead, which the message bears wherever it is shown"
         }
         "raw" | "quiet_hours" | "stop_on_reply" | "campaign" => "not supported yet",
         _ => "unknown field: only the object named like `type` is the provider's",

@@ -117,7 +117,7 @@ fn standard(path: &str, operation: &Value, once: bool) -> Vec<(&'static str, &'s
         met.extend([("400", "invalid_request"), ("422", "invalid_request")]);
     }
     if has_body || once {
-        met.push(("413", "payload_too_large"));
+        met.extend([("408", "request_timeout"), ("413", "payload_too_large")]);
     }
     if once {
         met.push(("409", "idempotency_conflict"));

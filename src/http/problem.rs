@@ -126,6 +126,7 @@ impl ApiError {
             Self::KeyReused,
             Self::NotSupportedByProvider("this provider has no such thing".to_owned()),
             Self::TooLarge(4_194_304),
+            Self::TooSlow,
             Self::Overloaded("the database does not answer; try again".to_owned()),
             Self::Internal,
         ];

@@ -55,7 +55,11 @@ struct BasicAuth {
 
 /// One, or several that are valid at once.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected one, or a list of several that are valid at once; a secret is a text, \
+                 `basic` an object with `username` and `password`"
+)]
 enum OneOrMore<T> {
     One(T),
     More(Vec<T>),

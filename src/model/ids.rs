@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// A text is not an id of the kind that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected an id that starts with `{prefix}`")]
+#[error("expected an id as it was given out, which starts with `{prefix}`")]
 pub struct InvalidId {
     /// The prefix that ids of the expected kind start with.
     pub prefix: &'static str,

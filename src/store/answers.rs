@@ -191,6 +191,8 @@ impl Store {
             .map(|stream| (stream, event::CONNECTION_STOPPED)),
         };
         Ok(closed.map(|(stream, r#type)| {
+            let message = claim.attempt.message;
+            tracing::warn!(%message, reason, "{}: nothing is posted until it is opened", r#type);
             OwnFact::of(stream, uuid::Uuid::nil(), r#type, "answer").with(data)
         }))
     }

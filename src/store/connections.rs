@@ -94,7 +94,38 @@ impl fmt::Debug for CredentialsChange {
     }
 }
 
+/// A connection, and why its credentials cannot be read, if they cannot.
+struct Read {
+    connection: Connection,
+    unreadable: Option<StoreError>,
+}
+
+impl Read {
+    fn usable(self) -> Result<Connection, StoreError> {
+        self.unreadable.map_or(Ok(self.connection), Err)
+    }
+
+    /// One that cannot be used counts as stopped.
+    fn shown(self) -> Connection {
+        let mut connection = self.connection;
+        if let Some(error) = self.unreadable {
+            let since = connection.stopped.map(|(since, _)| since);
+            connection.stopped = Some((since.unwrap_or(connection.created_at), error.to_string()));
+        }
+        connection
+    }
+}
+
 impl CredentialsChange {
+    /// Whether it leaves nothing as it was.
+    fn is_whole(&self, provider: Option<Provider>) -> bool {
+        let proves = match provider {
+            Some(Provider::Meta) => self.app_secrets.is_some() && self.verify_token.is_some(),
+            _ => self.proofs.is_some(),
+        };
+        proves && self.access_token.is_some()
+    }
+
     /// These, and what is not among them as it was.
     pub fn over(self, known: Credentials) -> Credentials {
         Credentials {
@@ -204,19 +235,29 @@ impl Store {
         })
     }
 
-    /// Reads one.
+    /// Reads one, to use it.
     pub async fn connection(&self, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
         let found = self.read_connections(Some(id), None, 1).await?;
-        Ok(found.into_iter().next())
+        found.into_iter().next().map(Read::usable).transpose()
     }
 
-    /// A page, newest first.
+    /// Reads one, to show or to change it: its credentials need not be readable.
+    pub async fn known_connection(
+        &self,
+        id: ConnectionId,
+    ) -> Result<Option<Connection>, StoreError> {
+        let found = self.read_connections(Some(id), None, 1).await?;
+        Ok(found.into_iter().next().map(Read::shown))
+    }
+
+    /// A page to show, newest first.
     pub async fn list_connections(
         &self,
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Connection>, StoreError> {
-        self.read_connections(None, before, limit).await
+        let found = self.read_connections(None, before, limit).await?;
+        Ok(found.into_iter().map(Read::shown).collect())
     }
 
     async fn read_connections(
@@ -224,7 +265,7 @@ impl Store {
         id: Option<ConnectionId>,
         before: Option<Uuid>,
         limit: i64,
-    ) -> Result<Vec<Connection>, StoreError> {
+    ) -> Result<Vec<Read>, StoreError> {
         let rows = again!(self, "read_connections", {
             Ok(sqlx::query!(
                 r#"
@@ -249,7 +290,11 @@ impl Store {
                 let provider = Provider::parse(&row.provider).ok_or_else(|| {
                     StoreError::Corrupt(format!("connections.provider of {id}: {}", row.provider))
                 })?;
-                Ok(Connection {
+                let (credentials, unreadable) = match self.open_credentials(id, &row.secrets) {
+                    Ok(credentials) => (credentials, None),
+                    Err(error) => (Credentials::default(), Some(error)),
+                };
+                let connection = Connection {
                     id,
                     stream: row.stream,
                     name: row.name,
@@ -257,10 +302,14 @@ impl Store {
                     base_url: row.base_url,
                     api_version: row.api_version,
                     client_certificate_names: row.client_certificate_names,
-                    credentials: self.open_credentials(id, &row.secrets)?,
+                    credentials,
                     version: Version::of(&row.secrets),
                     stopped: row.stopped_at.zip(row.stopped_reason),
                     created_at: row.created_at,
+                };
+                Ok(Read {
+                    connection,
+                    unreadable,
                 })
             })
             .collect()
@@ -278,7 +327,7 @@ impl Store {
             let row = sqlx::query!(
                 r#"
                 -- update_credentials: lock
-                SELECT stream, secrets, stopped_at FROM connections WHERE id = $1
+                SELECT stream, provider, secrets, stopped_at FROM connections WHERE id = $1
                 FOR NO KEY UPDATE
                 "#,
                 id.0
@@ -286,7 +335,12 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
             let Some(row) = row else { return Ok(None) };
-            let known = self.open_credentials(id, &row.secrets)?;
+            let known = match self.open_credentials(id, &row.secrets) {
+                Ok(known) => known,
+                // The key is lost. Nothing of what was is needed.
+                Err(_) if change.is_whole(Provider::parse(&row.provider)) => Credentials::default(),
+                Err(error) => return Err(error),
+            };
             let sealed = self.seal_credentials(id, &change.clone().over(known))?;
             let resumed = change.access_token.is_some() && row.stopped_at.is_some();
             sqlx::query!(

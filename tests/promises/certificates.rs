@@ -1,7 +1,6 @@
 //! Webhooks that must come with a client certificate, at a listener that speaks TLS and behind a
 //! proxy that does.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rcgen::{
@@ -10,11 +9,7 @@ use rcgen::{
 };
 use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use twotick::clock::Clock;
-use twotick::config::Config;
-use twotick::service::Service;
 
 use crate::support::*;
 
@@ -84,22 +79,6 @@ impl Drop for Folder {
     }
 }
 
-/// Another instance, as long as the guard is there.
-async fn beside(app: &App, settings: impl FnOnce(&mut Config)) -> (SocketAddr, DropGuard) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut config = Config::load(None).unwrap();
-    settings(&mut config);
-    let service = Service {
-        config,
-        store: app.store.clone(),
-        metrics: None,
-    };
-    let stop = CancellationToken::new();
-    tokio::spawn(service.run(listener, stop.clone()));
-    (address, stop.drop_guard())
-}
-
 async fn require(app: &App, names: Value) {
     let change = json!({"client_certificate_names": names});
     let path = format!("/v1/connections/{}", app.connection);
@@ -139,7 +118,7 @@ async fn a_webhook_that_needs_a_certificate_is_taken_with_the_right_one_alone() 
         Authority::new("a stranger's"),
     );
     let (certificate, key) = ours.issue(params("twotick.example"));
-    let (address, _guard) = beside(&app, |config| {
+    let (address, _guard) = beside(&app.store, |config| {
         config.http.tls.certificate = folder.write("certificate", &certificate);
         config.http.tls.key = folder.write("key", &key);
         config.http.tls.client_ca = folder.write("authorities", &metas.pem());
@@ -191,7 +170,7 @@ async fn a_proxys_word_counts_from_its_own_addresses_alone() {
     require(&app, json!([META])).await;
     let trusting = async |addresses: &str| {
         let addresses = addresses.parse().unwrap();
-        let (address, guard) = beside(&app, |config| {
+        let (address, guard) = beside(&app.store, |config| {
             config.http.proxy.addresses = addresses;
             config.http.proxy.certificate_header = "X-Client-Name".to_owned();
         })

@@ -19,6 +19,7 @@ mod races;
 mod refusals;
 mod replay;
 mod said;
+mod sealing;
 mod sending;
 mod simulated;
 mod support;

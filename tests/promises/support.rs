@@ -1,6 +1,7 @@
 //! A service of its own for each test: its database, a simulator that accepts what is posted
 //! and says nothing by itself, and a client that signs webhooks as Meta does.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,6 +116,23 @@ impl App {
         };
         tokio::spawn(service.run(listener, stop.clone()));
         stop.drop_guard()
+    }
+
+    /// The same database, to somebody who has lost the sealing key and made another.
+    pub async fn store_with_another_key(&self) -> Store {
+        let session = &mut self.session().await;
+        let forget = sqlx::query("TRUNCATE sealing_check").execute(session);
+        forget.await.unwrap();
+        let key = SealingKey::parse(&SealingKey::generate()).unwrap();
+        let mut config = Config::load(None::<&Path>).unwrap();
+        config.database.max_connections = 12;
+        let store = Store::open(
+            &self.database.url,
+            &config.database,
+            key,
+            self.clock.clone(),
+        );
+        store.await.unwrap()
     }
 
     /// Runs a subcommand of the real binary on this database. Returns what it printed.
@@ -356,6 +374,22 @@ impl App {
             .map(|message| message["id"].as_str().unwrap().to_owned());
         (sequence["id"].as_str().unwrap().to_owned(), ids.collect())
     }
+}
+
+/// Another instance, as long as the guard is there.
+pub async fn beside(store: &Store, settings: impl FnOnce(&mut Config)) -> (SocketAddr, DropGuard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut config = Config::load(None).unwrap();
+    settings(&mut config);
+    let service = Service {
+        config,
+        store: store.clone(),
+        metrics: None,
+    };
+    let stop = CancellationToken::new();
+    tokio::spawn(service.run(listener, stop.clone()));
+    (address, stop.drop_guard())
 }
 
 async fn spawn_simulator(config: simulator::Config, stop: &CancellationToken) -> String {
