@@ -62,6 +62,10 @@ fn said_by_proxy(headers: &HeaderMap, proxy: &Proxy) -> Option<String> {
         return None;
     };
     let value = std::str::from_utf8(value.as_bytes()).ok()?.trim();
+    // Where quotes or an escaped escape end is read differently by different readers.
+    if value.contains("\\\\") || value.contains('"') {
+        return None;
+    }
     if value.contains('=') {
         return common_name(&value.parse().ok()?);
     }
@@ -110,6 +114,8 @@ mod tests {
             "O=x\\,CN=client.webhooks.fbclientcerts.com,CN=evil.example",
             "CN=evil.example,O=CN\\=client.webhooks.fbclientcerts.com",
             "CN=client.webhooks.fbclientcerts.com.evil.example",
+            "O=x\\\\\\,CN=client.webhooks.fbclientcerts.com",
+            "O=\"x,CN=client.webhooks.fbclientcerts.com,OU=y\"",
         ];
         for subject in smuggled {
             assert_ne!(said(&[subject]), name, "{subject}");

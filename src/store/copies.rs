@@ -13,17 +13,67 @@ use super::{Store, StoreError};
 use crate::model::Timestamp;
 
 impl Store {
-    /// Joins these facts into those that stand where they belong.
+    /// Joins these facts into those that stand where they belong, in a transaction: an adoption
+    /// that moves them meanwhile must have ended, or begin after it.
     pub(super) async fn join_copies(
         &self,
         connection: &mut PgConnection,
         batch: &Batch<'_>,
     ) -> Result<(), StoreError> {
+        hold_attempts(connection, batch).await?;
         for round in rounds(&batch.facts) {
             join_round(connection, batch, &round).await?;
         }
         Ok(())
     }
+}
+
+/// Against adoption, which locks attempts for an update.
+async fn hold_attempts(connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(), StoreError> {
+    let (mut senders, mut messages, mut ns) = (Vec::new(), Vec::new(), Vec::new());
+    for said in &batch.attempts {
+        if let Some((message, n)) = said.ours {
+            senders.push(said.sender.0);
+            messages.push(message);
+            ns.push(n);
+        }
+    }
+    sqlx::query!(
+        r#"
+        -- join_copies: attempts by our ids
+        SELECT a.n FROM attempts a JOIN unnest($1::integer[], $2::uuid[], $3::smallint[])
+            AS x (sender, message, n) ON a.sender = x.sender AND a.message = x.message AND a.n = x.n
+        ORDER BY a.sender, a.message, a.n
+        FOR KEY SHARE OF a
+        "#,
+        &senders,
+        &messages,
+        &ns,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let attempts = &batch.attempts;
+    sqlx::query!(
+        r#"
+        -- join_copies: attempts by the provider's
+        SELECT a.n FROM attempts a JOIN unnest($1::integer[], $2::text[])
+            AS x (sender, provider_message_id)
+            ON a.provider_message_id = x.provider_message_id AND a.sender = x.sender
+        ORDER BY a.sender, a.message, a.n
+        FOR KEY SHARE OF a
+        "#,
+        &attempts
+            .iter()
+            .map(|said| said.sender.0)
+            .collect::<Vec<_>>(),
+        &attempts
+            .iter()
+            .map(|said| said.provider_message_id)
+            .collect::<Vec<_>>() as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
 }
 
 /// The different copies, so that none is twice in a round: a statement changes a row once.
@@ -77,8 +127,10 @@ async fn join_round(
             FROM facts f JOIN copies c
                 ON (c.stream, c.subject, c.n, c.type, c.key)
                     = (f.stream, f.subject, f.n, f.type, f.key)
-            WHERE f.data::text <> c.data::text
-                OR f.occurred_at IS DISTINCT FROM c.occurred_at
+            WHERE f.occurred_at IS DISTINCT FROM LEAST(f.occurred_at, c.occurred_at)
+                OR f.data::text <> c.data::text
+                    AND f.data::text
+                        <> joined_copy(f.occurred_at, f.data, c.occurred_at, c.data)::text
             ORDER BY f.stream, f.subject, f.n, f.type, f.key
             FOR NO KEY UPDATE OF f
         )

@@ -110,6 +110,14 @@ pub struct FactRow<'a> {
     pub data: &'a str,
 }
 
+/// What a batch has done.
+struct Done {
+    /// Whose sequences are due.
+    due: Vec<SenderId>,
+    /// Whether some of it was said before: as now, or otherwise.
+    repeats: bool,
+}
+
 /// The columns of `said`, as the statement takes them.
 #[derive(Default)]
 struct Said<'a> {
@@ -205,7 +213,7 @@ impl Store {
         session: &mut PgConnection,
         batch: &Batch<'_>,
     ) -> Result<Vec<SenderId>, StoreError> {
-        again!(self, "ingest", {
+        let done = again!(self, "ingest", {
             if batch.is_plain() {
                 return self.ingest_rows(session, batch).await;
             }
@@ -221,10 +229,20 @@ impl Store {
             self.join_recipients(&mut transaction, &batch.names, &batch.marketing)
                 .await?;
             insert_problems(&mut transaction, &batch.problems).await?;
-            let due = self.ingest_rows(&mut transaction, batch).await?;
+            let done = self.ingest_rows(&mut transaction, batch).await?;
             transaction.commit().await?;
-            Ok(due)
-        })
+            Ok(done)
+        })?;
+        if done.repeats {
+            // What it says stands already. If this is cut off nobody gets a 200, and it is said
+            // again.
+            again!(self, "join_copies", {
+                let mut transaction = session.begin().await?;
+                self.join_copies(&mut transaction, batch).await?;
+                Ok(transaction.commit().await?)
+            })?;
+        }
+        Ok(done.due)
     }
 
     /// Adopts the strangers that hold the provider id of an attempt that is ours.
@@ -274,7 +292,7 @@ impl Store {
         &self,
         session: &mut PgConnection,
         batch: &Batch<'_>,
-    ) -> Result<Vec<SenderId>, StoreError> {
+    ) -> Result<Done, StoreError> {
         let said = Said::of(&batch.attempts);
         let journal = batch.journal.as_ref();
         let facts = &batch.facts;
@@ -436,11 +454,9 @@ impl Store {
         )
         .fetch_one(&mut *session)
         .await?;
-        if usize::try_from(done.written).is_ok_and(|written| written < facts.len()) {
-            // Said before: as now, or otherwise. If this is cut off nobody gets a 200, and it is
-            // said again.
-            self.join_copies(session, batch).await?;
-        }
-        Ok(done.due.into_iter().map(SenderId).collect())
+        Ok(Done {
+            due: done.due.into_iter().map(SenderId).collect(),
+            repeats: usize::try_from(done.written).is_ok_and(|written| written < facts.len()),
+        })
     }
 }
