@@ -9,8 +9,11 @@ use std::time::Duration;
 use config::{Config as Layers, Environment, File, FileFormat};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+use time::Date;
 
-use crate::model::sequence::RetryLimits;
+use crate::model::sequence::{RetryLimits, Rules, UsMarketing};
+
+time::serde::format_description!(day, Date, "[year]-[month]-[day]");
 
 /// The default file, which is also the documentation.
 pub const DEFAULTS: &str = include_str!("../twotick.toml");
@@ -160,6 +163,11 @@ pub struct Send {
     pub unknown_after: Duration,
     #[serde(rename = "rate_limit_wait_ms", deserialize_with = "millis")]
     pub rate_limit_wait: Duration,
+    #[serde(rename = "marketing_wait_ms", deserialize_with = "millis")]
+    pub marketing_wait: Duration,
+    pub us_marketing: UsMarketing,
+    #[serde(with = "day")]
+    pub us_marketing_from: Date,
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
     pub poll: Duration,
     #[serde(rename = "template_read_ms", deserialize_with = "millis")]
@@ -285,7 +293,16 @@ impl Send {
         RetryLimits {
             attempts: self.max_attempts,
             first_backoff: self.backoff,
+            marketing_wait: self.marketing_wait,
             unknown_after: self.unknown_after,
+        }
+    }
+
+    /// What is not posted.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            us_marketing: self.us_marketing,
+            us_marketing_from: self.us_marketing_from.midnight().assume_utc(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify, infobip};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::{MessageStatus, Outcome};
-use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
+use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork, WINDOW};
 use crate::store::messages::{Attempt, Message, Step};
 
 /// A message, and what became of it.
@@ -197,13 +197,14 @@ fn failed_at(attempt: &Attempt) -> Option<Timestamp> {
         Some(failed) => Some(failed.at),
         None => attempt
             .posted_at
+            .or(attempt.refused_at)
             .filter(|_| attempt.said.failure().is_some()),
     }
 }
 
 fn next_attempt_at(message: &Message) -> Option<Timestamp> {
     let step = message.step.as_ref().filter(|_| message.is_head())?;
-    step.ready_at
+    step.state.ready_at
 }
 
 /// Why a queued message has not gone; `None` when it is about to.
@@ -220,7 +221,13 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
     if !message.is_head() {
         return Some(because("gate", None, Some(gate_detail(step))));
     }
-    let not_yet = step.ready_at.is_some_and(|ready_at| ready_at > now);
+    if let (Some(since), Some("template")) = (step.marketing_at, message.kind.as_deref()) {
+        return Some(because("opted_out", Some(since), None));
+    }
+    if let Some(wrote_at) = step.wrote_at {
+        return Some(because("window_closed", Some(wrote_at + WINDOW), None));
+    }
+    let not_yet = step.state.ready_at.is_some_and(|ready_at| ready_at > now);
     let closed = message.closed.first();
     let closed =
         closed.map(|closed| because(closed.reason, Some(closed.since), closed.detail.clone()));

@@ -23,7 +23,9 @@ use super::request::{Query, id};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::recipient;
-use crate::model::sequence::{OnFailure, OnUnknown};
+use crate::model::sequence::{
+    OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy,
+};
 use crate::store::Once;
 use crate::store::message_list::MessageFilter;
 use crate::store::messages::Message;
@@ -85,6 +87,12 @@ struct Create {
     at: Option<Moment>,
     /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
+    /// `fail` where nothing is said: a lone message has nothing behind it to stop.
+    on_opt_out: Option<OnOptOut>,
+    /// `fail` where nothing is said.
+    outside_window: Option<OutsideWindow>,
+    /// `wait` where nothing is said.
+    on_template_pause: Option<OnTemplatePause>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -122,6 +130,13 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         .unwrap_or_default()
         .read(&new.to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
+    let ours = Policy::default();
+    let policy = Policy {
+        on_opt_out: new.on_opt_out.unwrap_or(OnOptOut::Fail),
+        outside_window: new.outside_window.unwrap_or(ours.outside_window),
+        on_template_pause: new.on_template_pause.unwrap_or(ours.on_template_pause),
+        ..ours
+    };
     match read_content("", &new.r#type, new.rest, &mut errors) {
         Some(content) if errors.is_empty() => Ok(NewSequence {
             sender: new.sender,
@@ -129,6 +144,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
             reference: new.reference.clone(),
             gate: SINGLE_GATE,
             on_failure: OnFailure::Stop,
+            policy,
             single: true,
             at: new.at.map(|at| at.0),
             steps: vec![NewStep {

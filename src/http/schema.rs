@@ -185,7 +185,7 @@ kept_words! {
         ["webhook", "answer", "poll", "sweep", "api"];
     WaitingReason "Why a queued message has not gone."
         ["gate", "schedule", "retry", "rate_limit", "template_paused", "sender_blocked",
-         "connection_stopped", "paused"];
+         "connection_stopped", "paused", "opted_out", "window_closed"];
     BodyEncoding "`base64` for what is no UTF-8."
         ["text", "base64"];
 }

@@ -9,7 +9,10 @@ use super::message_view::MessageView;
 use super::moment::Moment;
 use crate::model::duration;
 use crate::model::ids::{SenderId, SequenceId};
-use crate::model::sequence::{Gate, GateStatus, OnDeadline, OnFailure, Reason, SequenceStatus};
+use crate::model::sequence::{
+    Gate, GateStatus, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OutsideWindow, Reason,
+    SequenceStatus,
+};
 use crate::store::sequences::SequenceRow;
 
 /// An ordered list of messages to one recipient.
@@ -28,6 +31,9 @@ pub struct SequenceView {
     gate: GateView,
     on_failure: OnFailure,
     stop_on_reply: bool,
+    on_opt_out: OnOptOut,
+    outside_window: OutsideWindow,
+    on_template_pause: OnTemplatePause,
     /// When the gate of the message at `position` is decided by time.
     deadline_at: Option<Moment>,
     paused_at: Option<Moment>,
@@ -71,7 +77,10 @@ impl SequenceView {
             position: row.head.min(row.length),
             gate: row.gate.into(),
             on_failure: row.on_failure,
-            stop_on_reply: false,
+            stop_on_reply: row.policy.stop_on_reply,
+            on_opt_out: row.policy.on_opt_out,
+            outside_window: row.policy.outside_window,
+            on_template_pause: row.policy.on_template_pause,
             deadline_at: row.deadline_at.map(Moment),
             paused_at: row.paused_at.map(Moment),
             messages: row

@@ -24,7 +24,9 @@ use super::request::{Query, id};
 use super::sequence_view::SequenceView;
 use crate::model::ids::{SenderId, SequenceId};
 use crate::model::recipient;
-use crate::model::sequence::{Gate, OnFailure, OnUnknown, SequenceStatus};
+use crate::model::sequence::{
+    Gate, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy, SequenceStatus,
+};
 use crate::store::sequence_changes::SequenceChange;
 use crate::store::sequence_create::{NewSequence, NewStep};
 use crate::store::sequences::{SequenceFilter, SequenceRow};
@@ -75,8 +77,14 @@ struct Create {
     gate: Option<Object<GateRequest>>,
     /// `stop` where nothing is said.
     on_failure: Option<OnFailure>,
-    /// Not supported yet: `true` is refused.
+    /// Whether it ends when the recipient writes: `false` where nothing is said.
     stop_on_reply: Option<bool>,
+    /// `stop` where nothing is said.
+    on_opt_out: Option<OnOptOut>,
+    /// `fail` where nothing is said.
+    outside_window: Option<OutsideWindow>,
+    /// `wait` where nothing is said.
+    on_template_pause: Option<OnTemplatePause>,
     #[schema(min_items = 1, max_items = 100)]
     messages: Vec<Step>,
 }
@@ -135,9 +143,6 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         .unwrap_or_default()
         .read(&new.to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
-    if new.stop_on_reply == Some(true) {
-        errors.push(FieldError::new("stop_on_reply", "not supported yet"));
-    }
     let gate = new
         .gate
         .map_or(DEFAULT_GATE, |gate| gate.0.over(DEFAULT_GATE));
@@ -153,12 +158,19 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
+    let ours = Policy::default();
     Ok(NewSequence {
         sender: new.sender,
         recipient: to,
         reference: new.reference,
         gate,
         on_failure: new.on_failure.unwrap_or(OnFailure::Stop),
+        policy: Policy {
+            stop_on_reply: new.stop_on_reply.unwrap_or(ours.stop_on_reply),
+            on_opt_out: new.on_opt_out.unwrap_or(ours.on_opt_out),
+            outside_window: new.outside_window.unwrap_or(ours.outside_window),
+            on_template_pause: new.on_template_pause.unwrap_or(ours.on_template_pause),
+        },
         single: false,
         at: None,
         steps,

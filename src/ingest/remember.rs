@@ -12,7 +12,7 @@ use crate::model::fact::{Alias, Fact, Said, UserFact, UserRef, UserSaid};
 use crate::model::ids::SenderId;
 use crate::store::ingest::Batch;
 use crate::store::last_words::WordSaid;
-use crate::store::recipients::{MarketingSaid, NameSaid};
+use crate::store::recipients::{Heard, MarketingSaid, NameSaid};
 
 /// The only category that there is.
 const MARKETING: &str = "marketing_messages";
@@ -25,6 +25,8 @@ pub(super) struct Remembered {
     /// Those that statuses name along the way.
     heard: LastNames,
     marketing: BTreeMap<(SenderId, String), MarketingSaid>,
+    /// When each user that was heard of wrote, if they did.
+    users: BTreeMap<(SenderId, String), Option<Timestamp>>,
 }
 
 impl Remembered {
@@ -67,6 +69,10 @@ impl Remembered {
                 for alias in &inbound.aliases {
                     self.add_name(sender, at, alias.clone(), known);
                 }
+                let user = inbound.from_user_id.as_ref().or(inbound.from.as_ref());
+                if let Some(user) = user.filter(|_| inbound.is_written_to_us()) {
+                    self.hear(sender, user, fact.at);
+                }
             }
             (Said::User(user), Some(sender)) => self.add_user(sender, at, user, known),
             _ => {}
@@ -85,6 +91,7 @@ impl Remembered {
             }
             UserSaid::Preference { category, value } if category == MARKETING => {
                 if let Some(name) = user.user.strongest() {
+                    self.hear(sender, name, None);
                     let (name, value) = (name.to_owned(), value.clone());
                     self.add_marketing(MarketingSaid {
                         sender,
@@ -96,6 +103,11 @@ impl Remembered {
             }
             UserSaid::Preference { .. } => {}
         }
+    }
+
+    fn hear(&mut self, sender: SenderId, name: &str, wrote_at: Option<Timestamp>) {
+        let heard = self.users.entry((sender, name.to_owned())).or_default();
+        *heard = (*heard).max(wrote_at);
     }
 
     fn add_word(&mut self, said: WordSaid) {
@@ -125,6 +137,14 @@ impl Remembered {
         batch.names = self.names.into_vec();
         batch.heard = self.heard.into_vec();
         batch.marketing = self.marketing.into_values().collect();
+        let users = self.users.into_iter();
+        batch.users = users
+            .map(|((sender, name), wrote_at)| Heard {
+                sender,
+                name,
+                wrote_at,
+            })
+            .collect();
     }
 }
 

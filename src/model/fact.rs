@@ -204,8 +204,18 @@ pub struct InboundFact {
     pub from: Option<String>,
     /// The user's business-scoped id (BSUID).
     pub from_user_id: Option<String>,
+    /// Whether it was written in a group.
+    pub in_group: bool,
     /// Names of the user that belong together, and new ones for old.
     pub aliases: Vec<Alias>,
+}
+
+impl InboundFact {
+    /// Whether the user wrote this to the business, and to nobody else: not what WhatsApp says of
+    /// the user (`system`).
+    pub fn is_written_to_us(&self) -> bool {
+        !self.in_group && self.kind != "system"
+    }
 }
 
 /// Which template a template event is about. Name and language are its key: the numeric id

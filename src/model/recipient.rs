@@ -42,9 +42,53 @@ fn is_user_id(text: &str) -> bool {
     matches!(text.as_bytes(), [a, b, b'.', _, ..] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
 }
 
+/// Whether a recipient is a phone number of the United States: `+1` and none of the area codes of
+/// the other countries and territories of the North American Numbering Plan, nor of those that
+/// belong to no place.
+/// (https://www.nanpa.com/numbering/area-codes)
+pub fn is_us(text: &str) -> bool {
+    is_number(text)
+        && text.len() == 11
+        && text
+            .strip_prefix('1')
+            .and_then(|rest| rest.get(..3))
+            .is_some_and(|area| !ELSEWHERE.contains(&area))
+}
+
+/// Canada; the Caribbean, Bermuda; the territories in the Pacific; toll-free and personal numbers.
+#[rustfmt::skip]
+const ELSEWHERE: [&str; 96] = [
+    "204", "226", "236", "249", "250", "257", "263", "289", "306", "343", "354", "365", "367",
+    "368", "382", "387", "403", "416", "418", "428", "431", "437", "438", "450", "460", "468",
+    "474", "506", "514", "519", "537", "548", "568", "579", "581", "584", "587", "600", "604",
+    "613", "622", "639", "647", "672", "683", "705", "709", "742", "753", "778", "780", "782",
+    "807", "819", "825", "867", "873", "879", "902", "905", "942",
+    "242", "246", "264", "268", "284", "345", "441", "473", "649", "658", "664", "721", "758",
+    "767", "784", "809", "829", "849", "868", "869", "876",
+    "340", "670", "671", "684", "787", "939",
+    "500", "521", "522", "800", "833", "844", "855", "888",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_the_united_states_has_an_area_code_there() {
+        for text in ["12125550142", "14155550142"] {
+            assert!(is_us(text), "{text}");
+        }
+        for text in [
+            "14165550142",
+            "18765550142",
+            "1212555014",
+            "447700900123",
+            "US.1349",
+            "",
+        ] {
+            assert!(!is_us(text), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_users_and_groups_are_told_apart() {

@@ -8,9 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::error_class::ErrorClass;
 use super::evidence::Rank;
-use super::limits::backoff;
 use super::message::{Attempt, Outcome, Work};
 
 /// What the next message waits for: a status of the one before, with a deadline.
@@ -25,6 +23,18 @@ pub struct Gate {
     pub on_deadline: OnDeadline,
 }
 
+mod policy;
+mod retry;
+mod words;
+
+pub use self::policy::{Content, Policy, Refusal, Rules, UsMarketing, User, WINDOW};
+use self::policy::{end_of_failure, is_answered, may_post, wants_it_now};
+pub use self::retry::{RetryLimits, retry_wait};
+pub use self::words::{
+    GateStatus, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Reason,
+    SequenceStatus, SequenceWork,
+};
+
 mod millis {
     use std::time::Duration;
 
@@ -38,113 +48,6 @@ mod millis {
         u64::deserialize(d).map(Duration::from_millis)
     }
 }
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(rename_all = "lowercase")]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// The word in SQL and in the API.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// Reads the word back.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
-
-words!(
-    /// The statuses a gate can wait for.
-    GateStatus {
-        /// The provider took the message.
-        Accepted = "accepted",
-        /// On its way.
-        Sent = "sent",
-        /// On the device: the default.
-        Delivered = "delivered",
-        /// Shown to the user; may never come, read receipts can be off.
-        Read = "read",
-    }
-);
-words!(
-    /// What happens when a gate's deadline passes.
-    OnDeadline {
-        /// The sequence ends.
-        Stop = "stop",
-        /// The next message goes all the same.
-        Skip = "skip",
-        /// It waits for a person, or for late evidence.
-        Hold = "hold",
-    }
-);
-words!(
-    /// What happens when a message fails for good.
-    OnFailure {
-        /// The sequence ends.
-        Stop = "stop",
-        /// The next message goes.
-        Skip = "skip",
-        /// A new attempt where the error's class allows it, else the sequence ends.
-        Retry = "retry",
-    }
-);
-words!(
-    /// What happens when the answer to a POST was lost and no evidence came.
-    OnUnknown {
-        /// It waits for a person: posting again could send the message twice.
-        Hold = "hold",
-        /// It is posted again: the caller said that duplicates are acceptable.
-        Resend = "resend",
-    }
-);
-words!(
-    /// How a sequence stands.
-    SequenceStatus {
-        /// Going on by itself.
-        Running = "running",
-        /// Stopped by a person, until resumed.
-        Paused = "paused",
-        /// Waits for a person, or for evidence.
-        Held = "held",
-        /// The last message passed its gate.
-        Completed = "completed",
-        /// Ended by a policy.
-        Stopped = "stopped",
-        /// Ended by a person.
-        Cancelled = "cancelled",
-    }
-);
-words!(
-    /// Why a sequence is held or was stopped, or why its head is posted again.
-    Reason {
-        /// A gate's deadline passed.
-        Deadline = "deadline",
-        /// A message failed for good.
-        Failure = "failure",
-        /// The answer to a POST was lost and no evidence came.
-        Unknown = "unknown",
-    }
-);
-words!(
-    /// What is being done with a sequence's head.
-    SequenceWork {
-        /// To be posted when due.
-        Ready = "ready",
-        /// Being posted.
-        Claimed = "claimed",
-        /// Posted; its gate is undecided.
-        Waiting = "waiting",
-        /// Nothing is left to do.
-        Done = "done",
-    }
-);
 
 impl GateStatus {
     /// The lowest rank that opens the gate.
@@ -167,10 +70,16 @@ pub struct Sequence {
     pub reason: Option<Reason>,
     /// What is being done with its head.
     pub work: SequenceWork,
+    /// When the head may be posted, while it is ready.
+    pub ready_at: Option<Timestamp>,
     /// When the head's gate is decided by time; `None` before acceptance and while held.
     pub deadline_at: Option<Timestamp>,
     /// What a failure means for the sequence.
     pub on_failure: OnFailure,
+    /// What else the caller chose.
+    pub policy: Policy,
+    /// Since when there is something to answer.
+    pub created_at: Timestamp,
 }
 
 /// The message at the head of a sequence.
@@ -184,17 +93,23 @@ pub struct Head<'a> {
     pub gate: Gate,
     /// What a lost answer means.
     pub on_unknown: OnUnknown,
+    /// What it is.
+    pub content: Content,
+    /// Whether nothing comes behind it.
+    pub is_last: bool,
 }
 
-/// The configured limits of trying again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryLimits {
-    /// Attempts of one message, all told.
-    pub attempts: usize,
-    /// The wait before the second attempt; doubles with each.
-    pub first_backoff: Duration,
-    /// How long a lost answer may be settled by evidence before its policy acts.
-    pub unknown_after: Duration,
+/// What decisions are made by, beside the sequence itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// What is known of the recipient.
+    pub user: &'a User,
+    /// When it is decided.
+    pub now: Timestamp,
+    /// The limits of trying again.
+    pub limits: &'a RetryLimits,
+    /// What is not posted.
+    pub rules: &'a Rules,
 }
 
 /// What is to be done with a sequence now.
@@ -209,6 +124,10 @@ pub enum Action {
     },
     /// Post the head.
     Post,
+    /// Do not post the head: the provider would refuse it.
+    Refuse(Refusal),
+    /// Nothing, until the user writes or wants what they did not.
+    AwaitUser,
     /// The head is done with: on to the message behind it.
     Advance(Passed),
     /// A new attempt of the head, not before this time.
@@ -240,30 +159,49 @@ pub enum Passed {
 }
 
 /// What a sequence does next. `head` is `None` behind the last message.
-pub fn next(
-    sequence: &Sequence,
-    head: Option<&Head<'_>>,
-    now: Timestamp,
-    limits: &RetryLimits,
-) -> Action {
+pub fn next(sequence: &Sequence, head: Option<&Head<'_>>, at: &Circumstances<'_>) -> Action {
     use SequenceStatus::{Cancelled, Completed, Held, Paused, Running, Stopped};
     const IDLE: Action = Action::Wait {
         due_at: None,
         deadline_at: None,
     };
-    match (sequence.status, sequence.work) {
+    let action = match (sequence.status, sequence.work) {
         (Paused | Completed | Stopped | Cancelled, _)
         | (_, SequenceWork::Claimed | SequenceWork::Done) => IDLE,
         (Running | Held, work) => match head {
             None => Action::Complete,
+            Some(head)
+                if is_answered(sequence, at.user) && !(head.is_last && has_reached(head)) =>
+            {
+                Action::Stop(Reason::Reply)
+            }
             Some(head) if has_reached(head) => Action::Advance(Passed::Opened),
             Some(head) if head.cancelled => Action::Advance(Passed::Cancelled),
             Some(head) if work == SequenceWork::Ready && !is_settled(sequence, head) => {
-                Action::Post
+                ready(sequence, head, at)
             }
-            Some(head) => wait(sequence, head, now, limits),
+            Some(head) => wait(sequence, head, at),
         },
+    };
+    match (action, head) {
+        (Action::Post, Some(head)) if sequence.ready_at <= Some(at.now) => {
+            may_post(sequence, head.content, at.user, at.rules, at.now)
+        }
+        (action, _) => action,
     }
+}
+
+/// The head is to be posted, now or later. What the user brought about need not wait.
+fn ready(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action {
+    let last = tried(head.attempts).last();
+    let waits = sequence.ready_at > Some(at.now);
+    if waits && last.is_some_and(|last| wants_it_now(last, at.user)) {
+        return Action::Retry {
+            at: at.now,
+            because: Reason::Failure,
+        };
+    }
+    Action::Post
 }
 
 /// Whether an attempt that did not fail has come as far as the gate asks. An old attempt counts:
@@ -294,12 +232,13 @@ fn is_settled(sequence: &Sequence, head: &Head<'_>) -> bool {
         .is_some_and(|last| match sequence.reason {
             Some(Reason::Unknown) => !last.is_unknown(),
             Some(Reason::Failure) => last.failure().is_none(),
-            Some(Reason::Deadline) | None => false,
+            _ => false,
         })
 }
 
 /// The head has been posted and its gate has not opened.
-fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimits) -> Action {
+fn wait(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action {
+    let Circumstances { now, limits, .. } = *at;
     let held = (sequence.status == SequenceStatus::Held)
         .then_some(sequence.reason)
         .flatten();
@@ -312,7 +251,7 @@ fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimi
         return Action::Post;
     };
     if last.failure().is_some() {
-        return failed(sequence.on_failure, attempts, now, limits);
+        return failed(sequence, head, attempts, at);
     }
     if let (Some(Outcome::Unknown { since }), true) = (last.outcome, last.is_unknown()) {
         let policy_at = since + limits.unknown_after;
@@ -347,50 +286,23 @@ fn wait(sequence: &Sequence, head: &Head<'_>, now: Timestamp, limits: &RetryLimi
 }
 
 fn failed(
-    on_failure: OnFailure,
+    sequence: &Sequence,
+    head: &Head<'_>,
     attempts: &[Attempt],
-    now: Timestamp,
-    limits: &RetryLimits,
+    at: &Circumstances<'_>,
 ) -> Action {
-    match (retry_wait(attempts, on_failure, limits), on_failure) {
-        (Some(wait), _) => Action::Retry {
-            at: now + wait,
+    if let Some(wait) = retry_wait(attempts, sequence, at.limits) {
+        let now = attempts
+            .last()
+            .is_some_and(|last| wants_it_now(last, at.user));
+        return Action::Retry {
+            at: if now { at.now } else { at.now + wait },
             because: Reason::Failure,
-        },
-        (None, OnFailure::Skip) => Action::Advance(Passed::FailureSkipped),
-        (None, OnFailure::Stop | OnFailure::Retry) => Action::Stop(Reason::Failure),
+        };
     }
-}
-
-/// How long to wait before a new attempt; `None` where the failure of the last is for good.
-///
-/// A refusal in the answer that may pass is always tried again: the provider did not take the
-/// message. A failure that came later is tried again only where the caller chose so.
-pub fn retry_wait(
-    attempts: &[Attempt],
-    on_failure: OnFailure,
-    limits: &RetryLimits,
-) -> Option<Duration> {
-    /// Meta's per-user marketing limit: at least 24 hours (131049).
-    const A_DAY: Duration = Duration::from_secs(24 * 3600);
-    let last = attempts.last()?;
-    let class = last.failure()?;
-    if attempts.len() >= limits.attempts {
-        return None;
-    }
-    let soon = backoff(limits.first_backoff, attempts.len());
-    let not_taken = last.evidence.failed.is_none();
-    match class {
-        ErrorClass::NeverToRecipient | ErrorClass::FixRequest => None,
-        ErrorClass::WaitADay => (on_failure == OnFailure::Retry).then_some(A_DAY),
-        // Where a lane, a sender or a connection is closed, the new attempt waits until it opens.
-        ErrorClass::Retry
-        | ErrorClass::RateLimit(_)
-        | ErrorClass::TemplateStops
-        | ErrorClass::SenderStops
-        | ErrorClass::ConnectionStops => {
-            (not_taken || on_failure == OnFailure::Retry).then_some(soon)
-        }
+    match end_of_failure(sequence, head.content, at.user, at.rules) {
+        Some(reason) => Action::Stop(reason),
+        None => Action::Advance(Passed::FailureSkipped),
     }
 }
 
@@ -414,7 +326,7 @@ pub fn work_of(
             Work::Claimed
         }
         // The claimer has not looked yet: what it will decide is known all the same.
-        (_, _) => match retry_wait(attempts, sequence.on_failure, limits) {
+        (_, _) => match retry_wait(attempts, sequence, limits) {
             Some(_) => Work::Queued,
             None => Work::Posted,
         },

@@ -203,6 +203,7 @@ impl Claimer {
             instance: self.sending.instance,
             posts,
             limits: self.sending.settings.retry_limits(),
+            rules: self.sending.settings.rules(),
             post_timeout: self.sending.settings.post_timeout,
         }
     }

@@ -1,6 +1,7 @@
 //! How an attempt's row is read; what writes it is in `claim`, `answers`, `adopt` and `ingest`.
 
 use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
 
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify};
@@ -8,6 +9,9 @@ use crate::model::message::Outcome;
 
 /// The member of `refusal` that [`refusals`] reads.
 pub(super) const REFUSALS: &str = "refusals";
+
+/// The member of `refusal` that [`refused_at`] reads.
+pub(super) const REFUSED_AT: &str = "refused_at";
 
 /// An attempt's outcome from its columns.
 pub(super) fn outcome(
@@ -28,6 +32,12 @@ pub(super) fn outcome(
 pub(super) fn refusals(refusal: Option<&Value>) -> u32 {
     let refusals = refusal.and_then(|refusal| refusal.get(REFUSALS)?.as_u64());
     refusals.map_or(0, |refusals| u32::try_from(refusals).unwrap_or(u32::MAX))
+}
+
+/// When we refused an attempt that nobody posted.
+pub(super) fn refused_at(refusal: &Value) -> Option<Timestamp> {
+    let at = refusal.get(REFUSED_AT)?.as_str()?;
+    Timestamp::parse(at, &Rfc3339).ok()
 }
 
 /// What the answer was understood to mean when it came. Refusals that were written without it

@@ -24,7 +24,7 @@ use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
-use crate::model::sequence::{Gate, RetryLimits};
+use crate::model::sequence::{Gate, RetryLimits, Rules};
 
 /// What may be claimed.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ pub struct ClaimRequest {
     pub posts: usize,
     /// The limits of trying again.
     pub limits: RetryLimits,
+    /// What is not posted.
+    pub rules: Rules,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
     pub post_timeout: Duration,
 }
@@ -105,7 +107,7 @@ impl Store {
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
-            let steps = read_steps(&mut transaction, sender, &rows, &mut corrupt).await?;
+            let steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
             let plan = Plan::make(request, rows, steps, &poster.lanes, now);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::adopt::TAKEN;
 use super::journal::{Block, ProblemRow, insert_problems};
 use super::last_words::WordSaid;
-use super::recipients::{MarketingSaid, NameSaid};
+use super::recipients::{Heard, MarketingSaid, NameSaid};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::evidence::Evidence;
@@ -53,6 +53,8 @@ pub struct Batch<'a> {
     pub heard: Vec<NameSaid>,
     /// What users want, one value a name.
     pub marketing: Vec<MarketingSaid>,
+    /// Which users wrote or said what they want, one value a name.
+    pub users: Vec<Heard>,
 }
 
 impl Batch<'_> {
@@ -213,7 +215,7 @@ impl Store {
         session: &mut PgConnection,
         batch: &Batch<'_>,
     ) -> Result<Vec<SenderId>, StoreError> {
-        let done = again!(self, "ingest", {
+        let mut done = again!(self, "ingest", {
             if batch.is_plain() {
                 return self.ingest_rows(session, batch).await;
             }
@@ -241,6 +243,13 @@ impl Store {
                 self.join_copies(&mut transaction, batch).await?;
                 Ok(transaction.commit().await?)
             })?;
+        }
+        if !batch.users.is_empty() {
+            // A commit of its own, for the same reason.
+            let due = again!(self, "hear_users", {
+                self.hear_users(session, &batch.users).await
+            })?;
+            done.due.extend(due);
         }
         Ok(done.due)
     }

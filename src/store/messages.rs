@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::attempts::outcome;
+use super::attempts::{outcome, refused_at};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::infobip;
@@ -16,7 +16,7 @@ use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::{self, MessageStatus, Work};
 use crate::model::sequence::{
-    OnFailure, Reason, RetryLimits, Sequence, SequenceStatus, SequenceWork, work_of,
+    OnFailure, Policy, Reason, RetryLimits, Sequence, SequenceStatus, SequenceWork, work_of,
 };
 
 /// A message, with all that its status is made of.
@@ -45,8 +45,11 @@ pub struct Step {
     pub position: i32,
     pub single: bool,
     pub head: i32,
-    pub ready_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
+    /// When the recipient wrote last, and when they last said whether they want marketing: read
+    /// where it may be what the message waits for.
+    pub wrote_at: Option<Timestamp>,
+    pub marketing_at: Option<Timestamp>,
     pub state: Sequence,
 }
 
@@ -58,6 +61,8 @@ pub struct Attempt {
     pub provider_message_id: Option<String>,
     pub posted_at: Option<Timestamp>,
     pub outcome: Option<String>,
+    /// When we refused it ourselves.
+    pub refused_at: Option<Timestamp>,
     /// The error it was refused with, or failed with later.
     pub error: Option<ProviderError>,
     /// Why it went back unposted: the provider's code, where it answered at all, and words.
@@ -171,6 +176,10 @@ struct Row {
     reason: Option<String>,
     work: Option<String>,
     on_failure: Option<String>,
+    policy: Option<Value>,
+    sequence_created_at: Option<Timestamp>,
+    wrote_at: Option<Timestamp>,
+    marketing_at: Option<Timestamp>,
     sender_status: Option<String>,
     sender_status_reason: Option<String>,
     sender_status_at: Option<Timestamp>,
@@ -209,7 +218,9 @@ pub(super) async fn read_messages(
                m.reference, m.cancelled_at, m.created_at, m.sequence, m.position,
                q.single AS "single?", q.head AS "head?", q.ready_at, q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
-               q.on_failure AS "on_failure?",
+               q.on_failure AS "on_failure?", q.policy AS "policy?",
+               q.created_at AS "sequence_created_at?",
+               u.wrote_at AS "wrote_at?", u.marketing_at AS "marketing_at?",
                d.status AS "sender_status?", d.reason AS sender_status_reason,
                d.since AS sender_status_at, c.stopped_at, c.stopped_reason,
                t.status AS "template_status?", t.status_at AS "template_status_at?",
@@ -244,6 +255,12 @@ pub(super) async fn read_messages(
                 AND q.head = m.position AND q.status = 'running'
             LIMIT 1
         ) t ON true
+        LEFT JOIN LATERAL (
+            SELECT u.wrote_at, u.marketing_at FROM user_known(m.sender, q.recipient) u
+            -- It matters only where nothing else is waited for.
+            WHERE q.head = m.position AND q.status = 'running' AND q.work = 'waiting'
+                AND q.due_at IS NULL
+        ) u ON true
         LEFT JOIN attempts a ON a.sender = m.sender AND a.message = m.id
         ORDER BY x.place, a.n
         "#,
@@ -293,14 +310,18 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             position: row.position?,
             single: row.single?,
             head: row.head?,
-            ready_at: row.ready_at,
+            wrote_at: row.wrote_at,
+            marketing_at: row.marketing_at,
             paused_at: row.paused_at,
             state: Sequence {
                 status: SequenceStatus::parse(row.sequence_status.as_deref()?)?,
                 reason: row.reason.as_deref().and_then(Reason::parse),
                 work: SequenceWork::parse(row.work.as_deref()?)?,
+                ready_at: row.ready_at,
                 deadline_at: row.deadline_at,
                 on_failure: OnFailure::parse(row.on_failure.as_deref()?)?,
+                policy: Policy::deserialize(row.policy.as_ref()?).ok()?,
+                created_at: row.sequence_created_at?,
             },
         })
     };
@@ -357,9 +378,11 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
     let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
     let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
     let failed = row.failed_code.map(|code| said_of(code, row.failed_errors));
+    let refused_at = row.refusal.as_ref().and_then(refused_at);
     let error = row.refusal.and_then(read).or(failed);
     Attempt {
         n,
+        refused_at,
         provider_message_id: row.provider_message_id,
         posted_at: row.posted_at,
         outcome: row.outcome,

@@ -80,7 +80,19 @@ impl NameSaid {
     }
 }
 
-const STOP: &str = "stop";
+/// That a user wrote, or said something that may concern what is not sent yet.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// By whom.
+    pub sender: SenderId,
+    /// The user's strongest name.
+    pub name: String,
+    /// When they wrote, by the provider's clock, if they did.
+    pub wrote_at: Option<Timestamp>,
+}
+
+/// The word of a user who wants no marketing.
+pub(super) const STOP: &str = "stop";
 
 /// What a user wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +189,69 @@ impl Store {
         Ok(())
     }
 
+    /// Remembers when users wrote, and makes due whatever is not done yet to users who were heard
+    /// of, by any of their names. Of each name of a sender one. Returns the senders that have
+    /// something due. Whoever decides on one of these sequences meanwhile holds its lock, and so
+    /// looks again.
+    pub(super) async fn hear_users(
+        &self,
+        connection: &mut PgConnection,
+        heard: &[Heard],
+    ) -> Result<Vec<SenderId>, StoreError> {
+        let due = sqlx::query_scalar!(
+            r#"
+            -- hear_users
+            WITH RECURSIVE heard AS MATERIALIZED (
+                SELECT * FROM unnest($1::integer[], $2::text[], $3::timestamptz[])
+                    AS x (sender, name, wrote_at)
+            ),
+            wrote AS (
+                INSERT INTO recipients AS r (sender, alias, wrote_at)
+                SELECT sender, name, wrote_at FROM heard
+                WHERE wrote_at IS NOT NULL
+                ORDER BY sender, name COLLATE "C"
+                ON CONFLICT (sender, alias) DO UPDATE SET wrote_at = excluded.wrote_at
+                WHERE r.wrote_at IS NULL OR r.wrote_at < excluded.wrote_at
+                RETURNING 1
+            ),
+            names (sender, name) AS (
+                SELECT sender, name COLLATE "C" FROM heard
+                UNION
+                SELECT n.sender, x.name
+                FROM names n
+                CROSS JOIN LATERAL (
+                    SELECT r.leads_to FROM recipients r
+                    WHERE r.sender = n.sender AND r.alias = n.name AND r.leads_to IS NOT NULL
+                    UNION ALL
+                    SELECT r.alias FROM recipients r
+                    WHERE r.sender = n.sender AND r.leads_to = n.name
+                ) x (name)
+            ),
+            woken AS (
+                UPDATE sequences q
+                SET due_at = LEAST(q.due_at, $4),
+                    lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
+                -- Users before sequences, as elsewhere.
+                FROM names n, (SELECT count(*) FROM wrote) w
+                WHERE q.sender = n.sender AND q.recipient = n.name COLLATE "default"
+                    AND (q.work <> 'done') IS TRUE
+                RETURNING q.sender
+            )
+            SELECT DISTINCT sender FROM woken
+            "#,
+            &heard.iter().map(|heard| heard.sender.0).collect::<Vec<_>>(),
+            &heard
+                .iter()
+                .map(|heard| heard.name.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &heard.iter().map(|heard| heard.wrote_at).collect::<Vec<_>>() as &[Option<Timestamp>],
+            self.clock.now(),
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(due.into_iter().map(SenderId).collect())
+    }
+
     /// Joins names that were heard, of each alias of a sender one.
     pub async fn learn_names(&self, names: &[NameSaid]) -> Result<(), StoreError> {
         if names.is_empty() {
@@ -199,24 +274,9 @@ impl Store {
             Ok(sqlx::query!(
                 r#"
                 -- marketing
-                WITH RECURSIVE names (name) AS (
-                    SELECT $2::text COLLATE "C"
-                    UNION
-                    SELECT x.name
-                    FROM names n
-                    CROSS JOIN LATERAL (
-                        SELECT r.leads_to FROM recipients r
-                        WHERE r.sender = $1 AND r.alias = n.name AND r.leads_to IS NOT NULL
-                        UNION ALL
-                        SELECT r.alias FROM recipients r
-                        WHERE r.sender = $1 AND r.leads_to = n.name
-                    ) x (name)
-                )
-                SELECT r.marketing AS "value!", r.marketing_at AS "at!"
-                FROM names n JOIN recipients r ON r.sender = $1 AND r.alias = n.name
-                WHERE r.marketing IS NOT NULL
-                ORDER BY r.marketing_at DESC, r.marketing = 'stop' DESC, r.marketing DESC
-                LIMIT 1
+                SELECT marketing AS "value!", marketing_at AS "at!"
+                FROM user_known($1, $2)
+                WHERE marketing IS NOT NULL
                 "#,
                 sender.0,
                 name,

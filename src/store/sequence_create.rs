@@ -15,7 +15,7 @@ use super::{Once, Reply, Store, StoreError, again, plan_each};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::lane;
-use crate::model::sequence::{Gate, OnFailure, OnUnknown};
+use crate::model::sequence::{Gate, OnFailure, OnUnknown, Policy};
 
 /// What a sequence is made from.
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ pub struct NewSequence {
     pub reference: Option<String>,
     pub gate: Gate,
     pub on_failure: OnFailure,
+    pub policy: Policy,
     /// A lone message.
     pub single: bool,
     /// When its first message may go; `None`: now.
@@ -129,8 +130,8 @@ impl Store {
             r#"
             -- create_sequence
             INSERT INTO sequences (sender, id, length, due_at, ready_at, created_at, single, status,
-                                   work, lane, recipient, reference, gate, on_failure)
-            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11
+                                   work, lane, recipient, reference, gate, on_failure, policy)
+            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12
             FROM senders s JOIN connections c ON c.id = s.connection
             -- Messages are posted through no other provider yet.
             WHERE s.id = $1 AND c.provider = 'meta'
@@ -146,6 +147,7 @@ impl Store {
             new.reference,
             Json(new.gate) as _,
             new.on_failure.as_str(),
+            Json(new.policy) as _,
         )
         .execute(&mut *connection)
         .await?;

@@ -11,7 +11,7 @@ use super::messages::{Message, read_messages};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
-use crate::model::sequence::{Gate, OnFailure, Reason, SequenceStatus, SequenceWork};
+use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork};
 
 /// A sequence as it is shown.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct SequenceRow {
     pub reference: Option<String>,
     pub gate: Gate,
     pub on_failure: OnFailure,
+    pub policy: Policy,
     pub status: SequenceStatus,
     pub reason: Option<Reason>,
     pub work: SequenceWork,
@@ -90,6 +91,7 @@ async fn read_sequences(
         r#"
         -- read_sequences
         SELECT sender, id, recipient, reference, gate AS "gate: Json<Gate>", on_failure,
+               policy AS "policy: Json<Policy>",
                status, reason, work, head, length, deadline_at, paused_at, created_at
         FROM sequences
         WHERE NOT single
@@ -121,6 +123,7 @@ async fn read_sequences(
                 uuid: row.id,
             },
             gate: row.gate.0,
+            policy: row.policy.0,
             on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
             status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
             reason: row.reason.as_deref().and_then(Reason::parse),

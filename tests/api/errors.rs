@@ -65,8 +65,8 @@ async fn what_is_wrong_with_a_body_is_said_by_field() {
         .await
         .names("gate.status");
     post(gate(json!({"until": "1d"}))).await.names("gate.until");
-    let stop = json!({"sender": sender, "to": "1", "messages": messages, "stop_on_reply": true});
-    post(stop).await.names("stop_on_reply");
+    let stop = json!({"sender": sender, "to": "1", "messages": messages, "on_opt_out": "ignore"});
+    post(stop).await.names("on_opt_out");
     let step = |step| json!({"sender": sender, "to": "1", "messages": [text("1"), step]});
     post(step(json!({"type": "text"})))
         .await

@@ -183,6 +183,7 @@ pub fn new_sequence(history: &History, sequence: &Sequence, sender: SenderId) ->
             OnFailure::Skip => model::OnFailure::Skip,
             OnFailure::Retry => model::OnFailure::Retry,
         },
+        policy: model::Policy::default(),
         single: sequence.lone,
         at: None,
         steps: new_steps(history, &sequence.steps),

@@ -24,4 +24,5 @@ mod sending;
 mod simulated;
 mod support;
 mod templates;
+mod users;
 mod webhooks;

@@ -3,14 +3,19 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::model::error_class::classify;
+use crate::model::error_class::{ErrorClass, classify};
 use crate::model::evidence::{Evidence, Failure};
 
 const NOW: Timestamp = OffsetDateTime::UNIX_EPOCH;
 const LIMITS: RetryLimits = RetryLimits {
     attempts: 3,
     first_backoff: Duration::from_secs(2),
+    marketing_wait: Duration::from_secs(24 * 3600),
     unknown_after: Duration::from_secs(60),
+};
+const RULES: Rules = Rules {
+    us_marketing: UsMarketing::Fail,
+    us_marketing_from: NOW,
 };
 const TRANSIENT: i64 = 131_016;
 const UNDELIVERABLE: i64 = 131_026;
@@ -34,8 +39,11 @@ fn running(work: SequenceWork) -> Sequence {
         status: SequenceStatus::Running,
         reason: None,
         work,
+        ready_at: None,
         deadline_at: None,
         on_failure: OnFailure::Stop,
+        policy: Policy::default(),
+        created_at: NOW,
     }
 }
 
@@ -125,12 +133,31 @@ fn ask_at(
     now: Timestamp,
 ) -> Action {
     let head = Head {
-        attempts,
-        cancelled: false,
         gate,
         on_unknown,
+        ..head(attempts)
     };
-    next(sequence, Some(&head), now, &LIMITS)
+    next(sequence, Some(&head), &at(now, &User::default()))
+}
+
+fn head(attempts: &[Attempt]) -> Head<'_> {
+    Head {
+        attempts,
+        cancelled: false,
+        gate: delivered(),
+        on_unknown: OnUnknown::Hold,
+        content: Content::Template,
+        is_last: false,
+    }
+}
+
+fn at(now: Timestamp, user: &User) -> Circumstances<'_> {
+    Circumstances {
+        user,
+        now,
+        limits: &LIMITS,
+        rules: &RULES,
+    }
 }
 
 #[test]
@@ -176,7 +203,11 @@ fn a_head_is_posted_and_what_is_being_posted_is_left_alone() {
 
 #[test]
 fn behind_the_last_message_the_sequence_is_complete() {
-    let action = next(&running(SequenceWork::Ready), None, NOW, &LIMITS);
+    let action = next(
+        &running(SequenceWork::Ready),
+        None,
+        &at(NOW, &User::default()),
+    );
     assert_eq!(action, Action::Complete);
 }
 
@@ -431,12 +462,11 @@ fn nothing_moves_while_paused_or_after_the_end() {
 #[test]
 fn a_cancelled_message_is_passed_over() {
     let head = Head {
-        attempts: &[],
         cancelled: true,
-        gate: delivered(),
-        on_unknown: OnUnknown::Hold,
+        ..head(&[])
     };
-    let action = next(&running(SequenceWork::Ready), Some(&head), NOW, &LIMITS);
+    let sequence = running(SequenceWork::Ready);
+    let action = next(&sequence, Some(&head), &at(NOW, &User::default()));
     assert_eq!(action, Action::Advance(Passed::Cancelled));
 }
 
@@ -471,4 +501,182 @@ fn an_attempt_that_goes_back_late_settles_nothing() {
     let settled = accepted(with(GateStatus::Sent));
     let action = ask(&again(Reason::Unknown), &[settled, back, back], delivered());
     assert!(matches!(action, Action::Wait { .. }), "{action:?}");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What is done with a head that could be posted.
+fn posting(sequence: &Sequence, content: Content, user: &User, now: Timestamp) -> Action {
+    let head = Head {
+        content,
+        ..head(&[])
+    };
+    next(sequence, Some(&head), &at(now, user))
+}
+
+#[test]
+fn the_wait_after_too_much_marketing_grows_and_ends_when_the_user_writes() {
+    let limits = RetryLimits {
+        attempts: 10,
+        ..LIMITS
+    };
+    let retry = Sequence {
+        on_failure: OnFailure::Retry,
+        ..waiting()
+    };
+    for (failures, days) in [(1, 1), (2, 2), (3, 4), (4, 7), (9, 7)] {
+        let attempts = vec![accepted(failed(MARKETING_LIMIT)); failures];
+        let wait = retry_wait(&attempts, &retry, &limits);
+        assert_eq!(wait, Some(24 * HOUR * days), "{failures} failures");
+    }
+    let attempts = [accepted(failed(MARKETING_LIMIT))];
+    let wrote = |at| User {
+        wrote_at: Some(at),
+        ..User::default()
+    };
+    let waits = Sequence {
+        ready_at: Some(NOW + 24 * HOUR),
+        on_failure: OnFailure::Retry,
+        ..again(Reason::Failure)
+    };
+    let now = NOW + HOUR;
+    for (sequence, before) in [
+        // It has been decided to wait, and it is decided just now.
+        (waits, Action::Post),
+        (
+            retry,
+            Action::Retry {
+                at: now + 24 * HOUR,
+                because: Reason::Failure,
+            },
+        ),
+    ] {
+        let ask = |user| next(&sequence, Some(&head(&attempts)), &at(now, &user));
+        assert_eq!(ask(wrote(NOW)), before);
+        let because = Reason::Failure;
+        assert_eq!(ask(wrote(now)), Action::Retry { at: now, because });
+    }
+}
+
+#[test]
+fn what_a_pause_took_down_is_posted_again_and_burns_no_attempt() {
+    let dropped = [accepted(failed(PAUSED)); 5];
+    let again = |action| matches!(action, Action::Retry { .. });
+    assert!(again(ask(&waiting(), &dropped, delivered())));
+    let mut fails = waiting();
+    fails.policy.on_template_pause = OnTemplatePause::Fail;
+    let action = ask(&fails, &dropped, delivered());
+    assert_eq!(action, Action::Stop(Reason::Failure));
+}
+
+#[test]
+fn marketing_does_not_go_to_who_wants_none() {
+    let user = User {
+        no_marketing: true,
+        ..User::default()
+    };
+    let mut sequence = running(SequenceWork::Ready);
+    for content in [Content::Template, Content::FreeForm, Content::Other] {
+        assert_eq!(posting(&sequence, content, &user, NOW), Action::Post);
+    }
+    let refused = Action::Refuse(Refusal::OptedOut);
+    let expected = [
+        (OnOptOut::Stop, refused),
+        (OnOptOut::Fail, refused),
+        (OnOptOut::Wait, Action::AwaitUser),
+    ];
+    for (on_opt_out, expected) in expected {
+        sequence.policy.on_opt_out = on_opt_out;
+        assert_eq!(posting(&sequence, Content::Marketing, &user, NOW), expected);
+    }
+    // What was refused, or failed for it, ends the sequence whatever failures mean, or not.
+    let attempts = [Attempt {
+        outcome: Some(Outcome::Refused(ErrorClass::NeverToRecipient)),
+        ..Attempt::default()
+    }];
+    let head = Head {
+        content: Content::Marketing,
+        ..head(&attempts)
+    };
+    let mut failed = Sequence {
+        on_failure: OnFailure::Skip,
+        ..waiting()
+    };
+    let ended = next(&failed, Some(&head), &at(NOW, &user));
+    assert_eq!(ended, Action::Stop(Reason::OptOut));
+    failed.policy.on_opt_out = OnOptOut::Fail;
+    let skipped = next(&failed, Some(&head), &at(NOW, &user));
+    assert_eq!(skipped, Action::Advance(Passed::FailureSkipped));
+}
+
+#[test]
+fn what_is_no_template_goes_only_while_the_window_may_be_open() {
+    let mut sequence = running(SequenceWork::Ready);
+    let user = User {
+        wrote_at: Some(NOW),
+        ..User::default()
+    };
+    let ask = |sequence: &Sequence, now| posting(sequence, Content::FreeForm, &user, now);
+    let last = NOW + 24 * HOUR - Duration::from_secs(1);
+    assert_eq!(ask(&sequence, last), Action::Post);
+    let closed = NOW + 24 * HOUR;
+    let expected = [
+        (OutsideWindow::Fail, Action::Refuse(Refusal::WindowClosed)),
+        (OutsideWindow::Wait, Action::AwaitUser),
+        (OutsideWindow::Send, Action::Post),
+    ];
+    for (outside_window, expected) in expected {
+        sequence.policy.outside_window = outside_window;
+        assert_eq!(ask(&sequence, closed), expected);
+    }
+    // A template always may, and who never wrote as far as we know may have.
+    sequence.policy.outside_window = OutsideWindow::Fail;
+    let template = posting(&sequence, Content::Template, &user, closed);
+    assert_eq!(template, Action::Post);
+    let unheard = posting(&sequence, Content::FreeForm, &User::default(), closed);
+    assert_eq!(unheard, Action::Post);
+    // It is judged when it is to go, and not before.
+    sequence.ready_at = Some(closed + HOUR);
+    assert_eq!(ask(&sequence, closed), Action::Post);
+}
+
+#[test]
+fn marketing_to_the_united_states_is_refused_from_its_day_on() {
+    let user = User {
+        is_us: true,
+        ..User::default()
+    };
+    let sequence = running(SequenceWork::Ready);
+    let ask = |content, now| posting(&sequence, content, &user, now);
+    assert_eq!(
+        ask(Content::Marketing, NOW),
+        Action::Refuse(Refusal::UsMarketing)
+    );
+    assert_eq!(ask(Content::Marketing, NOW - HOUR), Action::Post);
+    assert_eq!(ask(Content::Template, NOW), Action::Post);
+}
+
+#[test]
+fn a_reply_ends_what_is_to_end_then() {
+    let user = User {
+        wrote_at: Some(NOW + HOUR),
+        ..User::default()
+    };
+    let mut sequence = waiting();
+    let attempts = [accepted(with(GateStatus::Delivered))];
+    let ask = |sequence: &Sequence, is_last| {
+        let head = Head {
+            is_last,
+            ..head(&attempts)
+        };
+        next(sequence, Some(&head), &at(NOW + HOUR, &user))
+    };
+    assert_eq!(ask(&sequence, false), Action::Advance(Passed::Opened));
+    sequence.policy.stop_on_reply = true;
+    assert_eq!(ask(&sequence, false), Action::Stop(Reason::Reply));
+    // All was said already.
+    assert_eq!(ask(&sequence, true), Action::Advance(Passed::Opened));
+    // What was written before is no reply.
+    sequence.created_at = NOW + HOUR;
+    assert_eq!(ask(&sequence, false), Action::Advance(Passed::Opened));
 }

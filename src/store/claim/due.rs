@@ -9,8 +9,8 @@ use super::ClaimRequest;
 use super::corrupt::Corrupt;
 use super::plan::{Lanes, Row};
 use crate::model::Timestamp;
-use crate::model::lane;
-use crate::model::sequence::{Gate, OnFailure, Reason, SequenceStatus, SequenceWork};
+use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork, User};
+use crate::model::{lane, recipient};
 
 /// Decisions in one transaction; more are taken in the next.
 pub(super) const MAX_DECISIONS: usize = 200;
@@ -34,10 +34,10 @@ pub(super) async fn lock_lease(
     let sender = sqlx::query!(
         r#"
         -- claim: lease
-        WITH closed AS (
-            SELECT t.name, t.language
+        WITH theirs AS MATERIALIZED (
+            SELECT t.name, t.language, t.sendable, t.category
             FROM templates t JOIN senders s ON s.connection = t.connection
-            WHERE s.id = $1 AND NOT t.sendable
+            WHERE s.id = $1 AND (NOT t.sendable OR t.category = 'MARKETING')
                 -- A WABA that one of the two does not name may be the other's.
                 AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
         )
@@ -49,8 +49,13 @@ pub(super) async fn lock_lease(
                    -- Not a join: each side is read once, whatever the planner believes of their
                    -- sizes.
                    WHERE l.sender = $1 AND (l.template_name, l.template_language)
-                       NOT IN (SELECT name, language FROM closed)
-               ) AS "open!"
+                       NOT IN (SELECT name, language FROM theirs WHERE NOT sendable)
+               ) AS "open!",
+               ARRAY(
+                   SELECT l.lane FROM lanes l
+                   WHERE l.sender = $1 AND (l.template_name, l.template_language)
+                       IN (SELECT name, language FROM theirs WHERE category = 'MARKETING')
+               ) AS "marketing!"
         FROM senders s JOIN connections c ON c.id = s.connection
         CROSS JOIN LATERAL standing(s, $5) d
         WHERE s.id = $1 AND s.lease_owner = $2 AND s.lease_epoch = $3
@@ -71,9 +76,9 @@ pub(super) async fn lock_lease(
             phone_number_id: sender.phone_number_id,
             waba_id: sender.waba_id,
             lanes: if sender.may_post && request.posts > 0 {
-                Lanes::open(sender.open)
+                Lanes::open(sender.open, sender.marketing)
             } else {
-                Lanes::decisions_only()
+                Lanes::decisions_only(sender.marketing)
             },
         }))
 }
@@ -108,7 +113,7 @@ pub(super) async fn lock_due(
             (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
-               q.on_failure, q.gate
+               q.on_failure, q.gate, q.policy, q.recipient, q.created_at
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -135,11 +140,12 @@ pub(super) async fn lock_due(
             SequenceWork::parse(&row.work),
             OnFailure::parse(&row.on_failure),
             Gate::deserialize(&row.gate),
+            Policy::deserialize(&row.policy),
         );
-        let (Some(status), Some(work), Some(on_failure), Ok(gate)) = words else {
+        let (Some(status), Some(work), Some(on_failure), Ok(gate), Ok(policy)) = words else {
             corrupt.push(Corrupt {
                 sequence: row.id,
-                what: format!("sequences.status, work, on_failure or gate: {words:?}"),
+                what: format!("sequences.status, work, on_failure, gate or policy: {words:?}"),
             });
             continue;
         };
@@ -155,6 +161,13 @@ pub(super) async fn lock_due(
             deadline_at: row.deadline_at,
             on_failure,
             gate,
+            policy,
+            created_at: row.created_at,
+            user: User {
+                is_us: recipient::is_us(&row.recipient),
+                ..User::default()
+            },
+            recipient: row.recipient,
             due_at: None,
             lane: lane::DECISION.to_owned(),
             claim: None,

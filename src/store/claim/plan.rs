@@ -4,44 +4,63 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::super::attempts::REFUSED_AT;
 use super::super::facts::OwnFact;
 use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
+use crate::model::error_class::ErrorClass;
+use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
-use crate::model::lane;
-use crate::model::message::Attempt;
+use crate::model::message::{Attempt, Outcome};
 use crate::model::sequence::{
-    Action, Gate, Head, OnFailure, OnUnknown, Passed, Reason, RetryLimits, Sequence,
-    SequenceStatus, SequenceWork, next,
+    Action, Circumstances, Content, Gate, Head, OnFailure, OnUnknown, Passed, Policy, Reason,
+    Refusal, RetryLimits, Rules, Sequence, SequenceStatus, SequenceWork, User, next,
 };
-use crate::model::{Timestamp, event};
+use crate::model::{Timestamp, event, lane, recipient};
 
 /// The lanes that may be claimed from.
 #[derive(Debug)]
-pub(super) struct Lanes(Vec<String>);
+pub(super) struct Lanes {
+    open: Vec<String>,
+    /// Those of marketing templates, open or not.
+    marketing: Vec<String>,
+}
 
 impl Lanes {
     /// Nothing may be posted, but gates are decided.
-    pub(super) fn decisions_only() -> Self {
-        Self(vec![lane::DECISION.to_owned()])
+    pub(super) fn decisions_only(marketing: Vec<String>) -> Self {
+        Self {
+            open: vec![lane::DECISION.to_owned()],
+            marketing,
+        }
     }
 
     /// These, free-form messages, and decisions.
-    pub(super) fn open(mut lanes: Vec<String>) -> Self {
-        lanes.push(lane::DECISION.to_owned());
-        lanes.push(lane::FREE.to_owned());
-        Self(lanes)
+    pub(super) fn open(mut open: Vec<String>, marketing: Vec<String>) -> Self {
+        open.push(lane::DECISION.to_owned());
+        open.push(lane::FREE.to_owned());
+        Self { open, marketing }
     }
 
     pub(super) fn names(&self) -> &[String] {
-        &self.0
+        &self.open
     }
 
     fn is_open(&self, lane: &str) -> bool {
-        self.0.iter().any(|open| open == lane)
+        self.open.iter().any(|open| open == lane)
+    }
+
+    fn content(&self, row: &Row, step: &Step) -> Content {
+        match &step.template {
+            _ if recipient::is_group(&row.recipient) => Content::Other,
+            Some(_) if self.marketing.contains(&step.lane()) => Content::Marketing,
+            Some(_) => Content::Template,
+            None if step.raw => Content::Other,
+            None => Content::FreeForm,
+        }
     }
 }
 
@@ -61,6 +80,11 @@ pub(super) struct Row {
     pub(super) deadline_at: Option<Timestamp>,
     pub(super) on_failure: OnFailure,
     pub(super) gate: Gate,
+    pub(super) policy: Policy,
+    pub(super) created_at: Timestamp,
+    pub(super) recipient: String,
+    /// What is known of the recipient.
+    pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
     pub(super) lane: String,
     /// The step that is claimed.
@@ -77,6 +101,8 @@ pub(super) struct Step {
     pub(super) delay: Duration,
     pub(super) on_unknown: OnUnknown,
     pub(super) template: Option<(String, String)>,
+    /// Of which nothing is known but that the provider takes it.
+    pub(super) raw: bool,
     pub(super) attempts: Vec<Attempt>,
     /// How often in a row its last attempt was refused and not counted.
     pub(super) refusals: u32,
@@ -108,11 +134,22 @@ impl Step {
     }
 }
 
+/// An attempt that nobody posts.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) sequence: Uuid,
+    pub(super) position: i32,
+    pub(super) attempt: AttemptId,
+    pub(super) refusal: Value,
+}
+
 /// Rows as they will be, and the facts that say so.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) rows: Vec<Row>,
     pub(super) facts: Vec<OwnFact>,
+    /// What is not posted at all.
+    pub(super) refused: Vec<Refused>,
     /// Of the gates that opened: how long their messages had been accepted.
     pub(super) gate_waits: Vec<Duration>,
 }
@@ -128,22 +165,25 @@ impl Plan {
         let mut planning = Planning {
             sender: request.lease.sender,
             limits: request.limits,
+            rules: request.rules,
             posts: request.posts,
             lanes,
             now,
             facts: Vec::new(),
+            refused: Vec::new(),
             gate_waits: Vec::new(),
         };
         let rows = rows
             .into_iter()
             .map(|row| {
-                let steps = steps.remove(&row.id).unwrap_or_default();
-                planning.settle(row, &steps)
+                let mut steps = steps.remove(&row.id).unwrap_or_default();
+                planning.settle(row, &mut steps)
             })
             .collect();
         Self {
             rows,
             facts: planning.facts,
+            refused: planning.refused,
             gate_waits: planning.gate_waits,
         }
     }
@@ -186,41 +226,31 @@ impl Plan {
 struct Planning<'a> {
     sender: SenderId,
     limits: RetryLimits,
+    rules: Rules,
     posts: usize,
     lanes: &'a Lanes,
     now: Timestamp,
     facts: Vec<OwnFact>,
+    refused: Vec<Refused>,
     gate_waits: Vec<Duration>,
 }
 
 impl Planning<'_> {
-    /// Takes a sequence as far as it goes now. Ends: every turn either returns or moves the head
-    /// on, and steps are finite.
-    fn settle(&mut self, mut row: Row, steps: &[Step]) -> Row {
+    /// Takes a sequence as far as it goes now. Ends: every turn either returns, moves the head on,
+    /// or has one more attempt refused that was to be posted, and steps and attempts are finite.
+    fn settle(&mut self, mut row: Row, steps: &mut [Step]) -> Row {
         loop {
-            let at = |position| steps.iter().find(|step| step.position == position);
-            let step = at(row.head);
-            let following = at(row.head + 1);
+            let at = |position| steps.iter().position(|step| step.position == position);
+            let (head, following) = (at(row.head), at(row.head + 1));
             let is_unread = |position, step: Option<_>| step.is_none() && position <= row.length;
-            if is_unread(row.head, step) {
+            if is_unread(row.head, head) {
                 row.due_at = Some(self.now);
                 return row;
             }
-            let head = step.map(|step| Head {
-                attempts: &step.attempts,
-                cancelled: step.cancelled,
-                gate: step.gate,
-                on_unknown: step.on_unknown,
-            });
-            let sequence = Sequence {
-                status: row.status,
-                reason: row.reason,
-                work: row.work,
-                deadline_at: row.deadline_at,
-                on_failure: row.on_failure,
-            };
-            match (next(&sequence, head.as_ref(), self.now, &self.limits), step) {
-                (Action::Advance(_), _) if is_unread(row.head + 1, following) => {
+            let action = self.next(&row, head.and_then(|head| steps.get(head)));
+            let following = following.and_then(|following| steps.get(following));
+            match (action, head.and_then(|head| steps.get(head))) {
+                (Action::Advance(_), _) if following.is_none() && row.head < row.length => {
                     // So is its delay: the next transaction decides on this head again.
                     row.due_at = Some(self.now);
                     return row;
@@ -232,10 +262,75 @@ impl Planning<'_> {
                         return self.ready(row, following.lane(), due_at);
                     }
                 }
+                (Action::Refuse(refusal), Some(_)) => {
+                    let step = head.and_then(|head| steps.get_mut(head));
+                    row = self.refuse(row, step, refusal);
+                }
                 (Action::Post, Some(step)) => return self.post(row, step),
                 (action, step) => return self.stay(row, action, step),
             }
         }
+    }
+
+    fn next(&self, row: &Row, step: Option<&Step>) -> Action {
+        let head = step.map(|step| Head {
+            attempts: &step.attempts,
+            cancelled: step.cancelled,
+            gate: step.gate,
+            on_unknown: step.on_unknown,
+            content: self.lanes.content(row, step),
+            is_last: row.head == row.length,
+        });
+        let sequence = Sequence {
+            status: row.status,
+            reason: row.reason,
+            work: row.work,
+            ready_at: row.ready_at,
+            deadline_at: row.deadline_at,
+            on_failure: row.on_failure,
+            policy: row.policy,
+            created_at: row.created_at,
+        };
+        let circumstances = Circumstances {
+            user: &row.user,
+            now: self.now,
+            limits: &self.limits,
+            rules: &self.rules,
+        };
+        next(&sequence, head.as_ref(), &circumstances)
+    }
+
+    /// An attempt that is refused before anybody is asked.
+    fn refuse(&mut self, mut row: Row, step: Option<&mut Step>, refusal: Refusal) -> Row {
+        let Some(step) = step else { return row };
+        let n = step.next_n();
+        let attempt = AttemptId {
+            message: self.message(step),
+            n,
+        };
+        let error = refusal.error();
+        let class = ErrorClass::NeverToRecipient;
+        let data = json!({
+            "code": error.code, "title": error.title, "details": error.details,
+            "class": class.as_str(), REFUSED_AT: crate::model::rfc3339(self.now),
+        });
+        let fact = OwnFact::of_attempt(attempt, event::MESSAGE_REFUSED, "sweep");
+        self.facts.push(fact.with(data.clone()));
+        self.refused.push(Refused {
+            sequence: row.id,
+            position: step.position,
+            attempt,
+            refusal: data,
+        });
+        step.attempts.truncate(usize::try_from(n - 1).unwrap_or(0));
+        step.attempts.push(Attempt {
+            outcome: Some(Outcome::Refused(class)),
+            evidence: Evidence::default(),
+        });
+        row.attempt = n;
+        row.work = SequenceWork::Waiting;
+        row.ready_at = None;
+        row
     }
 
     fn advance(&mut self, mut row: Row, step: &Step, passed: Passed) -> Row {
@@ -322,6 +417,16 @@ impl Planning<'_> {
                 row.deadline_at = None;
                 return self.ready(row, step.lane(), at);
             }
+            (Action::AwaitUser, _) => {
+                // The reason stays: it says why it is posted again, if it is.
+                let reason = row.reason.filter(|_| row.status == SequenceStatus::Running);
+                self.run(&mut row);
+                row.reason = reason;
+                row.work = SequenceWork::Waiting;
+                row.due_at = None;
+                row.ready_at = None;
+                row.deadline_at = None;
+            }
             (Action::Hold(reason), _) => {
                 let data = json!({"reason": reason.as_str(), "position": row.head});
                 self.facts
@@ -346,7 +451,9 @@ impl Planning<'_> {
                 end(&mut row, SequenceStatus::Completed);
             }
             // `next` gives these only with a head; without one there is nothing to do.
-            (Action::Post | Action::Advance(_) | Action::Retry { .. }, _) => row.due_at = None,
+            (Action::Post | Action::Advance(_) | Action::Refuse(_) | Action::Retry { .. }, _) => {
+                row.due_at = None
+            }
         }
         row
     }

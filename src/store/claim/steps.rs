@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::StoreError;
 use super::super::attempts::{outcome, refusals};
+use super::super::recipients::STOP;
 use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
 use crate::model::evidence::{Evidence, Failure};
@@ -19,13 +20,14 @@ use crate::model::sequence::{Gate, OnUnknown};
 /// How far behind the head messages are read: a head that passes leads to the next.
 const STEPS_READ: i32 = 3;
 
-/// The messages from each head on, with all of their attempts. A statement of its own, so that
+/// The messages from each head on, with all of their attempts, and into the rows what is known of
+/// their recipients. A statement of its own, so that
 /// its snapshot is younger than the locks. Sequences with a step that cannot be understood are
 /// added to `corrupt`.
 pub(super) async fn read_steps(
     connection: &mut PgConnection,
     sender: SenderId,
-    rows: &[Row],
+    rows: &mut [Row],
     corrupt: &mut Vec<Corrupt>,
 ) -> Result<HashMap<Uuid, Vec<Step>>, StoreError> {
     let steps = sqlx::query!(
@@ -33,10 +35,12 @@ pub(super) async fn read_steps(
         -- claim: steps
         SELECT m.sequence AS "sequence!", m.position AS "position!", m.id, m.cancelled_at,
                m.template_name, m.template_language, m.delay_ms, m.on_unknown,
-               m.gate, a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
+               m.gate, m.type = 'raw' AS raw, u.wrote_at AS "wrote_at?",
+               u.marketing AS "marketing?", a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
-        FROM unnest($2::uuid[], $3::integer[]) AS q (id, head)
+        FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS q (id, head, recipient)
+        CROSS JOIN LATERAL user_known($1, q.recipient) u
         JOIN messages m ON m.sender = $1 AND m.sequence = q.id
             AND m.position BETWEEN q.head AND q.head + $4
         LEFT JOIN attempts a ON a.sender = $1 AND a.message = m.id
@@ -46,20 +50,25 @@ pub(super) async fn read_steps(
         &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.head).collect::<Vec<_>>(),
         STEPS_READ - 1,
+        &rows
+            .iter()
+            .map(|row| row.recipient.as_str())
+            .collect::<Vec<_>>() as &[&str],
     )
     .fetch_all(connection)
     .await?;
-    let gates: HashMap<Uuid, Gate> = rows.iter().map(|row| (row.id, row.gate)).collect();
+    let mut locked: HashMap<Uuid, &mut Row> = rows.iter_mut().map(|row| (row.id, row)).collect();
     let mut sequences: HashMap<Uuid, Vec<Step>> = HashMap::new();
     for row in steps {
+        let Some(of) = locked.get_mut(&row.sequence) else {
+            continue;
+        };
+        of.user.wrote_at = row.wrote_at;
+        of.user.no_marketing = row.marketing.as_deref() == Some(STOP);
         let sequence = sequences.entry(row.sequence).or_default();
         if sequence.last().is_none_or(|step| step.message != row.id) {
-            let gate = match (&row.gate, gates.get(&row.sequence)) {
-                (Some(own), _) => Gate::deserialize(own),
-                (None, Some(gate)) => Ok(*gate),
-                (None, None) => continue,
-            };
-            let gate = match gate {
+            let own = row.gate.as_ref().map(Gate::deserialize);
+            let gate = match own.unwrap_or(Ok(of.gate)) {
                 Ok(gate) => gate,
                 Err(error) => {
                     // A step has a row for each of its attempts.
@@ -80,6 +89,7 @@ pub(super) async fn read_steps(
                 delay: Duration::from_millis(row.delay_ms.unsigned_abs()),
                 on_unknown: OnUnknown::parse(&row.on_unknown).unwrap_or(OnUnknown::Hold),
                 template: row.template_name.zip(row.template_language),
+                raw: row.raw.unwrap_or(false),
                 attempts: Vec::new(),
                 refusals: 0,
             });

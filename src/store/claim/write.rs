@@ -60,6 +60,15 @@ pub(super) async fn write(
             ON CONFLICT (sender, message, n) DO UPDATE
             SET posted_at = excluded.posted_at, watch = excluded.watch, refusal = NULL
         ),
+        -- Not posted at all.
+        refused AS (
+            INSERT INTO attempts (sender, message, n, sequence, position, outcome, refusal)
+            SELECT $1, x.message, x.n, x.sequence, x.position, 'refused', x.refusal
+            FROM unnest($29::uuid[], $30::smallint[], $31::uuid[], $32::integer[], $33::jsonb[])
+                AS x (message, n, sequence, position, refusal)
+            ON CONFLICT (sender, message, n) DO UPDATE
+            SET outcome = excluded.outcome, refusal = excluded.refusal, posted_at = NULL
+        ),
         told AS (
             INSERT INTO facts
                 (stream, subject, n, type, source, data, id, key, occurred_at, received_at)
@@ -110,6 +119,11 @@ pub(super) async fn write(
         &facts.data,
         &facts.ids,
         &facts.keys,
+        &collect(&plan.refused, |refused| refused.attempt.message.uuid),
+        &collect(&plan.refused, |refused| refused.attempt.n),
+        &collect(&plan.refused, |refused| refused.sequence),
+        &collect(&plan.refused, |refused| refused.position),
+        &collect(&plan.refused, |refused| refused.refusal.clone()),
     )
     .fetch_all(connection)
     .await?;

@@ -64,8 +64,7 @@ impl Judged<'_> {
                     Class::Tomorrow => crate::asked::seconds(A_DAY),
                     Class::Final | Class::NotCounted => return false,
                 };
-                let retries = self.on_failure == OnFailure::Retry
-                    || (failure.refused && failure.class == Class::Passing);
+                let retries = failure.refused || self.on_failure == OnFailure::Retry;
                 retries && post.arrived.at + STEP >= failure.known.at + wait
             });
         // Whatever else is said of it: what was delivered is not sent again.

@@ -77,7 +77,7 @@ impl Judged<'_> {
         let retries = self.on_failure == OnFailure::Retry;
         match failure.class {
             Class::Passing => !(left && (failure.refused || retries)),
-            Class::Tomorrow => !(left && retries),
+            Class::Tomorrow => !(left && (failure.refused || retries)),
             Class::Final => true,
             Class::NotCounted => false,
         }

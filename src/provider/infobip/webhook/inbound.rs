@@ -60,6 +60,7 @@ pub(super) fn read(item: &Item<'_>) -> Result<Fact, Unreadable> {
             kind,
             from,
             from_user_id: user.user_id.clone(),
+            in_group: false,
             aliases: user.aliases().collect(),
         }),
     })

@@ -51,6 +51,7 @@ pub(super) fn read(
         said: Said::Inbound(InboundFact {
             number: around.needed_number()?,
             provider_message_id: id,
+            in_group: item.get("group_id").is_some(),
             aliases: aliases(&item, &kind),
             kind: kind.into_owned(),
             from: from.map(|from| from.into_owned()),
