@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use time::Date;
 
+use crate::model::limits::PairLimit;
 use crate::model::sequence::{RetryLimits, Rules, UsMarketing};
 
 time::serde::format_description!(day, Date, "[year]-[month]-[day]");
@@ -163,6 +164,11 @@ pub struct Send {
     pub unknown_after: Duration,
     #[serde(rename = "rate_limit_wait_ms", deserialize_with = "millis")]
     pub rate_limit_wait: Duration,
+    #[serde(rename = "pair_every_ms", deserialize_with = "millis")]
+    pub pair_every: Duration,
+    pub pair_burst: u32,
+    #[serde(rename = "pair_wait_ms", deserialize_with = "millis")]
+    pub pair_wait: Duration,
     #[serde(rename = "marketing_wait_ms", deserialize_with = "millis")]
     pub marketing_wait: Duration,
     pub us_marketing: UsMarketing,
@@ -268,8 +274,10 @@ impl Config {
                 "ingest.deadline_ms must be at least 100: a webhook has to be committed by then",
             ),
             (
-                self.send.max_attempts >= 1 && self.send.in_flight >= 1,
-                "send.max_attempts and send.in_flight must be at least 1",
+                self.send.max_attempts >= 1
+                    && self.send.in_flight >= 1
+                    && self.send.pair_burst >= 1,
+                "send.max_attempts, send.in_flight and send.pair_burst must be at least 1",
             ),
             (
                 (1..=10_000).contains(&self.poll.pace.as_millis()),
@@ -295,6 +303,14 @@ impl Send {
             first_backoff: self.backoff,
             marketing_wait: self.marketing_wait,
             unknown_after: self.unknown_after,
+        }
+    }
+
+    /// How often one user may be written to.
+    pub fn pair_limit(&self) -> PairLimit {
+        PairLimit {
+            every: self.pair_every,
+            burst: self.pair_burst,
         }
     }
 

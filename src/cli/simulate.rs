@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::simulator::{self, Auth, Batches, Config, Delays, Dialect, Faults, Target};
+use crate::simulator::{self, Auth, Batches, Config, Delays, Dialect, Faults, Pair, Target};
 
 /// Runs providers that behave as Meta's Cloud API, 360dialog and Infobip do, with faults on
 /// demand: all of them at one address, as their paths differ.
@@ -56,6 +56,13 @@ pub struct SimulateArgs {
     /// The throughput of a sender; above it messages are refused with 130429.
     #[arg(long)]
     pub messages_per_second: Option<u32>,
+    /// How often a sender may write to one user, in milliseconds; above it, and beyond
+    /// `--pair-burst` at once, messages are refused with 131056.
+    #[arg(long)]
+    pub pair_every_ms: Option<u64>,
+    /// How many messages may go to one user at once.
+    #[arg(long, default_value_t = 45, requires = "pair_every_ms")]
+    pub pair_burst: u32,
     /// What 360dialog's and Infobip's waits before retries are multiplied by, from 0 to 1.
     #[arg(long, default_value_t = Delays::default().retry_scale)]
     pub retry_scale: f64,
@@ -138,6 +145,10 @@ impl SimulateArgs {
             },
             batches,
             messages_per_second: self.messages_per_second,
+            pair: self.pair_every_ms.map(|every_ms| Pair {
+                every_ms,
+                burst: self.pair_burst,
+            }),
             automatic: !self.manual,
             register_templates: !self.known_templates_only,
             ..Config::default()

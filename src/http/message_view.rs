@@ -228,6 +228,13 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
         return Some(because("window_closed", Some(wrote_at + WINDOW), None));
     }
     let not_yet = step.state.ready_at.is_some_and(|ready_at| ready_at > now);
+    if let Some(because_of) = step.ready_because.as_deref().filter(|_| not_yet) {
+        let reason = match because_of {
+            "quiet_hours" => "quiet_hours",
+            _ => "rate_limit",
+        };
+        return Some(because(reason, None, None));
+    }
     let closed = message.closed.first();
     let closed =
         closed.map(|closed| because(closed.reason, Some(closed.since), closed.detail.clone()));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::recorder::Recorder;
 use super::{Sending, Standing, post};
 use crate::model::Timestamp;
-use crate::model::limits::TokenBucket;
+use crate::model::limits::{Pairs, TokenBucket};
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
 use crate::store::leases::Lease;
@@ -85,6 +85,9 @@ pub(super) struct Claimer {
     stop: CancellationToken,
     wake: Arc<Notify>,
     rate: Rate,
+    pairs: Arc<Mutex<Pairs>>,
+    /// Whether `pairs` knows what was posted before this sender was ours.
+    remembers: bool,
     /// Under way. They end with the claimer when it is dropped.
     posts: JoinSet<()>,
     /// When to look for orphaned claims next.
@@ -103,6 +106,8 @@ impl Claimer {
         Self {
             wake: sending.signals.own(lease.sender),
             rate: Rate::new(sending.clone(), lease.messages_per_second),
+            pairs: Arc::new(Mutex::new(Pairs::new(sending.settings.pair_limit()))),
+            remembers: false,
             posts: JoinSet::new(),
             orphans_due: sending.clock().monotonic(),
             sending,
@@ -126,10 +131,12 @@ impl Claimer {
                 Pause::For(wait) => (wait, false),
                 Pause::ForSlot => (self.sending.settings.poll, true),
             };
+            let has_its_share = self.own_slots_left() == 0;
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                _ = self.slots.acquire(), if no_slot => {}
+                _ = self.posts.join_next(), if no_slot && has_its_share => {}
+                _ = self.slots.acquire(), if no_slot && !has_its_share => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -150,6 +157,7 @@ impl Claimer {
 
     /// Claims until nothing is left to do now.
     async fn work(&mut self) -> Result<Pause, StoreError> {
+        self.remember_posts().await?;
         self.settle_orphans().await?;
         loop {
             while self.posts.try_join_next().is_some() {}
@@ -197,8 +205,9 @@ impl Claimer {
         }
     }
 
-    fn request(&self, posts: usize) -> ClaimRequest {
+    fn request(&self, posts: usize) -> ClaimRequest<'_> {
         ClaimRequest {
+            pairs: &self.pairs,
             lease: self.lease,
             instance: self.sending.instance,
             posts,
@@ -219,10 +228,28 @@ impl Claimer {
                 lease: self.lease,
                 standing: self.standing.clone(),
                 rate: self.rate.clone(),
+                pairs: Arc::clone(&self.pairs),
                 asked_at,
             };
             self.posts.spawn(post.run(slot));
         }
+    }
+
+    /// Whoever owned this sender before has written to users, too.
+    async fn remember_posts(&mut self) -> Result<(), StoreError> {
+        if self.remembers {
+            return Ok(());
+        }
+        let within = self.sending.settings.pair_limit().memory();
+        let posts = self.sending.store.recent_posts(self.lease.sender, within);
+        let posts = posts.await?;
+        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (user, at) in posts {
+            pairs.spend(&user, at);
+        }
+        drop(pairs);
+        self.remembers = true;
+        Ok(())
     }
 
     /// Claims that nobody will answer for any more; looked for now and then, not at every wake.
@@ -250,9 +277,12 @@ impl Claimer {
     }
 
     /// Slots for as many posts, or fewer: half of what is free, because the claimers of the
-    /// connection's other senders ask at the same time, and what is not used comes back.
+    /// connection's other senders ask at the same time, and what is not used comes back; and never
+    /// more than half of all, so that one whose posts hang leaves some to the others.
     fn take_slots(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
-        let most = most.min(self.slots.available_permits().div_ceil(2));
+        let most = most
+            .min(self.slots.available_permits().div_ceil(2))
+            .min(self.own_slots_left());
         let mut slots = Vec::with_capacity(most);
         while slots.len() < most {
             match Arc::clone(&self.slots).try_acquire_owned() {
@@ -261,6 +291,12 @@ impl Claimer {
             }
         }
         slots
+    }
+
+    /// How many of a sender's share of the slots its posts have left.
+    fn own_slots_left(&self) -> usize {
+        let share = self.sending.settings.in_flight.div_ceil(2);
+        share.saturating_sub(self.posts.len())
     }
 
     fn wait(&self, next_due: Option<Timestamp>) -> Duration {

@@ -1,7 +1,7 @@
 //! One attempt: the POST, and the record of what came of it. Whatever happens to the POST, it is
 //! recorded; a lost answer is listened for a while longer, because a late one still settles it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
@@ -17,7 +17,7 @@ use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::ids::TemplateId;
-use crate::model::limits::backoff;
+use crate::model::limits::{Pairs, backoff, pair_backoff};
 use crate::model::recipient;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
@@ -56,6 +56,7 @@ pub(super) struct Post {
     pub(super) lease: Lease,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) rate: Rate,
+    pub(super) pairs: Arc<Mutex<Pairs>>,
     /// When the claim was asked for, by the monotonic clock.
     pub(super) asked_at: Instant,
 }
@@ -274,11 +275,17 @@ impl Post {
         // posted into at full rate. Where it does close, the wait costs nothing.
         let soon = now + self.longer(self.sending.settings.backoff);
         let (again_at, closes) = match class {
-            ErrorClass::RateLimit(scope) => {
+            ErrorClass::RateLimit(Scope::Pair) => {
+                let wait = pair_backoff(self.sending.settings.pair_wait, self.claim.refusals);
+                let again_at = now + retry_after.unwrap_or(wait);
+                // What else goes to this user waits too.
+                let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+                pairs.block(&self.claim.recipient, again_at);
+                (Some(again_at), None)
+            }
+            ErrorClass::RateLimit(Scope::Sender | Scope::Account | Scope::App) => {
                 let wait = self.sending.settings.rate_limit_wait;
-                if scope != Scope::Pair {
-                    self.rate.drain(retry_after.unwrap_or(wait));
-                }
+                self.rate.drain(retry_after.unwrap_or(wait));
                 (Some(now + retry_after.unwrap_or(self.longer(wait))), None)
             }
             ErrorClass::TemplateStops => match &self.claim.template {

@@ -41,6 +41,9 @@ pub struct Config {
     /// The throughput of each sender; above it, code 130429 (or what the dialect has) and a
     /// violation counted.
     pub messages_per_second: Option<u32>,
+    /// How often a sender may write to one user; above it, code 131056 (or what the dialect has)
+    /// and a violation counted.
+    pub pair: Option<Pair>,
     /// Whether accepted messages get statuses by themselves. A scripted test says no and asks
     /// for each one.
     pub automatic: bool,
@@ -48,6 +51,13 @@ pub struct Config {
     pub register_templates: bool,
     /// How many webhooks may be under way at once; Meta posts concurrently.
     pub webhooks_in_flight: usize,
+}
+
+/// A message to one user every so often, and so many at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    pub every_ms: u64,
+    pub burst: u32,
 }
 
 impl Default for Config {
@@ -65,6 +75,7 @@ impl Default for Config {
             delays: Delays::default(),
             batches: Batches::default(),
             messages_per_second: None,
+            pair: None,
             automatic: true,
             register_templates: true,
             webhooks_in_flight: 16,

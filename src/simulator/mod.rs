@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::{Algorithm, Auth, Basic, Encoding, Signature, Target};
-pub use config::{Batches, Config, Delays, Faults, Range};
+pub use config::{Batches, Config, Delays, Faults, Pair, Range};
 pub use dialect::Dialect;
 
 use crate::clock::Clock;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::config::Pair;
 use super::dialect::{Call, Dialect};
 use super::fate::{self, Fate, Refusal};
 use super::message::{Message, Wish};
@@ -35,11 +36,29 @@ impl Taken {
     }
 }
 
-/// A token bucket with a burst of one second.
+/// A token bucket, full at first.
 #[derive(Debug)]
 pub struct Bucket {
     tokens: f64,
     at: Instant,
+}
+
+impl Bucket {
+    fn full(burst: f64, now: Instant) -> Self {
+        Self {
+            tokens: burst,
+            at: now,
+        }
+    }
+
+    fn take(&mut self, rate: f64, burst: f64, now: Instant) -> bool {
+        let passed = now.duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + passed * rate).min(burst);
+        self.at = now;
+        let takes = self.tokens >= 1.0;
+        self.tokens -= f64::from(u8::from(takes));
+        takes
+    }
 }
 
 impl Simulator {
@@ -65,7 +84,7 @@ impl Simulator {
         }
         let wishes = call.read(&self.config)?;
         for wish in &wishes {
-            self.limit(state, call.dialect, &wish.sender)?;
+            self.limit(state, call.dialect, wish)?;
         }
         if self.queue.is_full() {
             return Err(Trouble::Unavailable);
@@ -90,27 +109,28 @@ impl Simulator {
         Ok(planned.into_iter().map(take).collect())
     }
 
-    fn limit(&self, state: &mut State, dialect: Dialect, sender: &str) -> Result<(), Trouble> {
-        let Some(rate) = self.config.messages_per_second.map(f64::from) else {
-            return Ok(());
-        };
-        let now = self.clock.monotonic();
-        let full = Bucket {
-            tokens: rate,
-            at: now,
-        };
-        let bucket = state
-            .buckets
-            .entry((dialect, sender.to_owned()))
-            .or_insert(full);
-        let passed = now.duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + passed * rate).min(rate);
-        bucket.at = now;
-        if bucket.tokens < 1.0 {
-            state.stats.violations += 1;
-            return Err(Trouble::TooFast);
+    fn limit(&self, state: &mut State, dialect: Dialect, wish: &Wish) -> Result<(), Trouble> {
+        let (now, sender) = (self.clock.monotonic(), &wish.sender);
+        if let Some(rate) = self.config.messages_per_second.map(f64::from) {
+            // With a burst of one second.
+            let key = (dialect, sender.clone());
+            let bucket = state.buckets.entry(key);
+            let bucket = bucket.or_insert_with(|| Bucket::full(rate, now));
+            if !bucket.take(rate, rate, now) {
+                state.stats.violations += 1;
+                return Err(Trouble::TooFast);
+            }
         }
-        bucket.tokens -= 1.0;
+        if let Some(Pair { every_ms, burst }) = self.config.pair {
+            let (rate, burst) = (1000.0 / every_ms.max(1) as f64, f64::from(burst));
+            let key = (dialect, sender.clone(), wish.user.input.clone());
+            let bucket = state.pairs.entry(key);
+            let bucket = bucket.or_insert_with(|| Bucket::full(burst, now));
+            if !bucket.take(rate, burst, now) {
+                state.stats.pair_violations += 1;
+                return Err(Trouble::TooFastForUser);
+            }
+        }
         Ok(())
     }
 

@@ -53,6 +53,8 @@ pub struct State {
     /// How often each content was posted.
     pub(super) posts_of: HashMap<[u8; 32], u64>,
     pub(super) buckets: HashMap<(Dialect, String), Bucket>,
+    /// Of each sender and user.
+    pub(super) pairs: HashMap<(Dialect, String, String), Bucket>,
 }
 
 /// Counts since the start.
@@ -69,6 +71,8 @@ pub struct Stats {
     pub held_answers: u64,
     /// POSTs above `messages_per_second`.
     pub violations: u64,
+    /// POSTs above the limit for one user.
+    pub pair_violations: u64,
     /// Bodies.
     pub webhooks: u64,
     pub webhook_attempts: u64,
@@ -94,6 +98,7 @@ impl Simulator {
             bodies: 0,
             posts_of: HashMap::new(),
             buckets: HashMap::new(),
+            pairs: HashMap::new(),
         };
         Self {
             log: Log::new(clock.clone()),

@@ -22,6 +22,8 @@ pub enum Trouble {
     RateLimited,
     /// More than `messages_per_second`: the provider's own limit.
     TooFast,
+    /// More to one user than may be.
+    TooFastForUser,
     SomethingWentWrong,
     Unavailable,
     /// The number has no WhatsApp, or the like: known only after acceptance.

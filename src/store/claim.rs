@@ -9,6 +9,7 @@ mod plan;
 mod steps;
 mod write;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,11 +25,12 @@ use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
+use crate::model::limits::Pairs;
 use crate::model::sequence::{Gate, RetryLimits, Rules};
 
 /// What may be claimed.
 #[derive(Debug, Clone, Copy)]
-pub struct ClaimRequest {
+pub struct ClaimRequest<'a> {
     /// Whose sequences.
     pub lease: Lease,
     /// Who we are.
@@ -39,6 +41,9 @@ pub struct ClaimRequest {
     pub limits: RetryLimits,
     /// What is not posted.
     pub rules: Rules,
+    /// Who has been written to. What is claimed is spent, also where the claim fails in the end:
+    /// it may have been made.
+    pub pairs: &'a Mutex<Pairs>,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
     pub post_timeout: Duration,
 }
@@ -95,7 +100,7 @@ impl Store {
     /// not acknowledged. Nobody may post it; see [`Store::return_doubtful`].
     pub async fn claim(
         &self,
-        request: &ClaimRequest,
+        request: &ClaimRequest<'_>,
         in_doubt: &mut Vec<Claim>,
     ) -> Result<Option<Claimed>, StoreError> {
         again!(self, "claim", {
@@ -129,7 +134,7 @@ impl Store {
     async fn carry_out(
         &self,
         connection: &mut PgConnection,
-        request: &ClaimRequest,
+        request: &ClaimRequest<'_>,
         poster: &Poster,
         plan: &Plan,
         now: Timestamp,

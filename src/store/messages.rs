@@ -46,6 +46,8 @@ pub struct Step {
     pub single: bool,
     pub head: i32,
     pub paused_at: Option<Timestamp>,
+    /// Why the head is posted later, where that is our doing: `rate_limit`, `quiet_hours`.
+    pub ready_because: Option<String>,
     /// When the recipient wrote last, and when they last said whether they want marketing: read
     /// where it may be what the message waits for.
     pub wrote_at: Option<Timestamp>,
@@ -170,6 +172,7 @@ struct Row {
     single: Option<bool>,
     head: Option<i32>,
     ready_at: Option<Timestamp>,
+    ready_because: Option<String>,
     paused_at: Option<Timestamp>,
     deadline_at: Option<Timestamp>,
     sequence_status: Option<String>,
@@ -216,7 +219,8 @@ pub(super) async fn read_messages(
         -- read_messages
         SELECT x.id AS "asked!", m.sender, m.id, m.origin, m.recipient, m.type AS kind,
                m.reference, m.cancelled_at, m.created_at, m.sequence, m.position,
-               q.single AS "single?", q.head AS "head?", q.ready_at, q.paused_at, q.deadline_at,
+               q.single AS "single?", q.head AS "head?", q.ready_at, q.ready_because,
+               q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
                q.on_failure AS "on_failure?", q.policy AS "policy?",
                q.created_at AS "sequence_created_at?",
@@ -310,6 +314,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             position: row.position?,
             single: row.single?,
             head: row.head?,
+            ready_because: row.ready_because.clone(),
             wrote_at: row.wrote_at,
             marketing_at: row.marketing_at,
             paused_at: row.paused_at,

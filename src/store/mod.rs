@@ -31,6 +31,7 @@ mod partitions;
 pub mod polls;
 mod pool;
 mod pools;
+mod recent_posts;
 pub mod recipients;
 pub mod senders;
 pub mod sequence_changes;

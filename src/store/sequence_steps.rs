@@ -26,7 +26,8 @@ impl Store {
             r#"
             -- make_ready
             UPDATE sequences
-            SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4, status = 'running', reason = $5,
+            SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4,
+                ready_because = NULL, status = 'running', reason = $5,
                 work = 'ready', lane = '', claim_epoch = NULL, claim_until = NULL,
                 deadline_at = NULL, paused_at = NULL
             WHERE sender = $1 AND id = $2

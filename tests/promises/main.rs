@@ -11,6 +11,7 @@ mod gates;
 mod hang_up;
 mod lanes;
 mod leases;
+mod limits;
 mod locks;
 mod overload;
 mod poll;

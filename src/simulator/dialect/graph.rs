@@ -123,6 +123,7 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             (404, 803, title)
         }
         Trouble::RateLimited | Trouble::TooFast => (429, 130_429, "(#130429) Rate limit hit"),
+        Trouble::TooFastForUser => (429, 131_056, "(#131056) Pair rate limit hit"),
         Trouble::SomethingWentWrong => (500, 131_000, "(#131000) Something went wrong"),
         Trouble::Unavailable => (503, 2, "(#2) Service temporarily unavailable"),
         Trouble::Undeliverable => (400, 131_026, "Message undeliverable"),
@@ -138,6 +139,7 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
 fn details(trouble: &Trouble) -> &'static str {
     match trouble {
         Trouble::RateLimited | Trouble::TooFast => "Cloud API message throughput has been reached.",
+        Trouble::TooFastForUser => "Too many messages were sent to this user in a short time.",
         Trouble::SomethingWentWrong => {
             "Message failed to send due to an unknown error. Please retry."
         }

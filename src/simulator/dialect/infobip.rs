@@ -105,7 +105,7 @@ pub fn failure(trouble: &Trouble) -> Value {
         Trouble::TemplatePaused | Trouble::TemplateDisabled | Trouble::TemplateUnknown { .. } => {
             (7009, "EC_INVALID_TEMPLATE", "Invalid template", true)
         }
-        Trouble::RateLimited | Trouble::TooFast => {
+        Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
             (7017, "EC_TOO_MANY_REQUESTS", "Too many requests", false)
         }
         Trouble::Undeliverable => (7002, "EC_UNKNOWN_USER", "Unknown user", true),
@@ -139,7 +139,7 @@ fn refusal(trouble: &Trouble) -> Option<(StatusCode, &'static str, &'static str)
             no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request")
         }
         Trouble::UnknownObject(_) => no(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
-        Trouble::RateLimited | Trouble::TooFast => {
+        Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
             let http = StatusCode::TOO_MANY_REQUESTS;
             no(http, "TOO_MANY_REQUESTS", "Too many requests")
         }

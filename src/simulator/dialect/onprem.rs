@@ -50,7 +50,9 @@ fn meta() -> Value {
 /// An answer that says no.
 pub fn refuse(trouble: &Trouble) -> Response {
     let http = match trouble {
-        Trouble::RateLimited | Trouble::TooFast => StatusCode::TOO_MANY_REQUESTS,
+        Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Trouble::SomethingWentWrong => StatusCode::INTERNAL_SERVER_ERROR,
         Trouble::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Trouble::UnknownObject(_) => StatusCode::NOT_FOUND,
@@ -84,7 +86,7 @@ fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
         }
         Trouble::Missing { .. } => (1008, "Required parameter is missing", ""),
         Trouble::UnknownObject(_) => (1006, "Resource not found", "There is none of this id."),
-        Trouble::RateLimited | Trouble::TooFast => {
+        Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
             (1015, "Too many requests", "Slow down, then try again.")
         }
         Trouble::SomethingWentWrong => (1014, "Internal error", "Try again."),

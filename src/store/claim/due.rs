@@ -28,7 +28,7 @@ pub(super) struct Poster {
 /// against.
 pub(super) async fn lock_lease(
     connection: &mut PgConnection,
-    request: &ClaimRequest,
+    request: &ClaimRequest<'_>,
     now: Timestamp,
 ) -> Result<Option<Poster>, StoreError> {
     let sender = sqlx::query!(
@@ -88,7 +88,7 @@ pub(super) async fn lock_lease(
 /// cannot be understood is told apart.
 pub(super) async fn lock_due(
     connection: &mut PgConnection,
-    request: &ClaimRequest,
+    request: &ClaimRequest<'_>,
     lanes: &Lanes,
     now: Timestamp,
 ) -> Result<(Vec<Row>, Vec<Corrupt>), StoreError> {
@@ -169,6 +169,7 @@ pub(super) async fn lock_due(
             },
             recipient: row.recipient,
             due_at: None,
+            ready_because: None,
             lane: lane::DECISION.to_owned(),
             claim: None,
         });

@@ -2,6 +2,7 @@
 //! again until a sequence is being posted or has to wait. No SQL here.
 
 use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use super::due::MAX_DECISIONS;
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
+use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
 use crate::model::sequence::{
     Action, Circumstances, Content, Gate, Head, OnFailure, OnUnknown, Passed, Policy, Reason,
@@ -86,6 +88,8 @@ pub(super) struct Row {
     /// What is known of the recipient.
     pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
+    /// Why it is posted later, where we make it so.
+    pub(super) ready_because: Option<&'static str>,
     pub(super) lane: String,
     /// The step that is claimed.
     pub(super) claim: Option<Step>,
@@ -156,13 +160,14 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn make(
-        request: &ClaimRequest,
+        request: &ClaimRequest<'_>,
         rows: Vec<Row>,
         mut steps: HashMap<Uuid, Vec<Step>>,
         lanes: &Lanes,
         now: Timestamp,
     ) -> Self {
         let mut planning = Planning {
+            pairs: request.pairs.lock().unwrap_or_else(PoisonError::into_inner),
             sender: request.lease.sender,
             limits: request.limits,
             rules: request.rules,
@@ -224,6 +229,7 @@ impl Plan {
 }
 
 struct Planning<'a> {
+    pairs: MutexGuard<'a, Pairs>,
     sender: SenderId,
     limits: RetryLimits,
     rules: Rules,
@@ -360,6 +366,11 @@ impl Planning<'_> {
         if at > self.now || self.posts == 0 || !self.lanes.is_open(&step.lane()) {
             return self.ready(row, step.lane(), at);
         }
+        if let Some(at) = self.pairs.free_at(&row.recipient, self.now) {
+            row.ready_because = Some("rate_limit");
+            return self.ready(row, step.lane(), at);
+        }
+        self.pairs.spend(&row.recipient, self.now);
         self.posts -= 1;
         let attempt = AttemptId {
             message: self.message(step),

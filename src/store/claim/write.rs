@@ -27,7 +27,7 @@ pub(super) struct Written {
 /// given back is used again: nothing was posted under it that the provider took.
 pub(super) async fn write(
     connection: &mut PgConnection,
-    request: &ClaimRequest,
+    request: &ClaimRequest<'_>,
     plan: &Plan,
     lanes: &Lanes,
     facts: &Columns,
@@ -42,14 +42,15 @@ pub(super) async fn write(
             UPDATE sequences q
             SET status = x.status, reason = x.reason, work = x.work, head = x.head,
                 attempt = x.attempt, lane = x.lane, due_at = x.due_at, ready_at = x.ready_at,
-                deadline_at = x.deadline_at,
+                deadline_at = x.deadline_at, ready_because = x.ready_because,
                 claim_epoch = CASE WHEN x.work = 'claimed' THEN $4::bigint END,
                 claim_until = CASE WHEN x.work = 'claimed'
                     THEN clock_timestamp() + $5::interval END
             FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
                         $11::smallint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-                        $15::timestamptz[])
-                AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at, deadline_at)
+                        $15::timestamptz[], $34::text[])
+                AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at, deadline_at,
+                      ready_because)
             WHERE q.sender = $1 AND q.id = x.id
         ),
         made AS (
@@ -124,6 +125,7 @@ pub(super) async fn write(
         &collect(&plan.refused, |refused| refused.sequence),
         &collect(&plan.refused, |refused| refused.position),
         &collect(&plan.refused, |refused| refused.refusal.clone()),
+        &collect(rows, |row| row.ready_because) as &[Option<&str>],
     )
     .fetch_all(connection)
     .await?;
