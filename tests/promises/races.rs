@@ -285,7 +285,10 @@ async fn a_delivery_keeps_a_retry_that_was_given_back_from_being_posted() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
+    // A claim that began before the pause was known may have posted it once more.
+    app.fence().await;
     tokio::time::timeout(PATIENCE, given_back).await.unwrap();
+    let posted = posted_texts(&app.posts().await);
     // It was delivered after all, and the pause ends.
     app.say(&[status(&wamid, "delivered", 0)]).await;
     let open = json!({"language": "en_US", "status": "APPROVED", "category": "MARKETING"});
@@ -298,7 +301,7 @@ async fn a_delivery_keeps_a_retry_that_was_given_back_from_being_posted() {
     );
     assert_eq!(app.webhook(&opened).await, reqwest::StatusCode::OK);
     app.fence().await;
-    assert_eq!(posted_texts(&app.posts().await), ["one", "one"]);
+    assert_eq!(posted_texts(&app.posts().await), posted);
     assert_eq!(work_of(&app, &sequence).await, "waiting");
     app.say(&[status(&wamid, "read", 2)]).await;
     app.accepted(&messages[1]).await;
