@@ -132,7 +132,7 @@ fn not_a_field(name: &str) -> &'static str {
             "it carries the attempt's own id, so that a lost answer can be settled: give \
              `reference` instead, which the message bears wherever it is shown"
         }
-        "raw" | "quiet_hours" | "campaign" => "not supported yet",
+        "raw" | "campaign" => "not supported yet",
         "stop_on_reply" => "only a sequence can be stopped by a reply",
         _ => "unknown field: only the object named like `type` is the provider's",
     }

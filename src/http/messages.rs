@@ -16,9 +16,11 @@ use super::content::{SINGLE_GATE, Span, check_reference, read_content};
 use super::events::{EventView, History, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
+use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
+use super::quiet::QuietView;
 use super::request::{Query, id};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -93,6 +95,9 @@ struct Create {
     outside_window: Option<OutsideWindow>,
     /// `wait` where nothing is said.
     on_template_pause: Option<OnTemplatePause>,
+    /// When it is not posted.
+    #[schema(value_type = Option<QuietView>)]
+    quiet_hours: Option<Object<QuietView>>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -130,6 +135,9 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         .unwrap_or_default()
         .read(&new.to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
+    let quiet_hours = new
+        .quiet_hours
+        .and_then(|hours| hours.0.read("", &mut errors));
     let ours = Policy::default();
     let policy = Policy {
         on_opt_out: new.on_opt_out.unwrap_or(OnOptOut::Fail),
@@ -145,6 +153,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
             gate: SINGLE_GATE,
             on_failure: OnFailure::Stop,
             policy,
+            quiet_hours,
             single: true,
             at: new.at.map(|at| at.0),
             steps: vec![NewStep {

@@ -25,6 +25,7 @@ mod openapi;
 mod page;
 mod peer;
 mod problem;
+mod quiet;
 mod request;
 mod schema;
 mod senders;

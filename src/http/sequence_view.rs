@@ -7,6 +7,7 @@ use super::Api;
 use super::content::Span;
 use super::message_view::MessageView;
 use super::moment::Moment;
+use super::quiet::QuietView;
 use crate::model::duration;
 use crate::model::ids::{SenderId, SequenceId};
 use crate::model::sequence::{
@@ -34,6 +35,7 @@ pub struct SequenceView {
     on_opt_out: OnOptOut,
     outside_window: OutsideWindow,
     on_template_pause: OnTemplatePause,
+    quiet_hours: Option<QuietView>,
     /// When the gate of the message at `position` is decided by time.
     deadline_at: Option<Moment>,
     paused_at: Option<Moment>,
@@ -81,6 +83,7 @@ impl SequenceView {
             on_opt_out: row.policy.on_opt_out,
             outside_window: row.policy.outside_window,
             on_template_pause: row.policy.on_template_pause,
+            quiet_hours: row.quiet_hours.map(QuietView::from),
             deadline_at: row.deadline_at.map(Moment),
             paused_at: row.paused_at.map(Moment),
             messages: row

@@ -20,6 +20,7 @@ use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
+use super::quiet::QuietView;
 use super::request::{Query, id};
 use super::sequence_view::SequenceView;
 use crate::model::ids::{SenderId, SequenceId};
@@ -85,6 +86,9 @@ struct Create {
     outside_window: Option<OutsideWindow>,
     /// `wait` where nothing is said.
     on_template_pause: Option<OnTemplatePause>,
+    /// When nothing is posted.
+    #[schema(value_type = Option<QuietView>)]
+    quiet_hours: Option<Object<QuietView>>,
     #[schema(min_items = 1, max_items = 100)]
     messages: Vec<Step>,
 }
@@ -158,6 +162,9 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
+    let quiet_hours = new
+        .quiet_hours
+        .and_then(|hours| hours.0.read("", &mut errors));
     let ours = Policy::default();
     Ok(NewSequence {
         sender: new.sender,
@@ -171,6 +178,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
             outside_window: new.outside_window.unwrap_or(ours.outside_window),
             on_template_pause: new.on_template_pause.unwrap_or(ours.on_template_pause),
         },
+        quiet_hours,
         single: false,
         at: None,
         steps,

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod message;
 pub mod proof;
 pub mod provider;
+pub mod quiet;
 pub mod reading;
 pub mod recipient;
 pub mod sequence;

@@ -15,6 +15,7 @@ use super::{Once, Reply, Store, StoreError, again, plan_each};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::lane;
+use crate::model::quiet::QuietHours;
 use crate::model::sequence::{Gate, OnFailure, OnUnknown, Policy};
 
 /// What a sequence is made from.
@@ -27,6 +28,7 @@ pub struct NewSequence {
     pub gate: Gate,
     pub on_failure: OnFailure,
     pub policy: Policy,
+    pub quiet_hours: Option<QuietHours>,
     /// A lone message.
     pub single: bool,
     /// When its first message may go; `None`: now.
@@ -130,8 +132,9 @@ impl Store {
             r#"
             -- create_sequence
             INSERT INTO sequences (sender, id, length, due_at, ready_at, created_at, single, status,
-                                   work, lane, recipient, reference, gate, on_failure, policy)
-            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12
+                                   work, lane, recipient, reference, gate, on_failure, policy,
+                                   quiet_hours)
+            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12, $13
             FROM senders s JOIN connections c ON c.id = s.connection
             -- Messages are posted through no other provider yet.
             WHERE s.id = $1 AND c.provider = 'meta'
@@ -148,6 +151,7 @@ impl Store {
             Json(new.gate) as _,
             new.on_failure.as_str(),
             Json(new.policy) as _,
+            new.quiet_hours.as_ref().map(Json) as _,
         )
         .execute(&mut *connection)
         .await?;

@@ -11,6 +11,7 @@ use super::messages::{Message, read_messages};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::quiet::QuietHours;
 use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork};
 
 /// A sequence as it is shown.
@@ -23,6 +24,7 @@ pub struct SequenceRow {
     pub gate: Gate,
     pub on_failure: OnFailure,
     pub policy: Policy,
+    pub quiet_hours: Option<QuietHours>,
     pub status: SequenceStatus,
     pub reason: Option<Reason>,
     pub work: SequenceWork,
@@ -91,7 +93,7 @@ async fn read_sequences(
         r#"
         -- read_sequences
         SELECT sender, id, recipient, reference, gate AS "gate: Json<Gate>", on_failure,
-               policy AS "policy: Json<Policy>",
+               policy AS "policy: Json<Policy>", quiet_hours AS "quiet_hours: Json<QuietHours>",
                status, reason, work, head, length, deadline_at, paused_at, created_at
         FROM sequences
         WHERE NOT single
@@ -124,6 +126,7 @@ async fn read_sequences(
             },
             gate: row.gate.0,
             policy: row.policy.0,
+            quiet_hours: row.quiet_hours.map(|hours| hours.0),
             on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
             status: SequenceStatus::parse(&row.status).ok_or_else(corrupt)?,
             reason: row.reason.as_deref().and_then(Reason::parse),

@@ -184,6 +184,7 @@ pub fn new_sequence(history: &History, sequence: &Sequence, sender: SenderId) ->
             OnFailure::Retry => model::OnFailure::Retry,
         },
         policy: model::Policy::default(),
+        quiet_hours: None,
         single: sequence.lone,
         at: None,
         steps: new_steps(history, &sequence.steps),

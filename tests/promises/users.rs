@@ -219,3 +219,45 @@ async fn marketing_to_the_united_states_is_not_posted() {
     app.accepted(to_canada["id"].as_str().unwrap()).await;
     assert_eq!(posted_texts(&app.posts().await), ["14165550142"]);
 }
+
+#[tokio::test]
+async fn nothing_is_posted_while_it_is_quiet_where_the_user_is() {
+    let app = App::start().await;
+    // Quiet from an hour ago until an hour from now, in London and not in Tokyo.
+    let zone = |name: &str| {
+        let mut message = text(&app.sender, USER, name);
+        let minute = app.clock.now().hour() as i64 * 60 + app.clock.now().minute() as i64;
+        let time = |minutes: i64| {
+            let minutes = (minute + minutes).rem_euclid(24 * 60);
+            format!("{:02}:{:02}", minutes / 60, minutes % 60)
+        };
+        message["quiet_hours"] = json!({"from": time(-60), "to": time(60), "time_zone": name});
+        message
+    };
+    let quiet = app.create("/v1/messages", zone("Etc/UTC")).await;
+    let awake = app.create("/v1/messages", zone("Asia/Tokyo")).await;
+    app.accepted(awake["id"].as_str().unwrap()).await;
+    let waiting = shows(
+        &app,
+        quiet["id"].as_str().unwrap(),
+        waits_for("quiet_hours"),
+    );
+    let at = waiting.await["next_attempt_at"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let soon = app.clock.now() + time::Duration::minutes(62);
+    assert!(at < twotick::model::rfc3339(soon), "{at}");
+    assert_eq!(posted_texts(&app.posts().await), ["Asia/Tokyo"]);
+    for wrong in [
+        json!({"from": "9:00", "to": "21:00"}),
+        json!({"from": "21:00", "to": "08:00", "time_zone": "London"}),
+    ] {
+        let mut message = text(&app.sender, USER, "never");
+        message["quiet_hours"] = wrong;
+        let (status, _) = app
+            .send(reqwest::Method::POST, "/v1/messages", message)
+            .await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+}

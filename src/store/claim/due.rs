@@ -113,7 +113,7 @@ pub(super) async fn lock_due(
             (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
-               q.on_failure, q.gate, q.policy, q.recipient, q.created_at
+               q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.created_at
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -162,6 +162,9 @@ pub(super) async fn lock_due(
             on_failure,
             gate,
             policy,
+            quiet_hours: row
+                .quiet_hours
+                .and_then(|hours| serde_json::from_value(hours).ok()),
             created_at: row.created_at,
             user: User {
                 is_us: recipient::is_us(&row.recipient),

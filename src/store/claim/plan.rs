@@ -17,6 +17,7 @@ use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
+use crate::model::quiet::QuietHours;
 use crate::model::sequence::{
     Action, Circumstances, Content, Gate, Head, OnFailure, OnUnknown, Passed, Policy, Reason,
     Refusal, RetryLimits, Rules, Sequence, SequenceStatus, SequenceWork, User, next,
@@ -83,6 +84,7 @@ pub(super) struct Row {
     pub(super) on_failure: OnFailure,
     pub(super) gate: Gate,
     pub(super) policy: Policy,
+    pub(super) quiet_hours: Option<QuietHours>,
     pub(super) created_at: Timestamp,
     pub(super) recipient: String,
     /// What is known of the recipient.
@@ -364,6 +366,11 @@ impl Planning<'_> {
     fn post(&mut self, mut row: Row, step: &Step) -> Row {
         let at = row.ready_at.unwrap_or(self.now);
         if at > self.now || self.posts == 0 || !self.lanes.is_open(&step.lane()) {
+            return self.ready(row, step.lane(), at);
+        }
+        let quiet = row.quiet_hours.as_ref();
+        if let Some(at) = quiet.and_then(|hours| hours.end_of(&row.recipient, self.now)) {
+            row.ready_because = Some("quiet_hours");
             return self.ready(row, step.lane(), at);
         }
         if let Some(at) = self.pairs.free_at(&row.recipient, self.now) {
