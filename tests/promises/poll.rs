@@ -546,3 +546,53 @@ async fn infobip_is_read_with_its_key_and_in_metas_words() {
     let asked = asked.0.lock().unwrap().clone();
     assert!(asked.iter().all(|(_, key)| key == "App key"), "{asked:?}");
 }
+
+#[tokio::test]
+async fn a_list_that_is_refused_costs_no_other_and_proves_nothing() {
+    // The first number is not at the provider any more.
+    let answers = &[(
+        "/whatsapp/2/senders/441200000002/templates",
+        r#"{"templates": [{"id": "734512", "businessAccountId": 40211, "name": "order_ready",
+            "language": "en_GB", "status": "PAUSED", "category": "UTILITY"}]}"#,
+    )];
+    let (url, _) = documented(answers).await;
+    let app = polling(SELDOM, PACE).await;
+    let sender = place(&app, "infobip", &url).await;
+    let connection = app.get(&format!("/v1/senders/{sender}")).await["connection"].clone();
+    let new = json!({"connection": connection, "phone_number_id": "441200000002"});
+    app.create("/v1/senders", new).await;
+    // One that nobody lists, as far as is known.
+    let mut session = app.session().await;
+    let known = json!({"messageTemplateId": "7", "messageTemplateName": "order_late",
+        "messageTemplateLanguage": "en_GB", "timestamp": "2026-03-02T09:00:00.000+0000",
+        "change": {"type": "TEMPLATE_STATUS_UPDATE", "newStatus": "APPROVED"}});
+    let webhook = format!(
+        "{}/webhooks/{}?secret=s",
+        app.url,
+        connection.as_str().unwrap()
+    );
+    let known = reqwest::Client::new().post(webhook).json(&known).send();
+    assert_eq!(known.await.unwrap().status(), StatusCode::OK);
+    for _ in 0..3 {
+        app.clock.advance(Duration::from_secs(2));
+        sqlx::query("UPDATE polls SET due_at = clock_timestamp(), read_at = NULL, error = NULL, failures = 0")
+            .execute(&mut session)
+            .await
+            .unwrap();
+        let read = "SELECT EXISTS (SELECT FROM polls
+            WHERE about = 'templates' AND read_at IS NOT NULL AND error IS NULL)";
+        let reading = async {
+            while !sqlx::query_scalar::<_, bool>(read)
+                .fetch_one(&mut session)
+                .await
+                .unwrap()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, reading).await;
+        assert!(in_time.is_ok(), "the templates were never read");
+    }
+    template_until(&app, "order_ready", "PAUSED").await;
+    template_until(&app, "order_late", "APPROVED").await;
+}
