@@ -425,6 +425,41 @@ async fn one_list_that_lacks_a_template_proves_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_template_between_two_lists_that_lack_it_begins_the_count_anew() {
+    let app = polling(SELDOM, PACE).await;
+    let mut session = app.session().await;
+    all_read(&mut session).await;
+    set_template(&app, "offer", "APPROVED").await;
+    let said = |at| {
+        let value = json!({"event": "APPROVED", "message_template_id": 7,
+            "message_template_name": "offer", "message_template_language": "en_US"});
+        management_body("message_template_status_update", at, value)
+    };
+    // Listed; not; said to be there, as of this reading's second and of one behind it; not; not.
+    for (is_said, status) in [
+        (false, "APPROVED"),
+        (false, "APPROVED"),
+        (true, "APPROVED"),
+        (false, "APPROVED"),
+        (false, "DELETED"),
+    ] {
+        // Words count by whole seconds.
+        app.clock.advance(Duration::from_secs(2));
+        if is_said {
+            let now = app.clock.now().unix_timestamp();
+            for at in [now - 2, now + 1] {
+                assert_eq!(app.webhook(&said(at)).await, StatusCode::OK);
+            }
+        }
+        due_now(&mut session).await;
+        all_read(&mut session).await;
+        template_until(&app, "offer", status).await;
+        app.control_send(Method::DELETE, "templates/offer", json!({}))
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn the_account_of_a_number_is_learned_where_nobody_said_it() {
     let app = polling(OFTEN, PACE).await;
     set_template(&app, "offer", "PAUSED").await;
