@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tokio::net::TcpListener;
 use twotick::simulator;
+use twotick::store::polls::Turn;
 
 use crate::support::*;
 
@@ -363,7 +364,7 @@ async fn who_died_while_it_read_is_replaced_when_its_turn_ends() {
     all_read(&mut session).await;
     let before = reads(&app).await;
     sqlx::query(
-        "UPDATE poll_turns SET instance = gen_random_uuid(),
+        "UPDATE poll_turns SET turn = gen_random_uuid(),
                                until = clock_timestamp() + interval '400 ms'",
     )
     .execute(&mut session)
@@ -630,4 +631,34 @@ async fn a_list_that_is_refused_costs_no_other_and_proves_nothing() {
     }
     template_until(&app, "order_ready", "PAUSED").await;
     template_until(&app, "order_late", "APPROVED").await;
+}
+
+/// Takes the turn of the one connection, once nobody has it.
+async fn turn(app: &App, length: Duration) -> Turn {
+    let taken = async {
+        loop {
+            // The service, which does not poll, may forget them yet.
+            app.store.plan_polls().await.unwrap();
+            if let Some(turn) = app.store.take_turns(length, 1).await.unwrap().pop() {
+                return turn;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_turn_that_is_over_does_not_end_the_next() {
+    let app = App::start().await;
+    let slow = turn(&app, Duration::from_millis(50)).await;
+    let next = turn(&app, Duration::from_secs(600)).await;
+    assert!(!app.store.keep_turn(&slow).await.unwrap());
+    assert!(app.store.take_poll(&slow).await.unwrap().is_none());
+    app.store
+        .end_turn(&slow, Duration::ZERO, true)
+        .await
+        .unwrap();
+    assert!(app.store.keep_turn(&next).await.unwrap());
+    assert!(app.store.take_poll(&next).await.unwrap().is_some());
 }
