@@ -380,3 +380,48 @@ async fn an_error_is_shown_with_its_own_texts_whatever_came_first() {
         assert_eq!(error(wamid), (json!(131_026), json!("undeliverable")));
     }
 }
+
+/// Evidence and the fact are joined apart from each other; which of two failures of one second it
+/// was, both have to say alike.
+#[tokio::test]
+async fn of_failures_of_one_second_the_error_that_counts_is_the_one_that_is_told() {
+    let app = App::start().await;
+    let failed = |wamid: &str, errors: &Value| {
+        let mut failed = status(wamid, "failed", 1);
+        failed["errors"] = errors.clone();
+        failed
+    };
+    let titled = |code: i64| json!([{"code": code, "title": format!("of {code}")}]);
+    // As texts they would be in the other order; or one has no code at all.
+    let no_code = json!([{"title": "a secret"}]);
+    let after = json!([{"code": 7.5, "title": "a half"}, {"code": "99", "title": "of 99"}]);
+    let pairs = [
+        (titled(99), titled(131_026)),
+        (titled(131_026), no_code.clone()),
+        (after, titled(1_000)),
+        (titled(-5), titled(-40)),
+    ];
+    let mut wanted = Vec::new();
+    for (n, (one, other)) in pairs.iter().enumerate() {
+        for (turn, [first, second]) in [[one, other], [other, one]].into_iter().enumerate() {
+            let wamid = format!("wamid.tie-{n}-{turn}");
+            app.say(&[failed(&wamid, first)]).await;
+            app.say(&[failed(&wamid, second)]).await;
+            wanted.push((wamid, [99, 131_026, 99, -40][n]));
+        }
+    }
+    let events = app.events(wanted.len()).await;
+    let wamids: Vec<_> = wanted.iter().map(|(wamid, _)| wamid.clone()).collect();
+    let found = lookup(&app, &wamids).await;
+    for (wamid, code) in wanted {
+        let told = events
+            .iter()
+            .find(|event| event["data"]["provider_message_id"] == wamid);
+        let told = told.unwrap()["data"]["errors"].as_array().unwrap();
+        let told = told.iter().find(|error| error["code"] == code);
+        let error = &found[&wamid]["error"];
+        assert_eq!(error["code"], code, "{wamid}");
+        assert_eq!(error["title"], format!("of {code}"), "{wamid}");
+        assert_eq!(told.unwrap()["title"], error["title"], "{wamid}");
+    }
+}

@@ -314,6 +314,42 @@ async fn a_failure_report_has_its_code_and_the_class_of_that_provider() {
     );
 }
 
+/// What is compared is the code with the list that it is from, in the fact as in the evidence.
+#[tokio::test]
+async fn of_two_failure_reports_of_one_moment_both_evidence_and_fact_say_the_same() {
+    let app = App::start().await;
+    let place = Place::open(&app, "infobip").await;
+    let report = |id: &str, error: Value| {
+        let mut report = failed(id);
+        report["error"] = error;
+        report
+    };
+    let errors = [
+        json!({"id": 9, "name": "of no list", "description": "d"}),
+        json!({"id": 8, "name": "for good", "description": "d", "permanent": true}),
+        json!({"id": 7, "name": "for now", "description": "d", "permanent": "false"}),
+        json!({"id": 0, "name": "NO_ERROR"}),
+    ];
+    for (n, error) in errors.iter().enumerate() {
+        for (m, other) in errors.iter().enumerate().skip(n + 1) {
+            for turn in [[error, other], [other, error]] {
+                let id = format!("tie-{n}-{m}-{}", turn[0]["id"]);
+                for error in turn {
+                    place
+                        .say(&json!({"results": [report(&id, error.clone())]}))
+                        .await;
+                }
+                // The one of the earlier list; its texts are the fact's.
+                assert_eq!(
+                    place.message(&id).await["error"]["title"],
+                    error["name"],
+                    "{id}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_id_of_another_connections_message_touches_nothing_of_it() {
     let app = App::start().await;
