@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use twotick::model::evidence::Evidence;
@@ -423,5 +424,60 @@ async fn of_failures_of_one_second_the_error_that_counts_is_the_one_that_is_told
         assert_eq!(error["code"], code, "{wamid}");
         assert_eq!(error["title"], format!("of {code}"), "{wamid}");
         assert_eq!(told.unwrap()["title"], error["title"], "{wamid}");
+    }
+}
+
+/// Numbers that no double holds, or no number of Postgres'.
+#[tokio::test]
+async fn a_status_is_not_lost_for_how_its_price_is_spelled() {
+    let app = App::start().await;
+    let long = "9".repeat(20_000);
+    let numbers = ["1e400", "-1E+99999999999", "1e-99999", "0e-20000", &long];
+    let mut wamids = Vec::new();
+    for (n, number) in numbers.into_iter().enumerate() {
+        for (place, beside) in [
+            (
+                "pricing",
+                r#""pricing": {"billable": true, "amount": NUMBER}"#,
+            ),
+            (
+                "nested",
+                r#""conversation": {"id": "c", "pricing": {"amount": NUMBER}}"#,
+            ),
+            (
+                "conversation",
+                r#""conversation": {"id": "c", "origin": NUMBER}"#,
+            ),
+            ("errors", r#""errors": [{"code": 1, "href": NUMBER}]"#),
+            ("unknown", r#""cost": NUMBER"#),
+        ] {
+            let wamid = format!("wamid.price-{n}-{place}");
+            // Said twice, differently, so that the copies are joined too.
+            for at in [2, 1] {
+                let said = statuses_body(&[status(&wamid, "delivered", at)]).to_string();
+                let beside = format!("\"delivered\",{}", beside.replace("NUMBER", number));
+                let said = said.replace("\"delivered\"", &beside);
+                let signature = signature(SECRET, said.as_bytes());
+                let answer = app.webhook_bytes(said.as_bytes(), Some(&signature));
+                assert_eq!(answer.await, StatusCode::OK);
+            }
+            wamids.push((wamid, number, place));
+        }
+    }
+    let problems = app.get("/v1/webhooks?limit=500").await;
+    for webhook in problems["data"].as_array().unwrap() {
+        assert_eq!(webhook["reason"], Value::Null, "{webhook}");
+    }
+    let events = app.events(wamids.len()).await;
+    assert_eq!(events.len(), wamids.len());
+    for (wamid, number, place) in wamids {
+        let told = events
+            .iter()
+            .find(|event| event["data"]["provider_message_id"] == wamid)
+            .unwrap();
+        assert_eq!(told["occurred_at"], "2025-11-22T00:00:01.000Z", "{wamid}");
+        if place == "pricing" {
+            assert_eq!(told["data"]["pricing"]["amount"], number, "{wamid}");
+        }
     }
 }
