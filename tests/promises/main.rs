@@ -12,6 +12,7 @@ mod hang_up;
 mod lanes;
 mod leases;
 mod locks;
+mod meetings;
 mod overload;
 mod poll;
 mod providers;
