@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -20,8 +20,32 @@ pub struct Clock {
     correction: Arc<AtomicI64>,
     /// By how much the machine's own clock is wrong; none is, but in tests.
     wrong_by: time::Duration,
-    /// Counts the ids of one millisecond.
-    ids: Arc<Mutex<ContextV7>>,
+    ids: Arc<Mutex<Ids>>,
+}
+
+/// What ids are counted by.
+#[derive(Debug, Default)]
+struct Ids {
+    /// Counts those of one millisecond, and never goes back.
+    context: ContextV7,
+    /// The second of the last one.
+    last: u64,
+}
+
+impl Ids {
+    /// Small corrections do not cost the order of ids. After a clock that was far ahead it has to be
+    /// given up: ids tell when, to the day at least.
+    const MOST_AHEAD: u64 = 60;
+
+    fn make(&mut self, now: OffsetDateTime) -> Uuid {
+        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
+        if seconds + Self::MOST_AHEAD < self.last {
+            self.context = ContextV7::new();
+        }
+        let time = uuid::Timestamp::from_unix(&self.context, seconds, now.nanosecond());
+        (self.last, _) = time.to_unix();
+        Uuid::new_v7(time)
+    }
 }
 
 impl Clock {
@@ -79,15 +103,11 @@ impl Clock {
     }
 
     /// A fresh UUID version 7: among all that clones of this clock make, its order is the order of
-    /// creation; else to the millisecond.
+    /// creation, unless the clock is set back by more than a minute; else to the millisecond.
     pub fn new_id(&self) -> Uuid {
-        let now = self.now();
-        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-        Uuid::new_v7(uuid::Timestamp::from_unix(
-            &*self.ids,
-            seconds,
-            now.nanosecond(),
-        ))
+        let ids = self.ids.lock();
+        let mut ids = ids.unwrap_or_else(PoisonError::into_inner);
+        ids.make(self.now())
     }
 }
 
@@ -122,6 +142,29 @@ mod tests {
         ] {
             assert_eq!(follow(theirs, took), ahead, "{theirs} {took}");
         }
+    }
+
+    #[test]
+    fn ids_come_back_with_a_clock_that_had_jumped_ahead() {
+        let clock = Clock::system();
+        let set = |ahead: time::Duration| {
+            let machine = clock.machine();
+            clock.follow(machine, Duration::ZERO, machine + ahead);
+            let (seconds, _) = clock.new_id().get_timestamp().unwrap().to_unix();
+            i64::try_from(seconds).unwrap() - machine.unix_timestamp()
+        };
+        let (hour, moment) = (time::Duration::HOUR, time::Duration::seconds(5));
+        for ahead in [hour, time::Duration::ZERO, hour, hour - moment] {
+            let of_id = set(ahead);
+            assert!(
+                (0..=6).contains(&(of_id - ahead.whole_seconds())),
+                "{of_id}"
+            );
+        }
+        // What is no jump does not cost the order.
+        let before = clock.new_id();
+        set(hour - moment * 2);
+        assert!(clock.new_id() > before);
     }
 
     #[test]

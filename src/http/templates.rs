@@ -44,6 +44,7 @@ struct List {
 struct View {
     id: TemplateId,
     connection: ConnectionId,
+    /// With Meta: elsewhere all of a connection's templates are of one account.
     waba_id: Option<String>,
     provider_template_id: Option<String>,
     name: String,

@@ -151,6 +151,7 @@ async fn take(
     let (decoded, share) = decoded.map_err(not_committed)?;
     Ok(Webhook {
         connection: connection.id,
+        provider: connection.provider,
         stream: connection.stream,
         received_at,
         headers: head.kept(&connection),

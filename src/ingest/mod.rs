@@ -44,6 +44,8 @@ pub use replay::{NotReplayed, Replayer};
 pub struct Webhook {
     /// Whose secret verified it.
     pub connection: ConnectionId,
+    /// Whose provider's words it is in.
+    pub provider: Provider,
     /// The connection's own stream, for facts that have no sender.
     pub stream: i32,
     /// When its last byte came.

@@ -360,7 +360,7 @@ impl<'a> Preparation<'a> {
         template: &TemplateRef,
         say: impl FnOnce(&mut TemplateSaid, Timestamp),
     ) -> Uuid {
-        let mut said = nothing_of(webhook.connection, template);
+        let mut said = nothing_of(webhook, template);
         let id = said.id;
         let Some(at) = fact.at else {
             let after = time::Duration::microseconds(i64::try_from(index).unwrap_or(0));
@@ -407,13 +407,15 @@ impl<'a> Preparation<'a> {
     }
 }
 
-fn nothing_of(connection: ConnectionId, template: &TemplateRef) -> TemplateSaid {
-    let waba_id = template.waba_id.clone().unwrap_or_default();
+fn nothing_of(webhook: &Webhook, template: &TemplateRef) -> TemplateSaid {
+    let connection = webhook.connection;
+    let waba_id = template.waba_id.as_deref();
+    let waba_id = webhook.provider.account_of_templates(waba_id);
     let (name, language) = (template.name.clone(), template.language.clone());
     TemplateSaid {
-        id: TemplateId::of(connection, &waba_id, &name, &language),
+        id: TemplateId::of(connection, waba_id, &name, &language),
         connection,
-        waba_id,
+        waba_id: waba_id.to_owned(),
         name,
         language,
         provider_template_id: template.provider_template_id.clone(),

@@ -115,6 +115,7 @@ impl Replayer {
             .then(|| reason(&decoded.problems, decoded.more_problems));
         let webhook = Webhook {
             connection: row.connection,
+            provider: connection.provider,
             stream: connection.stream,
             received_at: row.received_at,
             headers: match headers {

@@ -27,7 +27,8 @@ pub enum Rank {
 pub struct Failure {
     /// When, by the provider's word.
     pub at: Timestamp,
-    /// The error's code; `i64::MAX` when none was given, so that a copy with a code wins.
+    /// The error's code; `i64::MAX` when none was given, so that a copy with a code wins. The
+    /// schema's `failed_code` reads it from the fact: which copy of that counts is decided alike.
     pub code: i64,
 }
 

@@ -33,6 +33,16 @@ impl Provider {
         }
     }
 
+    /// The account that is part of a template's name. Only Meta's lists, webhooks and senders all
+    /// name one; elsewhere a connection's templates are of one account, as far as anybody says,
+    /// and what some say of it must not tell one template from itself.
+    pub fn account_of_templates(self, waba_id: Option<&str>) -> &str {
+        match self {
+            Self::Meta => waba_id.unwrap_or_default(),
+            Self::Dialog360 | Self::Dialog360Onprem | Self::Infobip => "",
+        }
+    }
+
     /// Reads the word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == word)

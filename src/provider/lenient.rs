@@ -6,6 +6,8 @@
 //! costs nobody else; and a nest of 100,000 brackets is skipped without recursion, then refused
 //! by serde_json's limit of 128 levels if it is read. Called by the decoders of `provider/*`.
 
+mod numbers;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -179,9 +181,10 @@ pub fn date(raw: &RawValue) -> Option<Timestamp> {
         .filter(|at| (1970..2200).contains(&at.year()))
 }
 
-/// A value that is kept as it came, unless it is more than readers of JSON bear: nested too deep,
-/// or a number too great. Whoever reads it back would fail on it, and on all that is beside it.
-pub fn kept(raw: &RawValue) -> Result<&RawValue, serde_json::Error> {
+/// A value that is kept as it came, but for numbers that are more than readers of JSON bear: those
+/// become texts. Whoever reads one back would fail on it, and on all that is beside it; so what is
+/// nested too deep for them is an error.
+pub fn kept(raw: &RawValue) -> Result<Cow<'_, RawValue>, serde_json::Error> {
     /// Fewer than serde_json's limit of 128: so many openings cannot nest deeper.
     const OPENINGS: usize = 100;
     /// A number of fewer digits is none too great, unless it has an exponent.
@@ -189,15 +192,19 @@ pub fn kept(raw: &RawValue) -> Result<&RawValue, serde_json::Error> {
     let json = raw.get().as_bytes();
     let openings = json.iter().filter(|byte| matches!(byte, b'[' | b'{'));
     let has_exponent = |pair: &[u8]| matches!(pair, [b'0'..=b'9' | b'.', b'e' | b'E']);
-    if json.len() > DIGITS || openings.count() > OPENINGS || json.windows(2).any(has_exponent) {
-        tree(raw)?;
+    if json.len() <= DIGITS && openings.count() <= OPENINGS && !json.windows(2).any(has_exponent) {
+        return Ok(Cow::Borrowed(raw));
     }
-    Ok(raw)
+    tree(raw)?;
+    Ok(match numbers::bearable(raw.get()) {
+        Cow::Borrowed(_) => Cow::Borrowed(raw),
+        Cow::Owned(json) => Cow::Owned(RawValue::from_string(json)?),
+    })
 }
 
-/// The whole value as a tree. Only for what is kept as it came.
+/// The whole value as a tree. Only for what is kept as it came, as far as it can be: see [`kept`].
 pub fn tree(raw: &RawValue) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(raw.get())
+    serde_json::from_str(raw.get()).or_else(|_| serde_json::from_str(&numbers::bearable(raw.get())))
 }
 
 /// JSON text with each escape that no Postgres text can hold (`\u0000`, half a surrogate pair)
@@ -377,21 +384,25 @@ mod tests {
 
     #[test]
     fn what_is_kept_can_be_read_back() {
-        let is_kept = |json: &str| kept(serde_json::from_str(json).unwrap()).is_ok();
+        let kept = |json: &str| {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            let kept = kept(raw).unwrap();
+            assert!(tree(&kept).is_ok(), "{json}");
+            kept.get().to_owned()
+        };
         let long = "9".repeat(10_000);
-        for json in [
-            "1",
-            "{}",
-            "1e3",
-            r#"{"a":"1e400"}"#,
-            "-1.5E-400",
-            &format!("\"{long}\""),
+        for json in ["1", "{}", "1e3", r#"{"a":"1e400"}"#, &format!("\"{long}\"")] {
+            assert_eq!(kept(json), json);
+        }
+        for (json, text) in [
+            ("1e400", r#""1e400""#),
+            (r#"{"a":[-1E-999]}"#, r#"{"a":["-1E-999"]}"#),
+            (&long, &format!("\"{long}\"")),
         ] {
-            assert!(is_kept(json), "{json}");
+            assert_eq!(kept(json), text);
         }
-        for json in ["1e400", r#"{"a":[-1E999]}"#, &long, &format!("{long}.0")] {
-            assert!(!is_kept(json), "{json}");
-        }
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert!(super::kept(serde_json::from_str(&deep).unwrap()).is_err());
     }
 
     #[test]

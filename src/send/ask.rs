@@ -60,6 +60,11 @@ impl Unasked {
         }
     }
 
+    /// Whether it says nothing of whatever else would be asked.
+    pub(super) fn is_of_what_was_asked(&self) -> bool {
+        matches!(self, Self::Unhelpful { .. }) && !self.is_of_all()
+    }
+
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unhelpful { retry_after, .. } => *retry_after,

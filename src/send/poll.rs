@@ -111,14 +111,11 @@ impl Polling {
             return Ok(Vec::new());
         }
         let Sending {
-            store,
-            instance,
-            settings,
-            ..
+            store, settings, ..
         } = &self.sending;
         store.plan_polls().await?;
         let length = self.settings.pace + settings.answer_timeout + WRITING;
-        store.take_turns(*instance, length, most).await
+        store.take_turns(length, most).await
     }
 
     /// One turn. One that the database does not let us give back ends by its time.

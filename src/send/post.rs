@@ -295,11 +295,12 @@ impl Post {
                         at: posted_at.replace_nanosecond(0).unwrap_or(posted_at),
                         status: status_of_refusal(error.code).to_owned(),
                     };
-                    let waba_id = self.claim.waba_id.clone().unwrap_or_default();
+                    let waba_id = self.claim.waba_id.as_deref();
+                    let waba_id = connection.provider.account_of_templates(waba_id);
                     let said = TemplateSaid {
-                        id: TemplateId::of(connection.id, &waba_id, name, language),
+                        id: TemplateId::of(connection.id, waba_id, name, language),
                         connection: connection.id,
-                        waba_id,
+                        waba_id: waba_id.to_owned(),
                         name: name.clone(),
                         language: language.clone(),
                         provider_template_id: None,

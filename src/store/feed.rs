@@ -71,15 +71,28 @@ pub struct FeedFilter {
     pub connection: Option<ConnectionId>,
 }
 
-/// Has the feed go on behind the facts that there are, should transactions count lower here.
-pub(super) async fn go_on_behind_facts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Has the feed go on behind all that was shown, should transactions count otherwise here: this is
+/// another server than before, or counts lower than what is there.
+pub(super) async fn go_on(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let server = system_identifier(connection).await?;
     let restarted = sqlx::query!(
         r#"
-        -- go_on_behind_facts
+        -- feed: go_on
+        WITH met AS (
+            INSERT INTO feed_server (system_identifier) SELECT $1::bigint WHERE $1 IS NOT NULL
+            ON CONFLICT DO NOTHING
+        ),
+        -- Of several who find it so at once, one.
+        moved AS (
+            UPDATE feed_server SET system_identifier = $1 WHERE system_identifier <> $1
+            RETURNING one
+        )
         SELECT restart_feed() AS "restarted"
-        WHERE feed_place(pg_snapshot_xmax(pg_current_snapshot()))
-            <= (SELECT xid FROM facts ORDER BY xid DESC, id DESC LIMIT 1)
-        "#
+        WHERE EXISTS (SELECT FROM moved)
+            OR feed_place(pg_snapshot_xmax(pg_current_snapshot()))
+                <= (SELECT xid FROM facts ORDER BY xid DESC, id DESC LIMIT 1)
+        "#,
+        server,
     );
     if restarted.fetch_optional(connection).await?.is_some() {
         tracing::warn!(
@@ -87,6 +100,29 @@ pub(super) async fn go_on_behind_facts(connection: &mut PgConnection) -> Result<
         );
     }
     Ok(())
+}
+
+/// Which server this is, and what it was copied to block by block. `None` where it does not say.
+async fn system_identifier(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let asked = sqlx::query_scalar!(
+        r#"
+        -- feed: system_identifier
+        SELECT system_identifier FROM pg_control_system()
+        "#
+    );
+    match asked.fetch_one(connection).await {
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+        {
+            tracing::warn!(
+                "pg_control_system() is refused: whether this database was moved to another server \
+                 is told by its facts alone. After a move, call restart_feed()"
+            );
+            Ok(None)
+        }
+        identifier => identifier,
+    }
 }
 
 impl Store {

@@ -362,8 +362,9 @@ fn closed(row: &Row) -> Vec<Closed> {
     closed
 }
 
-/// What was said of a failure with this code. Of several that differ the first is kept as a fact,
-/// which may be another: its texts are not of this one.
+/// What was said of a failure with this code. Of several that differ the fact has the one that
+/// counts here too, unless no time was said, or before versions that saw to it: then its texts may
+/// be of another.
 fn said_of(code: i64, errors: Option<Value>) -> ProviderError {
     let errors = errors.as_ref().and_then(Value::as_array);
     let read = |error| ProviderError::deserialize(error).ok();

@@ -171,7 +171,7 @@ impl Store {
         time::follow(&mut first, &clock).await?;
         // `run` makes a future that is not `Send`.
         sqlx::migrate!().run_direct(None, &mut first, false).await?;
-        feed::go_on_behind_facts(&mut first).await?;
+        feed::go_on(&mut first).await?;
         first.close().await?;
         let pools = Pools::new(settings, options, &clock);
         let store = Self {

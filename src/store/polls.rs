@@ -48,8 +48,8 @@ impl Subject {
 pub struct Turn {
     /// From which.
     pub connection: ConnectionId,
-    /// Whose it is.
-    pub instance: Uuid,
+    /// Which turn: not the one that the same instance has after it.
+    pub id: Uuid,
     /// For how long it holds unless it is kept.
     pub length: Duration,
     /// How often in a row the provider as a whole refused before.
@@ -111,17 +111,13 @@ impl Store {
 
     /// Takes the turns of up to `most` connections of which something is due. Not of those that are
     /// stopped: their token is refused.
-    pub async fn take_turns(
-        &self,
-        instance: Uuid,
-        length: Duration,
-        most: i64,
-    ) -> Result<Vec<Turn>, StoreError> {
+    pub async fn take_turns(&self, length: Duration, most: i64) -> Result<Vec<Turn>, StoreError> {
+        let id = self.clock.new_id();
         let rows = again!(self, "take_turns", {
             Ok(sqlx::query!(
                 r#"
             -- take_turns
-            INSERT INTO poll_turns AS t (connection, instance, until)
+            INSERT INTO poll_turns AS t (connection, turn, until)
             SELECT c.id, $1::uuid, clock_timestamp() + $2::interval
             FROM connections c LEFT JOIN poll_turns u ON u.connection = c.id
             WHERE c.stopped_at IS NULL AND (u.until IS NULL OR u.until <= clock_timestamp())
@@ -132,12 +128,12 @@ impl Store {
             ORDER BY u.until NULLS FIRST
             LIMIT $3
             ON CONFLICT (connection) DO UPDATE
-            SET instance = excluded.instance, until = excluded.until
+            SET turn = excluded.turn, until = excluded.until
             -- Another instance may have been quicker.
             WHERE t.until <= clock_timestamp()
             RETURNING connection, failures
             "#,
-                instance,
+                id,
                 interval(length),
                 most,
             )
@@ -148,7 +144,7 @@ impl Store {
             .into_iter()
             .map(|row| Turn {
                 connection: ConnectionId(row.connection),
-                instance,
+                id,
                 length,
                 failures: row.failures.unsigned_abs(),
             })
@@ -163,7 +159,7 @@ impl Store {
             -- take_poll
             WITH turn AS (
                 UPDATE poll_turns SET until = clock_timestamp() + $3::interval
-                WHERE connection = $1 AND instance = $2 AND until > clock_timestamp()
+                WHERE connection = $1 AND turn = $2 AND until > clock_timestamp()
                 RETURNING connection
             ),
             due AS (
@@ -178,7 +174,7 @@ impl Store {
             RETURNING p.about, p.failures
             "#,
                 turn.connection.0,
-                turn.instance,
+                turn.id,
                 interval(turn.length),
             )
             .fetch_optional(&mut *self.pool.acquire().await?)
@@ -202,10 +198,10 @@ impl Store {
                 r#"
             -- keep_turn
             UPDATE poll_turns SET until = clock_timestamp() + $3::interval
-            WHERE connection = $1 AND instance = $2 AND until > clock_timestamp()
+            WHERE connection = $1 AND turn = $2 AND until > clock_timestamp()
             "#,
                 turn.connection.0,
-                turn.instance,
+                turn.id,
                 interval(turn.length),
             )
             .execute(&mut *self.pool.acquire().await?)
@@ -283,10 +279,10 @@ impl Store {
             UPDATE poll_turns
             SET until = clock_timestamp() + $3::interval,
                 failures = CASE WHEN $4 THEN failures + 1 ELSE 0 END
-            WHERE connection = $1 AND instance = $2 AND until > clock_timestamp()
+            WHERE connection = $1 AND turn = $2 AND until > clock_timestamp()
             "#,
                 turn.connection.0,
-                turn.instance,
+                turn.id,
                 interval(pause),
                 refused,
             )

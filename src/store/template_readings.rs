@@ -43,7 +43,8 @@ impl Store {
     }
 
     /// Templates that this whole list lacks, as did the one before: they are deleted. Not what is
-    /// newer than the list, nor what is known not to be there.
+    /// newer than the list, nor what is known not to be there; and of what was said to be there
+    /// since the one before, this list is the first.
     pub async fn record_unlisted(
         &self,
         of: &ListedOf<'_>,
@@ -53,7 +54,8 @@ impl Store {
         // As webhooks' times are.
         let at = of.asked_at.replace_nanosecond(0).unwrap_or(of.asked_at);
         let rows = again!(self, "record_unlisted", {
-            // What was unlisted before is read as it was: one list does not count twice.
+            // What was unlisted before is read as it was, and is of an earlier second: one list does
+            // not count twice.
             Ok(sqlx::query!(
                 r#"
                 -- record_unlisted
@@ -62,18 +64,20 @@ impl Store {
                     SET unlisted_since = CASE WHEN t.id <> ALL ($3) THEN $4::timestamptz END
                     WHERE t.connection = $1 AND t.waba_id = $2
                         AND t.status NOT IN ('DELETED', 'NOT_FOUND')
-                        AND (t.id <> ALL ($3)) = (t.unlisted_since IS NULL)
+                        AND CASE WHEN t.id <> ALL ($3)
+                                 THEN t.status_at < $4
+                                      AND coalesce(t.unlisted_since <= t.status_at, true)
+                                 ELSE t.unlisted_since IS NOT NULL END
                 )
                 SELECT t.id, t.name, t.language FROM templates t
                 WHERE t.connection = $1 AND t.waba_id = $2 AND t.id <> ALL ($3)
                     AND t.status NOT IN ('DELETED', 'NOT_FOUND')
-                    AND t.unlisted_since < $4 AND t.status_at < $5
+                    AND t.status_at < t.unlisted_since AND t.unlisted_since < $4
                 ORDER BY t.id
                 "#,
                 of.connection.0,
                 of.waba_id,
                 &listed,
-                of.asked_at,
                 at,
             )
             .fetch_all(&mut *self.pool.acquire().await?)

@@ -131,6 +131,65 @@ async fn a_database_that_was_restored_elsewhere_shows_its_history_and_goes_on_be
     expect(&app, 2, Some(ahead), &["4"]).await;
 }
 
+/// Where the feed has the first transaction of all: at the beginning, until it is restarted.
+async fn beginning(session: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT feed_place('3')::text::bigint - 3")
+        .fetch_one(session)
+        .await
+        .unwrap()
+}
+
+/// A server that was made for the database may count only a little lower than its followers have
+/// come, and behind the last fact all the same.
+#[tokio::test]
+async fn a_database_that_was_moved_is_known_by_its_server_and_goes_on_behind_what_was_shown() {
+    let app = App::start().await;
+    app.sender().await;
+    let mut session = app.pool.acquire().await.unwrap();
+    fact(&mut session, "0").await;
+    let seen = expect(&app, 2, None, &["0"]).await;
+    // The same server, or a standby of it.
+    app.start_another().await;
+    assert_eq!(beginning(&mut session).await, 0);
+
+    let elsewhere = "UPDATE feed_server SET system_identifier = system_identifier + 1";
+    let moved = sqlx::query(elsewhere).execute(&mut *session).await.unwrap();
+    assert_eq!(moved.rows_affected(), 1);
+    tokio::join!(app.start_another(), app.start_another());
+    let restarted = beginning(&mut session).await;
+    assert!(restarted > 1_000_000_000_000_000, "{restarted}");
+    fact(&mut session, "1").await;
+    expect(&app, 2, Some(seen), &["1"]).await;
+    app.start_another().await;
+    assert_eq!(beginning(&mut session).await, restarted, "once");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_which_it_is_is_served_all_the_same() {
+    let app = App::start().await;
+    let mut session = app.pool.acquire().await.unwrap();
+    let known: i64 = sqlx::query_scalar("SELECT system_identifier FROM feed_server")
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+    // Nobody but a superuser may ask, and the service is none.
+    let refuse = "
+        REVOKE ALL ON FUNCTION pg_control_system() FROM PUBLIC;
+        DO $$ BEGIN
+            EXECUTE format('REVOKE ALL ON FUNCTION pg_control_system() FROM %I', current_user);
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'asks_nothing') THEN
+                EXECUTE format('CREATE ROLE asks_nothing IN ROLE %I', current_user);
+            END IF;
+        END $$";
+    sqlx::raw_sql(refuse).execute(&mut *session).await.unwrap();
+    app.start_another_as("asks_nothing").await;
+    let still: i64 = sqlx::query_scalar("SELECT system_identifier FROM feed_server")
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+    assert_eq!((still, beginning(&mut session).await), (known, 0));
+}
+
 #[tokio::test]
 async fn an_event_says_what_it_is_about() {
     let app = App::start().await;

@@ -126,6 +126,16 @@ impl App {
         store.await.close().await;
     }
 
+    /// The same, in another role.
+    pub async fn start_another_as(&self, role: &str) {
+        let config = Config::load(None).unwrap();
+        let url = &self.database.url;
+        let more = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{more}options[role]={role}");
+        let store = open(&url, &config, &self.sealing_key, &self.clock);
+        store.await.close().await;
+    }
+
     /// A request without a key.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))

@@ -300,6 +300,7 @@ impl World {
             };
             let webhook = Webhook {
                 connection,
+                provider: twotick::model::provider::Provider::Meta,
                 stream,
                 received_at,
                 headers: Map::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use twotick::model::evidence::Evidence;
@@ -378,5 +379,105 @@ async fn an_error_is_shown_with_its_own_texts_whatever_came_first() {
     };
     for wamid in [ordered, turned] {
         assert_eq!(error(wamid), (json!(131_026), json!("undeliverable")));
+    }
+}
+
+/// Evidence and the fact are joined apart from each other; which of two failures of one second it
+/// was, both have to say alike.
+#[tokio::test]
+async fn of_failures_of_one_second_the_error_that_counts_is_the_one_that_is_told() {
+    let app = App::start().await;
+    let failed = |wamid: &str, errors: &Value| {
+        let mut failed = status(wamid, "failed", 1);
+        failed["errors"] = errors.clone();
+        failed
+    };
+    let titled = |code: i64| json!([{"code": code, "title": format!("of {code}")}]);
+    // As texts they would be in the other order; or one has no code at all.
+    let no_code = json!([{"title": "a secret"}]);
+    let after = json!([{"code": 7.5, "title": "a half"}, {"code": "99", "title": "of 99"}]);
+    let pairs = [
+        (titled(99), titled(131_026)),
+        (titled(131_026), no_code.clone()),
+        (after, titled(1_000)),
+        (titled(-5), titled(-40)),
+    ];
+    let mut wanted = Vec::new();
+    for (n, (one, other)) in pairs.iter().enumerate() {
+        for (turn, [first, second]) in [[one, other], [other, one]].into_iter().enumerate() {
+            let wamid = format!("wamid.tie-{n}-{turn}");
+            app.say(&[failed(&wamid, first)]).await;
+            app.say(&[failed(&wamid, second)]).await;
+            wanted.push((wamid, [99, 131_026, 99, -40][n]));
+        }
+    }
+    let events = app.events(wanted.len()).await;
+    let wamids: Vec<_> = wanted.iter().map(|(wamid, _)| wamid.clone()).collect();
+    let found = lookup(&app, &wamids).await;
+    for (wamid, code) in wanted {
+        let told = events
+            .iter()
+            .find(|event| event["data"]["provider_message_id"] == wamid);
+        let told = told.unwrap()["data"]["errors"].as_array().unwrap();
+        let told = told.iter().find(|error| error["code"] == code);
+        let error = &found[&wamid]["error"];
+        assert_eq!(error["code"], code, "{wamid}");
+        assert_eq!(error["title"], format!("of {code}"), "{wamid}");
+        assert_eq!(told.unwrap()["title"], error["title"], "{wamid}");
+    }
+}
+
+/// Numbers that no double holds, or no number of Postgres'.
+#[tokio::test]
+async fn a_status_is_not_lost_for_how_its_price_is_spelled() {
+    let app = App::start().await;
+    let long = "9".repeat(20_000);
+    let numbers = ["1e400", "-1E+99999999999", "1e-99999", "0e-20000", &long];
+    let mut wamids = Vec::new();
+    for (n, number) in numbers.into_iter().enumerate() {
+        for (place, beside) in [
+            (
+                "pricing",
+                r#""pricing": {"billable": true, "amount": NUMBER}"#,
+            ),
+            (
+                "nested",
+                r#""conversation": {"id": "c", "pricing": {"amount": NUMBER}}"#,
+            ),
+            (
+                "conversation",
+                r#""conversation": {"id": "c", "origin": NUMBER}"#,
+            ),
+            ("errors", r#""errors": [{"code": 1, "href": NUMBER}]"#),
+            ("unknown", r#""cost": NUMBER"#),
+        ] {
+            let wamid = format!("wamid.price-{n}-{place}");
+            // Said twice, differently, so that the copies are joined too.
+            for at in [2, 1] {
+                let said = statuses_body(&[status(&wamid, "delivered", at)]).to_string();
+                let beside = format!("\"delivered\",{}", beside.replace("NUMBER", number));
+                let said = said.replace("\"delivered\"", &beside);
+                let signature = signature(SECRET, said.as_bytes());
+                let answer = app.webhook_bytes(said.as_bytes(), Some(&signature));
+                assert_eq!(answer.await, StatusCode::OK);
+            }
+            wamids.push((wamid, number, place));
+        }
+    }
+    let problems = app.get("/v1/webhooks?limit=500").await;
+    for webhook in problems["data"].as_array().unwrap() {
+        assert_eq!(webhook["reason"], Value::Null, "{webhook}");
+    }
+    let events = app.events(wamids.len()).await;
+    assert_eq!(events.len(), wamids.len());
+    for (wamid, number, place) in wamids {
+        let told = events
+            .iter()
+            .find(|event| event["data"]["provider_message_id"] == wamid)
+            .unwrap();
+        assert_eq!(told["occurred_at"], "2025-11-22T00:00:01.000Z", "{wamid}");
+        if place == "pricing" {
+            assert_eq!(told["data"]["pricing"]["amount"], number, "{wamid}");
+        }
     }
 }

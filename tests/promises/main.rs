@@ -13,6 +13,7 @@ mod lanes;
 mod leases;
 mod limits;
 mod locks;
+mod meetings;
 mod overload;
 mod poll;
 mod providers;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tokio::net::TcpListener;
 use twotick::simulator;
+use twotick::store::polls::Turn;
 
 use crate::support::*;
 
@@ -363,7 +364,7 @@ async fn who_died_while_it_read_is_replaced_when_its_turn_ends() {
     all_read(&mut session).await;
     let before = reads(&app).await;
     sqlx::query(
-        "UPDATE poll_turns SET instance = gen_random_uuid(),
+        "UPDATE poll_turns SET turn = gen_random_uuid(),
                                until = clock_timestamp() + interval '400 ms'",
     )
     .execute(&mut session)
@@ -416,6 +417,41 @@ async fn one_list_that_lacks_a_template_proves_nothing() {
     for status in ["APPROVED", "APPROVED", "DELETED"] {
         // Words count by whole seconds.
         app.clock.advance(Duration::from_secs(2));
+        due_now(&mut session).await;
+        all_read(&mut session).await;
+        template_until(&app, "offer", status).await;
+        app.control_send(Method::DELETE, "templates/offer", json!({}))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_template_between_two_lists_that_lack_it_begins_the_count_anew() {
+    let app = polling(SELDOM, PACE).await;
+    let mut session = app.session().await;
+    all_read(&mut session).await;
+    set_template(&app, "offer", "APPROVED").await;
+    let said = |at| {
+        let value = json!({"event": "APPROVED", "message_template_id": 7,
+            "message_template_name": "offer", "message_template_language": "en_US"});
+        management_body("message_template_status_update", at, value)
+    };
+    // Listed; not; said to be there, as of this reading's second and of one behind it; not; not.
+    for (is_said, status) in [
+        (false, "APPROVED"),
+        (false, "APPROVED"),
+        (true, "APPROVED"),
+        (false, "APPROVED"),
+        (false, "DELETED"),
+    ] {
+        // Words count by whole seconds.
+        app.clock.advance(Duration::from_secs(2));
+        if is_said {
+            let now = app.clock.now().unix_timestamp();
+            for at in [now - 2, now + 1] {
+                assert_eq!(app.webhook(&said(at)).await, StatusCode::OK);
+            }
+        }
         due_now(&mut session).await;
         all_read(&mut session).await;
         template_until(&app, "offer", status).await;
@@ -545,4 +581,84 @@ async fn infobip_is_read_with_its_key_and_in_metas_words() {
     assert_eq!(template["quality"], "RED");
     let asked = asked.0.lock().unwrap().clone();
     assert!(asked.iter().all(|(_, key)| key == "App key"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_costs_no_other_and_proves_nothing() {
+    // The first number is not at the provider any more.
+    let answers = &[(
+        "/whatsapp/2/senders/441200000002/templates",
+        r#"{"templates": [{"id": "734512", "businessAccountId": 40211, "name": "order_ready",
+            "language": "en_GB", "status": "PAUSED", "category": "UTILITY"}]}"#,
+    )];
+    let (url, _) = documented(answers).await;
+    let app = polling(SELDOM, PACE).await;
+    let sender = place(&app, "infobip", &url).await;
+    let connection = app.get(&format!("/v1/senders/{sender}")).await["connection"].clone();
+    let new = json!({"connection": connection, "phone_number_id": "441200000002"});
+    app.create("/v1/senders", new).await;
+    // One that nobody lists, as far as is known.
+    let mut session = app.session().await;
+    let known = json!({"messageTemplateId": "7", "messageTemplateName": "order_late",
+        "messageTemplateLanguage": "en_GB", "timestamp": "2026-03-02T09:00:00.000+0000",
+        "change": {"type": "TEMPLATE_STATUS_UPDATE", "newStatus": "APPROVED"}});
+    let webhook = format!(
+        "{}/webhooks/{}?secret=s",
+        app.url,
+        connection.as_str().unwrap()
+    );
+    let known = reqwest::Client::new().post(webhook).json(&known).send();
+    assert_eq!(known.await.unwrap().status(), StatusCode::OK);
+    for _ in 0..3 {
+        app.clock.advance(Duration::from_secs(2));
+        sqlx::query("UPDATE polls SET due_at = clock_timestamp(), read_at = NULL, error = NULL, failures = 0")
+            .execute(&mut session)
+            .await
+            .unwrap();
+        let read = "SELECT EXISTS (SELECT FROM polls
+            WHERE about = 'templates' AND read_at IS NOT NULL AND error IS NULL)";
+        let reading = async {
+            while !sqlx::query_scalar::<_, bool>(read)
+                .fetch_one(&mut session)
+                .await
+                .unwrap()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, reading).await;
+        assert!(in_time.is_ok(), "the templates were never read");
+    }
+    template_until(&app, "order_ready", "PAUSED").await;
+    template_until(&app, "order_late", "APPROVED").await;
+}
+
+/// Takes the turn of the one connection, once nobody has it.
+async fn turn(app: &App, length: Duration) -> Turn {
+    let taken = async {
+        loop {
+            // The service, which does not poll, may forget them yet.
+            app.store.plan_polls().await.unwrap();
+            if let Some(turn) = app.store.take_turns(length, 1).await.unwrap().pop() {
+                return turn;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_turn_that_is_over_does_not_end_the_next() {
+    let app = App::start().await;
+    let slow = turn(&app, Duration::from_millis(50)).await;
+    let next = turn(&app, Duration::from_secs(600)).await;
+    assert!(!app.store.keep_turn(&slow).await.unwrap());
+    assert!(app.store.take_poll(&slow).await.unwrap().is_none());
+    app.store
+        .end_turn(&slow, Duration::ZERO, true)
+        .await
+        .unwrap();
+    assert!(app.store.keep_turn(&next).await.unwrap());
+    assert!(app.store.take_poll(&next).await.unwrap().is_some());
 }

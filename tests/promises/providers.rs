@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
-use twotick::model::ids::SenderId;
+use twotick::model::ids::{ConnectionId, SenderId, TemplateId};
 
 use crate::support::*;
 
@@ -314,6 +314,42 @@ async fn a_failure_report_has_its_code_and_the_class_of_that_provider() {
     );
 }
 
+/// What is compared is the code with the list that it is from, in the fact as in the evidence.
+#[tokio::test]
+async fn of_two_failure_reports_of_one_moment_both_evidence_and_fact_say_the_same() {
+    let app = App::start().await;
+    let place = Place::open(&app, "infobip").await;
+    let report = |id: &str, error: Value| {
+        let mut report = failed(id);
+        report["error"] = error;
+        report
+    };
+    let errors = [
+        json!({"id": 9, "name": "of no list", "description": "d"}),
+        json!({"id": 8, "name": "for good", "description": "d", "permanent": true}),
+        json!({"id": 7, "name": "for now", "description": "d", "permanent": "false"}),
+        json!({"id": 0, "name": "NO_ERROR"}),
+    ];
+    for (n, error) in errors.iter().enumerate() {
+        for (m, other) in errors.iter().enumerate().skip(n + 1) {
+            for turn in [[error, other], [other, error]] {
+                let id = format!("tie-{n}-{m}-{}", turn[0]["id"]);
+                for error in turn {
+                    place
+                        .say(&json!({"results": [report(&id, error.clone())]}))
+                        .await;
+                }
+                // The one of the earlier list; its texts are the fact's.
+                assert_eq!(
+                    place.message(&id).await["error"]["title"],
+                    error["name"],
+                    "{id}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_id_of_another_connections_message_touches_nothing_of_it() {
     let app = App::start().await;
@@ -513,6 +549,102 @@ async fn events_without_a_time_count_in_the_order_of_their_webhook() {
         .say(&json!([partner("5", "approved"), partner("6", "PAUSED")]))
         .await;
     assert_eq!(place.template().await["status"], "PAUSED");
+}
+
+#[tokio::test]
+async fn a_template_is_one_in_whichever_shape_360dialog_tells_of_it() {
+    let app = App::start().await;
+    let place = Place::open(&app, "dialog360").await;
+    let change = |field: &str, mut value: Value| {
+        value["message_template_id"] = 1786.into();
+        value["message_template_name"] = "offer".into();
+        value["message_template_language"] = "en_US".into();
+        management_body(field, T0, value)
+    };
+    place
+        .say(&change(
+            "message_template_status_update",
+            json!({"event": "PAUSED"}),
+        ))
+        .await;
+    place
+        .say(&change(
+            "message_template_quality_update",
+            json!({"new_quality_score": "RED"}),
+        ))
+        .await;
+    let closed = place.template().await;
+    assert_eq!(
+        (&closed["sendable"], &closed["waba_id"]),
+        (&json!(false), &Value::Null)
+    );
+    place.say(&partner("1", "approved")).await;
+    let open = place.template().await;
+    assert_eq!(
+        (&open["status"], &open["quality"]),
+        (&json!("APPROVED"), &json!("RED"))
+    );
+    assert_eq!(open["id"], closed["id"]);
+}
+
+/// What of 360dialog's templates an older version took for those of another account.
+#[tokio::test]
+async fn a_template_that_was_taken_for_two_becomes_one() {
+    const MIGRATION: &str = include_str!("../../migrations/0012_templates_without_account.sql");
+    let app = App::start().await;
+    let place = Place::open(&app, "dialog360").await;
+    let connection: ConnectionId = place.id.parse().unwrap();
+    let mut session = app.session().await;
+    let paused = |name: &str, at| {
+        let value = json!({"event": "PAUSED", "message_template_name": name,
+            "message_template_language": "en_US"});
+        management_body("message_template_status_update", at, value)
+    };
+    let approved = |name: &str| {
+        let mut event = partner(name, "approved");
+        event["data"]["template"]["name"] = name.into();
+        event
+    };
+    let later = app.clock.now().unix_timestamp() + 60;
+    let told = [("alone", T0), ("opened since", T0), ("closed since", later)];
+    for (name, at) in told {
+        place.say(&paused(name, at)).await;
+        let [now, then] =
+            ["", WABA].map(|waba_id| TemplateId::of(connection, waba_id, name, "en_US").0);
+        for earlier in [
+            "UPDATE facts SET subject = $2 WHERE subject = $1",
+            "UPDATE templates SET id = $2, waba_id = '204411887755301' WHERE id = $1",
+        ] {
+            let earlier = sqlx::query(earlier).bind(now).bind(then);
+            let done = earlier.execute(&mut session).await.unwrap();
+            assert_eq!(done.rows_affected(), 1, "{name}");
+        }
+        if name != "alone" {
+            place.say(&approved(name)).await;
+        }
+    }
+    sqlx::raw_sql(MIGRATION)
+        .execute(&mut session)
+        .await
+        .unwrap();
+    for ((name, at), (status, facts)) in
+        told.into_iter()
+            .zip([("PAUSED", 1), ("APPROVED", 2), ("PAUSED", 2)])
+    {
+        let found = app.get(&format!("/v1/templates?name={name}")).await;
+        let found = found["data"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let id = found[0]["id"].as_str().unwrap();
+        assert_eq!(
+            id,
+            TemplateId::of(connection, "", name, "en_US").to_string()
+        );
+        assert_eq!(found[0]["status"], status, "{name}");
+        // What was said before is known.
+        place.say(&paused(name, at)).await;
+        let history = app.get(&format!("/v1/templates/{id}/history")).await;
+        assert_eq!(history["data"].as_array().unwrap().len(), facts, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -99,17 +99,27 @@ impl Polling {
             templates: BTreeMap::new(),
             whole: !lists.is_empty(),
         };
-        let mut failed = None;
+        let (mut failed, mut read) = (None, false);
         for of in lists {
-            if let Err(error) = list(line, of, &mut listed).await {
-                failed = Some(error);
-                break;
+            match list(line, of, &mut listed).await {
+                Ok(()) => read = true,
+                Err(error) if error.is_of_what_was_asked() => {
+                    // Such as a number that was taken away. The others' lists are as good as before.
+                    tracing::warn!(connection = %connection.id, list = ?of, %error,
+                        "a list of templates could not be read");
+                    listed.whole = false;
+                    failed = Some(error);
+                }
+                Err(error) => {
+                    (failed, read) = (Some(error), false);
+                    break;
+                }
             }
         }
         // What came before a failure is no less true.
         let (ids, said): (Vec<_>, Vec<_>) = listed.templates.into_iter().unzip();
         let mut told = store.record_template_readings(&said).await?;
-        match failed {
+        match failed.filter(|_| !read) {
             Some(error) => {
                 self.count_differences(told);
                 Err(error)

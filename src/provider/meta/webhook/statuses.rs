@@ -176,7 +176,7 @@ fn data(item: &Item<'_>, status: &Status) -> Result<(Option<ProviderError>, Stri
         recipient_parent_user_id: item.parent_user(),
         participant: item.participant(),
         errors,
-        pricing: pricing.or(nested.as_deref()),
+        pricing: pricing.as_deref().or(nested.as_deref()),
         conversation,
         callback_data: text(&item.biz_opaque_callback_data),
     };

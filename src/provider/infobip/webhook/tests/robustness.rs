@@ -154,10 +154,11 @@ fn texts_postgres_cannot_hold_are_replaced_and_members_that_stand_twice_cost_not
 }
 
 #[test]
-fn numbers_too_great_are_a_problem_of_their_item() {
-    let body = r#"{"results":[{"messageId":"a","status":{"groupId":3},"price":1e400},{"messageId":"b","status":{"groupId":3}}]}"#;
+fn numbers_too_great_are_kept_as_texts() {
+    let body = r#"{"results":[{"messageId":"a","status":{"groupId":3},"price":1e400},{"messageId":"b","status":{"groupId":3,"id":1e-4000}}]}"#;
     let decoded = decode(body.as_bytes());
-    assert_eq!((decoded.facts.len(), decoded.problems.len()), (1, 1));
+    assert_eq!((decoded.facts.len(), &decoded.problems[..]), (2, &[][..]));
+    assert_eq!(data(&decoded.facts[0])["price"], "1e400");
 }
 
 /// The items of all documented bodies that have several, one a body.
