@@ -16,15 +16,13 @@ use super::{Sending, Standing, ask};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
-use crate::model::ids::TemplateId;
 use crate::model::limits::{Pairs, backoff, pair_backoff};
 use crate::model::recipient;
-use crate::model::template::{Health, status_of_refusal};
 use crate::provider::{self, Answer, Outgoing, meta};
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
-use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
+use crate::store::ingest::TemplateSaid;
 use crate::store::leases::Lease;
 use crate::store::{Connection, StoreError};
 
@@ -290,29 +288,16 @@ impl Post {
             }
             ErrorClass::TemplateStops => match &self.claim.template {
                 Some((name, language)) => {
-                    let health = Health {
-                        // To the second, as webhooks are: a later word must not lose to it.
-                        at: posted_at.replace_nanosecond(0).unwrap_or(posted_at),
-                        status: status_of_refusal(error.code).to_owned(),
-                    };
                     let waba_id = self.claim.waba_id.as_deref();
                     let waba_id = connection.provider.account_of_templates(waba_id);
-                    let said = TemplateSaid {
-                        id: TemplateId::of(connection.id, waba_id, name, language),
-                        connection: connection.id,
-                        waba_id: waba_id.to_owned(),
-                        name: name.clone(),
-                        language: language.clone(),
-                        provider_template_id: None,
-                        category: None,
-                        status: Some(TemplateStatusSaid {
-                            health,
-                            reason: Some(error.code.to_string()),
-                            pause_title: None,
-                            read: false,
-                        }),
-                        quality: None,
-                    };
+                    let said = TemplateSaid::refused(
+                        connection.id,
+                        waba_id,
+                        name,
+                        language,
+                        error.code,
+                        posted_at,
+                    );
                     (Some(soon), Some(Closes::Template(Box::new(said))))
                 }
                 None => (None, None),

@@ -52,6 +52,11 @@ impl Store {
                     Ok(due)
                 })?;
                 self.learn_names(&self.names(&one)).await?;
+                // What it failed with came before it was known to be ours.
+                let sender = claim.attempt.message.sender;
+                let mut connection = self.pool.acquire().await?;
+                let failed = [(sender, answer.provider_message_id.as_str())];
+                self.close_dropped(&mut connection, &failed).await?;
                 due
             }
             result => result?,

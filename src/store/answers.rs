@@ -13,7 +13,7 @@ use super::{Store, StoreError, Version, again};
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Rank;
 use crate::model::fact::ProviderError;
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::{Timestamp, event};
 
 /// The provider did not take the message.
@@ -144,57 +144,76 @@ impl Store {
         closes: &Closes,
         error: &ProviderError,
     ) -> Result<Option<OwnFact>, StoreError> {
-        let now = self.clock.now();
-        let sender = claim.attempt.message.sender.0;
-        let reason = format!(
-            "{}: {}",
-            error.code,
-            error.title.as_deref().unwrap_or("refused")
-        );
-        let data = json!({"code": error.code, "reason": reason});
-        let closed = match closes {
+        let title = error.title.as_deref().unwrap_or("refused");
+        let reason = format!("{}: {title}", error.code);
+        match closes {
             Closes::Template(said) => {
-                return self.close_template(connection, said, &reason).await;
+                self.close_template(connection, said, &reason, "answer")
+                    .await
             }
-            Closes::Sender => sqlx::query!(
-                r#"
-                -- close: sender
-                -- As of the POST: what a person or the provider has opened since stays open.
-                UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $4
-                WHERE id = $1 AND (s.status_at IS NULL OR s.status_at < $4)
-                    AND (SELECT d.status = 'active' FROM standing(s, $3) d)
-                RETURNING id, (SELECT d.status <> 'active' FROM standing(s, $3) d) AS "closed!"
-                "#,
-                sender,
-                reason,
-                now,
-                claim.posted_at,
-            )
-            .fetch_optional(connection)
-            .await?
-            .filter(|row| row.closed)
-            .map(|row| (row.id, event::SENDER_BLOCKED)),
-            Closes::Connection(id, version) => sqlx::query_scalar!(
-                r#"
-                -- close: connection
-                UPDATE connections SET stopped_at = $2, stopped_reason = $3
-                WHERE id = $1 AND stopped_at IS NULL AND sha256(secrets) = $4
-                RETURNING stream
-                "#,
-                id.0,
-                now,
-                reason,
-                version.as_bytes(),
-            )
-            .fetch_optional(connection)
-            .await?
-            .map(|stream| (stream, event::CONNECTION_STOPPED)),
-        };
-        Ok(closed.map(|(stream, r#type)| {
-            let message = claim.attempt.message;
-            tracing::warn!(%message, reason, "{}: nothing is posted until it is opened", r#type);
-            OwnFact::of(stream, uuid::Uuid::nil(), r#type, "answer").with(data)
-        }))
+            Closes::Sender => {
+                let sender = claim.attempt.message.sender;
+                self.block_sender(connection, sender, &reason, claim.posted_at, "answer")
+                    .await
+            }
+            Closes::Connection(id, version) => {
+                self.stop_connection(connection, *id, version, &reason)
+                    .await
+            }
+        }
+    }
+
+    /// As of then: what a person or the provider has opened since stays open.
+    pub(super) async fn block_sender(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        sender: SenderId,
+        reason: &str,
+        as_of: Timestamp,
+        source: &'static str,
+    ) -> Result<Option<OwnFact>, StoreError> {
+        let closed = sqlx::query_scalar!(
+            r#"
+            -- block_sender
+            UPDATE senders s SET status = 'blocked', status_reason = $2, status_at = $4
+            WHERE id = $1 AND (s.status_at IS NULL OR s.status_at < $4)
+                AND (SELECT d.status = 'active' FROM standing(s, $3) d)
+            RETURNING (SELECT d.status <> 'active' FROM standing(s, $3) d) AS "closed!"
+            "#,
+            sender.0,
+            reason,
+            self.clock.now(),
+            as_of,
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(closed
+            .filter(|closed| *closed)
+            .map(|_| alarm(event::SENDER_BLOCKED, sender.0, reason, source)))
+    }
+
+    async fn stop_connection(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        id: ConnectionId,
+        version: &Version,
+        reason: &str,
+    ) -> Result<Option<OwnFact>, StoreError> {
+        let closed = sqlx::query_scalar!(
+            r#"
+            -- stop_connection
+            UPDATE connections SET stopped_at = $2, stopped_reason = $3
+            WHERE id = $1 AND stopped_at IS NULL AND sha256(secrets) = $4
+            RETURNING stream
+            "#,
+            id.0,
+            self.clock.now(),
+            reason,
+            version.as_bytes(),
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(closed.map(|stream| alarm(event::CONNECTION_STOPPED, stream, reason, "answer")))
     }
 
     /// The answer was lost: the provider may have the message. It is settled by evidence that
@@ -365,6 +384,22 @@ impl Store {
             Ok(given_up.len() as u64)
         })
     }
+}
+
+/// Something was closed: said once, until somebody opens it.
+fn alarm(r#type: &'static str, stream: i32, reason: &str, source: &'static str) -> OwnFact {
+    tracing::warn!(
+        stream,
+        reason,
+        "{}: nothing is posted until it is opened",
+        r#type
+    );
+    let code = reason
+        .split(':')
+        .next()
+        .and_then(|code| code.parse::<i64>().ok());
+    let data = json!({"code": code, "reason": reason});
+    OwnFact::of(stream, uuid::Uuid::nil(), r#type, source).with(data)
 }
 
 /// The attempt has not been taken by the provider and is not counted: it may be posted again

@@ -12,6 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::adopt::TAKEN;
+use super::dropped::closing;
 use super::journal::{Block, ProblemRow, insert_problems};
 use super::last_words::WordSaid;
 use super::recipients::{Heard, MarketingSaid, NameSaid};
@@ -244,8 +245,9 @@ impl Store {
                 Ok(transaction.commit().await?)
             })?;
         }
+        self.close_dropped(session, &closing(&batch.attempts))
+            .await?;
         if !batch.users.is_empty() {
-            // A commit of its own, for the same reason.
             let due = again!(self, "hear_users", {
                 self.hear_users(session, &batch.users).await
             })?;

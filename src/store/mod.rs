@@ -13,6 +13,7 @@ pub mod claim;
 mod connection_cache;
 mod connections;
 mod copies;
+mod dropped;
 mod facts;
 pub mod feed;
 mod fitness;

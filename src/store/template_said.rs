@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, TemplateId};
-use crate::model::template::Health;
+use crate::model::template::{Health, status_of_refusal};
 
 /// What is said of one template.
 #[derive(Debug, Clone)]
@@ -47,6 +47,38 @@ pub struct TemplateStatusSaid {
 }
 
 impl TemplateSaid {
+    /// What it says of a template that a message of it is refused or dropped with this code.
+    pub fn refused(
+        connection: ConnectionId,
+        waba_id: &str,
+        name: &str,
+        language: &str,
+        code: i64,
+        at: Timestamp,
+    ) -> Self {
+        let health = Health {
+            // To the second, as webhooks are: a later word must not lose to it.
+            at: at.replace_nanosecond(0).unwrap_or(at),
+            status: status_of_refusal(code).to_owned(),
+        };
+        Self {
+            id: TemplateId::of(connection, waba_id, name, language),
+            connection,
+            waba_id: waba_id.to_owned(),
+            name: name.to_owned(),
+            language: language.to_owned(),
+            provider_template_id: None,
+            category: None,
+            status: Some(TemplateStatusSaid {
+                health,
+                reason: Some(code.to_string()),
+                pause_title: None,
+                read: false,
+            }),
+            quality: None,
+        }
+    }
+
     /// Joins what else is said of the same template.
     pub fn join(&mut self, other: &Self) {
         join_word(&mut self.category, other.category.as_ref());

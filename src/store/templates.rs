@@ -271,13 +271,14 @@ impl Store {
         connection: &mut sqlx::PgConnection,
         said: &TemplateSaid,
         reason: &str,
+        source: &'static str,
     ) -> Result<Option<OwnFact>, StoreError> {
         let changes = self
             .join_changing(connection, std::slice::from_ref(said))
             .await?;
         Ok(changes.first().and_then(|change| {
             let members = [("event", Some(change.status()?)), ("reason", Some(reason))];
-            Some(change.fact(event::TEMPLATE_STATUS, "answer", &members))
+            Some(change.fact(event::TEMPLATE_STATUS, source, &members))
         }))
     }
 }

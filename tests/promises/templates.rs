@@ -205,3 +205,98 @@ async fn an_open_template_is_read_once_and_not_for_ever() {
     }
     panic!("it is still to be read");
 }
+
+/// `failed` of a message with this code.
+fn failed(wamid: &str, code: i64, at: i64) -> Value {
+    let mut failed = status(wamid, "failed", at);
+    failed["errors"][0]["code"] = code.into();
+    failed
+}
+
+#[tokio::test]
+async fn what_a_pause_took_down_closes_the_template_and_goes_again_when_it_opens() {
+    let app = App::start().await;
+    // Asked, the provider says the same.
+    let state = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
+    let steps = [template_step("offer", "one"), template_step("offer", "two")];
+    let body = json!({"sender": app.sender, "to": "447700900123", "messages": steps});
+    let (_, messages) = app.sequence(body).await;
+    let wamid = app.accepted(&messages[0]).await;
+    app.control_send(Method::PUT, "templates/offer", state)
+        .await;
+    // No template webhook reaches us: only that the message was dropped.
+    app.say(&[failed(&wamid, 132_015, 20)]).await;
+    app.fence().await;
+    let path = format!("/v1/messages/{}", messages[0]);
+    let waits = |message: &Value| message["waiting"]["reason"] == "template_paused";
+    let waiting = app.get_until(&path, waits).await;
+    assert_eq!(waiting["status"], "queued");
+    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    let template = app.get("/v1/templates?name=offer").await;
+    assert_eq!(template["data"][0]["status"], "PAUSED");
+    let state = json!({"language": "en_US", "status": "APPROVED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", state)
+        .await;
+    // Later than when the provider was asked.
+    let opened = event("offer", "UNPAUSED", app.clock.now().unix_timestamp() + 60);
+    assert_eq!(app.webhook(&opened).await, StatusCode::OK);
+    app.posts_until(3).await;
+    let again = app.get_until(&path, |message| {
+        message["attempts"][1]["outcome"] == "accepted"
+    });
+    let wamid = again.await["provider_message_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    app.say(&[status(&wamid, "delivered", 40)]).await;
+    app.accepted(&messages[1]).await;
+    assert_eq!(posted_texts(&app.posts().await), ["one", "one", "two"]);
+}
+
+#[tokio::test]
+async fn a_drop_that_is_told_before_its_answer_closes_the_template_too() {
+    let app = App::start().await;
+    let (_, messages) = app
+        .sequence(json!({"sender": app.sender, "to": "447700900123",
+            "messages": [template_step("offer", "one")]}))
+        .await;
+    let wamid = app.accepted(&messages[0]).await;
+    // As another's first: what is said of it names neither our id nor one that is known.
+    let mut session = app.session().await;
+    sqlx::query(
+        "UPDATE attempts SET provider_message_id = NULL, accepted_at = NULL, outcome = NULL",
+    )
+    .execute(&mut session)
+    .await
+    .unwrap();
+    app.say(&[failed(&wamid, 132_015, 20)]).await;
+    assert_eq!(app.get("/v1/templates").await["data"], json!([]));
+    let mut named = failed(&wamid, 132_015, 20);
+    named["biz_opaque_callback_data"] = format!("{}.1", messages[0]).into();
+    app.say(&[named]).await;
+    let template = app.get("/v1/templates?name=offer").await;
+    assert_eq!(template["data"][0]["status"], "PAUSED");
+}
+
+#[tokio::test]
+async fn a_failure_that_blocks_the_sender_blocks_it() {
+    let app = App::start().await;
+    let message = app.create("/v1/messages", text(&app.sender, "447700900123", "one"));
+    let wamid = app.accepted(message.await["id"].as_str().unwrap()).await;
+    let now = app.clock.now().unix_timestamp() - T0;
+    app.say(&[failed(&wamid, 131_042, now)]).await;
+    let path = format!("/v1/senders/{}", app.sender);
+    assert_eq!(app.get(&path).await["status"], "blocked");
+    let events = app.events(4).await;
+    let blocked = events
+        .iter()
+        .find(|event| event["type"] == "sender.blocked");
+    assert_eq!(blocked.unwrap()["data"]["code"], 131_042);
+    // A person opens it, and what was said before counts no more.
+    let (opened, _) = app
+        .send(Method::PATCH, &path, json!({"status": "active"}))
+        .await;
+    assert!(opened.is_success());
+    app.say(&[failed(&wamid, 131_042, now - 5)]).await;
+    assert_eq!(app.get(&path).await["status"], "active");
+}
