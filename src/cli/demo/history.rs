@@ -253,6 +253,11 @@ fn may_pass(code: i64) -> bool {
     matches!(code, 1 | 2 | 131_000 | 131_016 | 130_429 | 132_015)
 }
 
+/// Whether its template's pause took it down: that is no failure, and it goes again.
+fn is_dropped(attempt: &Attempt, now: Moment) -> bool {
+    attempt.is_taken() && attempt.failure(now) == Some(132_015)
+}
+
 /// What the policy of `step` says just before `now`.
 pub fn verdict(
     planned: &Planned,
@@ -270,11 +275,14 @@ pub fn verdict(
         let reached = attempt.reached_at(step.gate);
         reached.is_some_and(|reached| reached.tick < now.tick)
     };
-    let more = attempts.len() < rules.attempts;
+    let burned = attempts.iter().filter(|attempt| !is_dropped(attempt, now));
+    let more = burned.count() < rules.attempts;
     if attempts.iter().any(opened) {
         Verdict::Passed
     } else if let Some(code) = last.failure(now) {
-        let again = !last.is_taken() || planned.on_failure == OnFailure::Retry;
+        let again = !last.is_taken()
+            || is_dropped(last, now)
+            || planned.on_failure == OnFailure::Retry;
         match planned.on_failure {
             _ if again && may_pass(code) && more => Verdict::Again,
             OnFailure::Skip => Verdict::Passed,

@@ -238,7 +238,8 @@ fn a_failure_stops_skips_or_is_tried_again_as_the_policy_says() {
         case.said("b", "delivered")
     };
     again("132015", OnFailure::Retry).finds(0, 0, 0);
-    again("132015", OnFailure::Stop).finds(0, 1, 0);
+    again("132015", OnFailure::Stop).finds(0, 0, 0);
+    again("131000", OnFailure::Stop).finds(0, 1, 0);
     again("131026", OnFailure::Retry).finds(0, 1, 0);
 }
 
