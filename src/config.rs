@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use time::Date;
 
-use crate::model::limits::PairLimit;
+use crate::model::limits::{Lifetimes, PairLimit};
 use crate::model::sequence::{RetryLimits, Rules, UsMarketing};
 
 time::serde::format_description!(day, Date, "[year]-[month]-[day]");
@@ -164,6 +164,10 @@ pub struct Send {
     pub unknown_after: Duration,
     #[serde(rename = "rate_limit_wait_ms", deserialize_with = "millis")]
     pub rate_limit_wait: Duration,
+    #[serde(rename = "ttl_ms", deserialize_with = "millis")]
+    pub ttl: Duration,
+    #[serde(rename = "ttl_authentication_ms", deserialize_with = "millis")]
+    pub ttl_authentication: Duration,
     #[serde(rename = "pair_every_ms", deserialize_with = "millis")]
     pub pair_every: Duration,
     pub pair_burst: u32,
@@ -303,6 +307,14 @@ impl Send {
             first_backoff: self.backoff,
             marketing_wait: self.marketing_wait,
             unknown_after: self.unknown_after,
+        }
+    }
+
+    /// How long the providers try to deliver.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            authentication: self.ttl_authentication,
+            others: self.ttl,
         }
     }
 

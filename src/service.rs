@@ -27,6 +27,9 @@ const UPKEEP: Duration = Duration::from_secs(3600);
 /// How often the database's clock is read.
 const FOLLOW_CLOCK: Duration = Duration::from_secs(15);
 
+/// How often messages are looked for whose time is over.
+const EXPIRE: Duration = Duration::from_secs(2);
+
 /// Seconds by which a machine's clock may be off without a word in the log.
 const OFF: f64 = 1.0;
 
@@ -107,6 +110,7 @@ impl Service {
         let keeping = store.of(Part::Sending);
         tasks.spawn(upkeep(keeping.clone(), config.retention, shutdown.clone()));
         tasks.spawn(follow_clock(keeping.clone(), shutdown.clone()));
+        tasks.spawn(expire(keeping.clone(), shutdown.clone()));
         if let Some(metrics) = metrics.clone() {
             tasks.spawn(measures::sample(keeping, metrics, shutdown.clone()));
         }
@@ -183,6 +187,26 @@ async fn upkeep(store: Store, retention: Retention, shutdown: CancellationToken)
                     tracing::error!(%error, "old idempotency keys could not be deleted");
                 }
             }
+        }
+    }
+}
+
+/// Finds messages whose time is over.
+async fn expire(store: Store, shutdown: CancellationToken) {
+    loop {
+        let more = tokio::select! {
+            () = shutdown.cancelled() => return,
+            more = store.expire_messages() => more.unwrap_or_else(|error| {
+                tracing::warn!(%error, "expired messages could not be looked for");
+                false
+            }),
+        };
+        if more {
+            continue;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(EXPIRE) => {}
         }
     }
 }

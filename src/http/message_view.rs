@@ -22,7 +22,8 @@ use crate::store::messages::{Attempt, Message, Step};
         "posted_at": "2026-11-05T09:30:00.120Z", "outcome": "accepted", "error": null}],
     "next_attempt_at": null, "accepted_at": "2026-11-05T09:30:00.341Z", "held_at": null,
     "sent_at": "2026-11-05T09:30:01.000Z", "delivered_at": "2026-11-05T09:30:02.000Z",
-    "read_at": null, "played_at": null, "failed_at": null, "error": null, "waiting": null,
+    "read_at": null, "played_at": null, "failed_at": null,
+    "expires_at": "2026-12-05T09:30:00.341Z", "error": null, "waiting": null,
     "contradiction": false, "sequence": {"id": "seq_…", "position": 2},
     "created_at": "2026-11-05T09:29:58.512Z",
 }))]
@@ -49,6 +50,8 @@ pub struct MessageView {
     read_at: Option<Moment>,
     played_at: Option<Moment>,
     failed_at: Option<Moment>,
+    /// When the provider gives up, if nothing is heard by then: of the last attempt.
+    expires_at: Option<Moment>,
     error: Option<ErrorView>,
     waiting: Option<Waiting>,
     /// The provider said `failed` and also that it reached the user. The latter counts.
@@ -160,6 +163,7 @@ impl MessageView {
             read_at: evidence.read_at.map(Moment),
             played_at: evidence.played_at.map(Moment),
             failed_at: failed.or(shown).and_then(failed_at).map(Moment),
+            expires_at: last.and_then(|last| last.expires_at).map(Moment),
             error: failed.and_then(ErrorView::of),
             waiting: queued.then(|| waiting(message, now)).flatten(),
             contradiction: message

@@ -18,6 +18,8 @@ pub const MESSAGE_REFUSED: &str = "message.refused";
 pub const MESSAGE_UNKNOWN: &str = "message.unknown";
 /// A claim was given back before anything was posted. Ours.
 pub const MESSAGE_RETURNED: &str = "message.returned";
+/// Its time was over, and nothing had been heard of delivery or failure. Ours.
+pub const MESSAGE_EXPIRED: &str = "message.expired";
 /// A person took it out. Ours.
 pub const MESSAGE_CANCELLED: &str = "message.cancelled";
 /// A new attempt was decided. Ours.

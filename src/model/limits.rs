@@ -149,6 +149,15 @@ fn key(user: &str) -> u64 {
     hasher.finish()
 }
 
+/// How long the provider tries to deliver a message, counted from when it took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Templates of the category AUTHENTICATION.
+    pub authentication: Duration,
+    /// Everything else.
+    pub others: Duration,
+}
+
 /// The wait after the `n`th refusal in a row for writing to one user too often: Meta asks for 4^n
 /// times `first`, counted from 0. At most an hour.
 pub fn pair_backoff(first: Duration, n: u32) -> Duration {

@@ -11,6 +11,8 @@ pub struct Attempt {
     pub evidence: Evidence,
     /// How the POST itself ended, if it did.
     pub outcome: Option<Outcome>,
+    /// When its time was over without a word on delivery or failure.
+    pub expired_at: Option<Timestamp>,
 }
 
 /// How a POST ended. What the provider says afterwards is [`Evidence`].
@@ -52,6 +54,17 @@ impl Attempt {
         self.outcome.is_none() && self.evidence.is_empty()
     }
 
+    /// Whether its time is over, and nothing was heard since.
+    pub fn is_expired(&self) -> bool {
+        let Some(expired_at) = self.expired_at else {
+            return false;
+        };
+        let Evidence {
+            sent_at, failed, ..
+        } = self.evidence;
+        failed.is_none() && sent_at.is_none_or(|sent_at| sent_at <= expired_at)
+    }
+
     /// Whether the answer was lost and nothing has been heard since.
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Unknown { .. })) && self.evidence.is_empty()
@@ -85,12 +98,13 @@ pub enum MessageStatus {
     Read,
     Played,
     Failed,
+    Expired,
     Cancelled,
 }
 
 impl MessageStatus {
     /// Every status, as `?status=` names them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Queued,
         Self::Sending,
         Self::Unknown,
@@ -101,6 +115,7 @@ impl MessageStatus {
         Self::Read,
         Self::Played,
         Self::Failed,
+        Self::Expired,
         Self::Cancelled,
     ];
 
@@ -117,6 +132,7 @@ impl MessageStatus {
             Self::Read => "read",
             Self::Played => "played",
             Self::Failed => "failed",
+            Self::Expired => "expired",
             Self::Cancelled => "cancelled",
         }
     }
@@ -134,7 +150,10 @@ impl MessageStatus {
 
     /// Whether nothing more can come of it, except evidence nobody expects.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Failed | Self::Cancelled | Self::Played)
+        matches!(
+            self,
+            Self::Failed | Self::Expired | Self::Cancelled | Self::Played
+        )
     }
 
     fn rank(self) -> Option<Rank> {
@@ -156,6 +175,7 @@ impl MessageStatus {
 /// | any attempt was played, read or delivered         | `played`, `read`, `delivered` |
 /// | it was cancelled                                  | `cancelled`                   |
 /// | the last attempt failed and none will follow      | `failed`                      |
+/// | its time is over and nothing was heard since      | `expired`                     |
 /// | the last attempt did not fail: its evidence       | `sent`, `held`, `accepted`    |
 /// | the answer to the last attempt was lost           | `unknown`                     |
 /// | it is being posted                                | `sending`                     |
@@ -191,6 +211,9 @@ pub fn status(attempts: &[Attempt], cancelled: bool, work: Work) -> MessageStatu
             Work::Claimed | Work::Posted | Work::Over => MessageStatus::Failed,
         };
     }
+    if last.is_expired() {
+        return MessageStatus::Expired;
+    }
     match last.evidence.rank() {
         _ if last.evidence.is_held() => MessageStatus::Held,
         Some(Rank::Sent) => MessageStatus::Sent,
@@ -210,7 +233,11 @@ mod tests {
     const T: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn attempt(outcome: Option<Outcome>, evidence: Evidence) -> Attempt {
-        Attempt { evidence, outcome }
+        Attempt {
+            evidence,
+            outcome,
+            expired_at: None,
+        }
     }
 
     fn failed() -> Option<Failure> {
@@ -271,6 +298,37 @@ mod tests {
         };
         let settled = attempt(Some(Outcome::Unknown { since: T }), settled);
         assert_eq!(status(&[settled], false, Work::Posted), MessageStatus::Sent);
+    }
+
+    #[test]
+    fn a_late_status_undoes_that_it_expired() {
+        let sent = Evidence {
+            accepted_at: Some(T),
+            sent_at: Some(T),
+            ..Evidence::default()
+        };
+        let expired = |evidence| Attempt {
+            expired_at: Some(T + time::Duration::HOUR),
+            ..attempt(Some(Outcome::Accepted), evidence)
+        };
+        let shown = |evidence| status(&[expired(evidence)], false, Work::Over);
+        assert_eq!(shown(sent), MessageStatus::Expired);
+        let late = Some(T + time::Duration::DAY);
+        let resent = Evidence {
+            sent_at: late,
+            ..sent
+        };
+        assert_eq!(shown(resent), MessageStatus::Sent);
+        let delivered = Evidence {
+            delivered_at: late,
+            ..sent
+        };
+        assert_eq!(shown(delivered), MessageStatus::Delivered);
+        let failed = Evidence {
+            failed: failed(),
+            ..sent
+        };
+        assert_eq!(shown(failed), MessageStatus::Failed);
     }
 
     #[test]

@@ -100,7 +100,7 @@ struct Standing {
 /// senders back. Dropping it drops all of sending at once, as a crash does: no claimer and no post
 /// goes on behind its owner's back.
 pub async fn run(sending: Sending, shutdown: CancellationToken) {
-    let (recorder, recording) = Recorder::new(sending.store.clone());
+    let (recorder, recording) = Recorder::new(sending.store.clone(), sending.settings.lifetimes());
     let mut recordings = JoinSet::new();
     recordings.spawn(recording);
     let mut manager = Manager {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::limits::Lifetimes;
 use crate::store::acceptances::{Acceptance, Accepted};
 use crate::store::claim::Claim;
 use crate::store::{Store, StoreError};
@@ -18,6 +19,7 @@ const MOST: usize = 128;
 #[derive(Debug, Clone)]
 pub(super) struct Recorder {
     store: Store,
+    lifetimes: Lifetimes,
     queue: mpsc::Sender<Waiting>,
 }
 
@@ -31,13 +33,17 @@ struct Waiting {
 
 impl Recorder {
     /// A recorder, and its work, which ends when nobody has the recorder any more.
-    pub(super) fn new(store: Store) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub(super) fn new(
+        store: Store,
+        lifetimes: Lifetimes,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, answers) = mpsc::channel(MOST);
         let recorder = Self {
             store: store.clone(),
+            lifetimes,
             queue,
         };
-        (recorder, write_all(store, answers))
+        (recorder, write_all(store, lifetimes, answers))
     }
 
     /// Returns when it is committed: whether the sequence is due because of it.
@@ -57,11 +63,13 @@ impl Recorder {
         {
             return Ok(due);
         }
-        self.store.record_accepted(claim, answer).await
+        self.store
+            .record_accepted(claim, answer, self.lifetimes)
+            .await
     }
 }
 
-async fn write_all(store: Store, mut answers: mpsc::Receiver<Waiting>) {
+async fn write_all(store: Store, lifetimes: Lifetimes, mut answers: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::new();
     while !waiting.is_empty() || answers.recv_many(&mut waiting, MOST).await > 0 {
         let (mut batch, rest) = one_a_sequence(waiting);
@@ -71,7 +79,7 @@ async fn write_all(store: Store, mut answers: mpsc::Receiver<Waiting>) {
             .iter()
             .map(|waiting| (&*waiting.claim, &waiting.answer))
             .collect();
-        match store.record_acceptances(&written).await {
+        match store.record_acceptances(&written, lifetimes).await {
             Ok(due) => {
                 for (waiting, due) in batch.into_iter().zip(due) {
                     // Nobody waits any longer: it is committed all the same.

@@ -9,9 +9,11 @@ use uuid::Uuid;
 use super::adopt::TAKEN;
 use super::claim::Claim;
 use super::facts::OwnFact;
+use super::leases::interval;
 use super::recipients::NameSaid;
 use super::{Store, StoreError, again};
 use crate::model::evidence::Rank;
+use crate::model::limits::Lifetimes;
 use crate::model::sequence::GateStatus;
 use crate::model::{Timestamp, event};
 
@@ -38,16 +40,19 @@ impl Store {
         &self,
         claim: &Claim,
         answer: &Accepted,
+        lifetimes: Lifetimes,
     ) -> Result<bool, StoreError> {
         let one = [(claim, answer)];
-        let due = match self.record_acceptances(&one).await {
+        let due = match self.record_acceptances(&one, lifetimes).await {
             // A webhook without our id was here first, and made an external attempt of it.
             Err(error) if error.is_on(TAKEN) => {
                 let due = again!(self, "adopt_accepted", {
                     let mut transaction = self.begin().await?;
                     self.adopt(&mut transaction, claim.attempt, &answer.provider_message_id)
                         .await?;
-                    let due = self.write_acceptances(&mut transaction, &one).await?;
+                    let due = self
+                        .write_acceptances(&mut transaction, &one, lifetimes)
+                        .await?;
                     transaction.commit().await?;
                     Ok(due)
                 })?;
@@ -71,10 +76,12 @@ impl Store {
     pub async fn record_acceptances(
         &self,
         answers: &[Acceptance<'_>],
+        lifetimes: Lifetimes,
     ) -> Result<Vec<bool>, StoreError> {
         let due = again!(self, "record_acceptances", {
             let mut connection = self.pool.acquire().await?;
-            self.write_acceptances(&mut connection, answers).await
+            self.write_acceptances(&mut connection, answers, lifetimes)
+                .await
         })?;
         // Behind the commit: ingest locks users before attempts.
         self.learn_names(&self.names(answers)).await?;
@@ -87,6 +94,7 @@ impl Store {
         &self,
         connection: &mut sqlx::PgConnection,
         answers: &[Acceptance<'_>],
+        lifetimes: Lifetimes,
     ) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
         let columns = Columns::of(answers, now);
@@ -105,6 +113,7 @@ impl Store {
             a AS (
                 UPDATE attempts a
                 SET provider_message_id = coalesce(a.provider_message_id, x.provider_message_id),
+                    expires_at = coalesce(a.expires_at, $1::timestamptz + lifetime(a.sender, a.message, $16, $17)),
                     accepted_at = LEAST(a.accepted_at, $1),
                     held_at = CASE WHEN x.outcome = 'held' THEN LEAST(a.held_at, $1)
                         ELSE a.held_at END,
@@ -164,6 +173,8 @@ impl Store {
             &facts.data,
             &facts.ids,
             &facts.keys,
+            interval(lifetimes.others),
+            interval(lifetimes.authentication),
         )
         .fetch_all(&mut *connection)
         .await?;

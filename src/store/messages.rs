@@ -63,6 +63,8 @@ pub struct Attempt {
     pub provider_message_id: Option<String>,
     pub posted_at: Option<Timestamp>,
     pub outcome: Option<String>,
+    /// When its time is over, if nothing is heard of it by then.
+    pub expires_at: Option<Timestamp>,
     /// When we refused it ourselves.
     pub refused_at: Option<Timestamp>,
     /// The error it was refused with, or failed with later.
@@ -204,6 +206,8 @@ struct Row {
     played_at: Option<Timestamp>,
     failed_at: Option<Timestamp>,
     failed_code: Option<i64>,
+    expires_at: Option<Timestamp>,
+    expired_at: Option<Timestamp>,
     failed_errors: Option<Value>,
 }
 
@@ -230,7 +234,7 @@ pub(super) async fn read_messages(
                t.status AS "template_status?", t.status_at AS "template_status_at?",
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
-               a.played_at, a.failed_at, a.failed_code,
+               a.played_at, a.failed_at, a.failed_code, a.expires_at, a.expired_at,
                -- Of a failure the attempt keeps the code alone; its texts are in the fact. What
                -- has a key was said of a member of a group.
                CASE WHEN a.failed_at IS NOT NULL THEN (
@@ -398,8 +402,10 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
             let words = text("details").or_else(|| text("title"));
             (refusal["code"].as_i64(), words.unwrap_or_default())
         }),
+        expires_at: row.expires_at,
         said: message::Attempt {
             outcome,
+            expired_at: row.expired_at,
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,

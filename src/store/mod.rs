@@ -14,6 +14,7 @@ mod connection_cache;
 mod connections;
 mod copies;
 mod dropped;
+mod expiry;
 mod facts;
 pub mod feed;
 mod fitness;

@@ -64,6 +64,7 @@ fn expected(history: &[(&str, i64)]) -> Value {
     let attempt = Attempt {
         evidence,
         outcome: None,
+        ..Attempt::default()
     };
     let time = |at: Option<OffsetDateTime>| at.map(rfc3339);
     json!({

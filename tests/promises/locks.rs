@@ -195,7 +195,8 @@ async fn who_adopts_waits_for_no_user_while_it_holds_attempts() {
     let claim = first_claim(&app, &sequence, &messages[0]).await;
     let mut answer = accepted(&wamid);
     answer.wa_id = Some("447700900124".into());
-    let answered = tokio::spawn(async move { store.record_accepted(&claim, &answer).await });
+    let answered =
+        tokio::spawn(async move { store.record_accepted(&claim, &answer, LIFETIMES).await });
     waited_for(&app, &mut webhook).await;
     let condition = format!("sequence = '{}'", uuid_of(&sequence));
     assert!(lock(&mut webhook, "attempts", &condition).await);

@@ -62,7 +62,10 @@ async fn meet(app: &App, taken: &Taken, which: usize, by_answer: bool) {
     match which {
         0 if by_answer => {
             let answer = accepted(wamid);
-            app.store.record_accepted(claim, &answer).await.unwrap();
+            app.store
+                .record_accepted(claim, &answer, LIFETIMES)
+                .await
+                .unwrap();
         }
         0 => {
             let mut sent = status(wamid, "sent", 0);

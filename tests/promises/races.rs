@@ -122,7 +122,8 @@ async fn a_status_that_meets_the_adoption_of_its_attempt_opens_the_gate() {
     let store = app.store.clone();
     let claim = first_claim(&app, &sequence, &messages[0]).await;
     let answer = accepted(&wamid);
-    let answered = tokio::spawn(async move { store.record_accepted(&claim, &answer).await });
+    let answered =
+        tokio::spawn(async move { store.record_accepted(&claim, &answer, LIFETIMES).await });
     app.waiting_for_locks(1).await;
     let delivered = [status(&wamid, "delivered", 1)];
     let release = async {
@@ -219,7 +220,7 @@ async fn a_late_answer_does_not_end_the_claim_of_a_later_attempt() {
     app.create(&format!("{path}/retry"), json!({})).await;
     app.posts_until(2).await;
     app.store
-        .record_accepted(&claim, &accepted(&wamid))
+        .record_accepted(&claim, &accepted(&wamid), LIFETIMES)
         .await
         .unwrap();
     assert_eq!(work_of(&app, &sequence).await, "claimed");
@@ -255,7 +256,10 @@ async fn a_late_answer_keeps_a_resend_from_being_posted() {
     assert_eq!(work_of(&app, &sequence).await, "ready");
     let claim = first_claim(&app, &sequence, &messages[0]).await;
     let answer = accepted(&wamid);
-    app.store.record_accepted(&claim, &answer).await.unwrap();
+    app.store
+        .record_accepted(&claim, &answer, LIFETIMES)
+        .await
+        .unwrap();
     app.fence().await;
     assert_eq!(work_of(&app, &sequence).await, "waiting");
     assert_eq!(app.get(&path).await["status"], "accepted");

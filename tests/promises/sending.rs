@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use twotick::config::Config;
 use twotick::simulator::{self, Faults};
 use twotick::store::CredentialsChange;
 
@@ -414,4 +415,53 @@ async fn a_limit_that_does_not_pass_is_tried_ever_more_rarely() {
     assert!(waits[3] > 4 * waits[0], "{waits:?}");
     end_faults(&app).await;
     app.accepted(&id).await;
+}
+
+#[tokio::test]
+async fn a_message_of_which_nothing_is_heard_expires_and_a_late_status_undoes_it() {
+    let settings = |config: &mut Config| {
+        config.send.ttl = Duration::from_secs(1);
+        config.send.ttl_authentication = Duration::from_secs(3600);
+    };
+    let app = App::start_with(settings, simulator::Config::default()).await;
+    let value = json!({"event": "APPROVED", "message_template_id": 7,
+        "message_template_name": "code", "message_template_language": "en_US",
+        "message_template_category": "AUTHENTICATION"});
+    let approved = management_body("message_template_status_update", T0, value);
+    assert!(app.webhook(&approved).await.is_success());
+    let mut ids = Vec::new();
+    for body in ["silent", "delivered"] {
+        let message = app.create("/v1/messages", text(&app.sender, "447700900123", body));
+        ids.push(message.await["id"].as_str().unwrap().to_owned());
+    }
+    let mut code = template_step("code", "1234");
+    (code["sender"], code["to"]) = (app.sender.clone().into(), "447700900123".into());
+    let code = app.create("/v1/messages", code).await;
+    ids.push(code["id"].as_str().unwrap().to_owned());
+    let mut wamids = Vec::new();
+    for id in &ids {
+        wamids.push(app.accepted(id).await);
+    }
+    app.say(&[
+        status(&wamids[0], "sent", 0),
+        status(&wamids[1], "delivered", 0),
+    ])
+    .await;
+    let path = format!("/v1/messages/{}", ids[0]);
+    let expired = app.get_until(&path, |message| message["status"] == "expired");
+    assert!(expired.await["expires_at"].is_string());
+    let listed = app.get("/v1/messages?status=expired").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+    let history = app.get(&format!("{path}/history")).await;
+    let history = history["data"].as_array().unwrap();
+    assert!(
+        history
+            .iter()
+            .any(|event| event["type"] == "message.expired")
+    );
+    let shown = async |id: &str| app.get(&format!("/v1/messages/{id}")).await["status"].clone();
+    assert_eq!(shown(&ids[1]).await, "delivered");
+    assert_eq!(shown(&ids[2]).await, "accepted", "its time is another");
+    app.say(&[status(&wamids[0], "delivered", 9)]).await;
+    assert_eq!(shown(&ids[0]).await, "delivered");
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use twotick::clock::Clock;
 use twotick::config::Config;
+use twotick::model::limits::Lifetimes;
 use twotick::postgres::{TestDatabase, TestServer};
 use twotick::seal::SealingKey;
 use twotick::service::Service;
@@ -26,6 +27,12 @@ pub const NUMBER: &str = "310022446688199";
 pub const WABA: &str = "204411887755301";
 /// A moment that statuses are dated from: seconds since 1970.
 pub const T0: i64 = 1_763_769_600;
+
+/// Longer than any test.
+pub const LIFETIMES: Lifetimes = Lifetimes {
+    authentication: Duration::from_secs(600),
+    others: Duration::from_secs(86_400),
+};
 
 /// How long anything that must happen may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -280,9 +280,8 @@ pub fn verdict(
     if attempts.iter().any(opened) {
         Verdict::Passed
     } else if let Some(code) = last.failure(now) {
-        let again = !last.is_taken()
-            || is_dropped(last, now)
-            || planned.on_failure == OnFailure::Retry;
+        let again =
+            !last.is_taken() || is_dropped(last, now) || planned.on_failure == OnFailure::Retry;
         match planned.on_failure {
             _ if again && may_pass(code) && more => Verdict::Again,
             OnFailure::Skip => Verdict::Passed,

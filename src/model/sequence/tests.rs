@@ -75,6 +75,7 @@ fn accepted(evidence: Evidence) -> Attempt {
     Attempt {
         evidence,
         outcome: Some(Outcome::Accepted),
+        ..Attempt::default()
     }
 }
 

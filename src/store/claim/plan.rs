@@ -13,7 +13,6 @@ use super::super::facts::OwnFact;
 use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
 use crate::model::error_class::ErrorClass;
-use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
@@ -333,7 +332,7 @@ impl Planning<'_> {
         step.attempts.truncate(usize::try_from(n - 1).unwrap_or(0));
         step.attempts.push(Attempt {
             outcome: Some(Outcome::Refused(class)),
-            evidence: Evidence::default(),
+            ..Attempt::default()
         });
         row.attempt = n;
         row.work = SequenceWork::Waiting;

@@ -101,6 +101,8 @@ pub(super) async fn read_steps(
         step.refusals = refusals(went_back);
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
+            // The gate has a deadline of its own.
+            expired_at: None,
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,
