@@ -32,13 +32,8 @@ $$;
 -- What the caller chose beside `on_failure`: model::sequence::Policy.
 ALTER TABLE sequences ADD policy jsonb NOT NULL DEFAULT '{}';
 
--- Why a head that is ready may not be posted before `ready_at`, where it is neither the caller's
--- wish nor what became of an attempt before: rate_limit, quiet_hours.
+-- Why a head that is ready is not posted, where it is neither the caller's wish nor what became of
+-- an attempt before: rate_limit, quiet_hours, opted_out, window_closed.
 ALTER TABLE sequences ADD ready_because text;
-
--- Whatever is not done yet to a user is looked at when they write, or say what they want. IS TRUE,
--- so that only who says so too uses it: to the planner it looks small, and cheap to read as a whole.
-CREATE INDEX sequences_recipient ON sequences (sender, recipient) WHERE (work <> 'done') IS TRUE;
-
--- Who takes a sender over has to know whom it has written to of late.
-CREATE INDEX attempts_posted ON attempts (sender, posted_at) WHERE posted_at IS NOT NULL;
+-- When a person last set it going again: what was written before is no reply.
+ALTER TABLE sequences ADD set_going_at timestamptz;

@@ -1,7 +1,6 @@
 -- When the provider gives a message up, and when we were found to have heard nothing by then.
 -- Neither is changed by a status, and an index names only the first.
 ALTER TABLE attempts ADD expires_at timestamptz, ADD expired_at timestamptz;
-CREATE INDEX attempts_expire ON attempts (expires_at) WHERE expires_at IS NOT NULL;
 
 -- How far it has been looked: one row.
 CREATE TABLE expiries (

@@ -9,7 +9,7 @@ use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify, infobip};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::{MessageStatus, Outcome};
-use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork, WINDOW};
+use crate::model::sequence::{RetryLimits, SequenceStatus, SequenceWork};
 use crate::store::messages::{Attempt, Message, Step};
 
 /// A message, and what became of it.
@@ -225,23 +225,23 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
     if !message.is_head() {
         return Some(because("gate", None, Some(gate_detail(step))));
     }
-    if let (Some(since), Some("template")) = (step.marketing_at, message.kind.as_deref()) {
-        return Some(because("opted_out", Some(since), None));
-    }
-    if let Some(wrote_at) = step.wrote_at {
-        return Some(because("window_closed", Some(wrote_at + WINDOW), None));
-    }
     let not_yet = step.state.ready_at.is_some_and(|ready_at| ready_at > now);
-    if let Some(because_of) = step.ready_because.as_deref().filter(|_| not_yet) {
-        let reason = match because_of {
-            "quiet_hours" => "quiet_hours",
-            _ => "rate_limit",
-        };
-        return Some(because(reason, None, None));
-    }
     let closed = message.closed.first();
     let closed =
         closed.map(|closed| because(closed.reason, Some(closed.since), closed.detail.clone()));
+    let since = step.ready_because_since;
+    match step.ready_because.as_deref() {
+        Some("opted_out") => return Some(because("opted_out", since, None)),
+        Some("window_closed") => return Some(because("window_closed", since, None)),
+        // What is closed is what somebody has to act on.
+        Some("quiet_hours") if not_yet => {
+            return closed.or_else(|| Some(because("quiet_hours", None, None)));
+        }
+        Some(_) if not_yet => {
+            return closed.or_else(|| Some(because("rate_limit", None, None)));
+        }
+        _ => {}
+    }
     match message.attempts.last() {
         None if not_yet => Some(because("schedule", None, None)),
         None => closed,

@@ -43,6 +43,10 @@ impl QuietView {
             let message = "expected an IANA name such as `Europe/Berlin`";
             errors.push(FieldError::new(field, message));
         }
+        if from == to {
+            let message = "expected another time than `from`: it would never be quiet";
+            errors.push(FieldError::new(format!("{at}quiet_hours.to"), message));
+        }
         (errors.len() == before).then_some(QuietHours {
             from,
             to,

@@ -158,13 +158,13 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         reference: new.reference.as_deref(),
         to_group,
     };
+    let quiet_hours = new
+        .quiet_hours
+        .and_then(|hours| hours.0.read("", &mut errors));
     let steps = read_steps(new.messages, &for_steps, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
-    let quiet_hours = new
-        .quiet_hours
-        .and_then(|hours| hours.0.read("", &mut errors));
     let ours = Policy::default();
     Ok(NewSequence {
         sender: new.sender,

@@ -107,9 +107,16 @@ impl Pairs {
         }
     }
 
-    /// The limit.
-    pub fn limit(&self) -> PairLimit {
-        self.limit
+    /// From one message to the next.
+    pub fn every(&self) -> Duration {
+        self.limit.every
+    }
+
+    /// The user was written to so often within the limit's memory, by whom we do not know. Taken
+    /// for as dense as it can have been: whoever was written to all the time stays in debt.
+    pub fn remember(&mut self, user: &str, posts: u32, now: Timestamp) {
+        let ahead = self.limit.every.saturating_mul(posts.saturating_sub(1));
+        self.reach.insert(key(user), now + ahead);
     }
 
     /// From when on this user may be written to; `None`: now.

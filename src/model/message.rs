@@ -3,6 +3,7 @@
 use super::Timestamp;
 use super::error_class::{ErrorClass, classify};
 use super::evidence::{Evidence, Rank};
+use super::sequence::Refusal;
 
 /// One POST of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Attempt {
     pub evidence: Evidence,
     /// How the POST itself ended, if it did.
     pub outcome: Option<Outcome>,
+    /// Why we did not post it at all.
+    pub rule: Option<Refusal>,
     /// When its time was over without a word on delivery or failure.
     pub expired_at: Option<Timestamp>,
 }
@@ -236,7 +239,7 @@ mod tests {
         Attempt {
             evidence,
             outcome,
-            expired_at: None,
+            ..Attempt::default()
         }
     }
 

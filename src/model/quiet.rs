@@ -53,8 +53,8 @@ impl QuietHours {
     /// the time there.
     pub fn end_of(&self, recipient: &str, now: Timestamp) -> Option<Timestamp> {
         /// Each turn ends one quiet night in one zone. Beyond this it is quiet somewhere at all
-        /// times, and the first end has to do.
-        const TURNS: usize = 8;
+        /// times: then the clock of most people counts.
+        const TURNS: usize = 24;
         let zones = self.zones(recipient);
         let mut at = now;
         for _ in 0..TURNS {
@@ -63,7 +63,7 @@ impl QuietHours {
                 None => return Some(at).filter(|at| *at > now),
             }
         }
-        zones.iter().find_map(|zone| self.end_in(zone, now))
+        self.end_in(zones.first()?, now)
     }
 
     fn zones(&self, recipient: &str) -> Vec<TimeZone> {
@@ -158,11 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn where_it_is_always_quiet_somewhere_the_first_end_counts() {
+    fn where_it_is_always_quiet_somewhere_the_clock_of_most_counts() {
         let mut hours = night(None);
-        hours.to = parse_time("20:59").unwrap();
-        let end = hours.end_of("79161234567", datetime!(2026-11-22 12:00 UTC));
-        assert!(end.is_some());
+        (hours.from, hours.to) = (18 * 60, 9 * 60);
+        // In Moscow; and then it is posted.
+        let end = |hours: &QuietHours, now| hours.end_of("79161234567", now);
+        let morning = datetime!(2026-11-23 06:00 UTC);
+        assert_eq!(end(&hours, datetime!(2026-11-22 18:00 UTC)), Some(morning));
+        assert_eq!(end(&hours, morning), None);
+        // A short night is quiet between the edges too: 22:30 in Moscow.
+        (hours.from, hours.to) = (22 * 60, 6 * 60);
+        assert!(end(&hours, datetime!(2026-11-22 19:30 UTC)).is_some());
     }
 
     #[test]

@@ -42,17 +42,19 @@ fn is_user_id(text: &str) -> bool {
     matches!(text.as_bytes(), [a, b, b'.', _, ..] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
 }
 
-/// Whether a recipient is a phone number of the United States: `+1` and none of the area codes of
+/// Whether a recipient is of the United States: a business-scoped id that begins with the country, or
+/// a phone number: `+1` and none of the area codes of
 /// the other countries and territories of the North American Numbering Plan, nor of those that
 /// belong to no place.
 /// (https://www.nanpa.com/numbering/area-codes)
 pub fn is_us(text: &str) -> bool {
-    is_number(text)
+    let is_number = is_number(text)
         && text.len() == 11
         && text
             .strip_prefix('1')
             .and_then(|rest| rest.get(..3))
-            .is_some_and(|area| !ELSEWHERE.contains(&area))
+            .is_some_and(|area| !ELSEWHERE.contains(&area));
+    is_number || text.starts_with("US.")
 }
 
 /// Canada; the Caribbean, Bermuda; the territories in the Pacific; toll-free and personal numbers.
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_number_of_the_united_states_has_an_area_code_there() {
-        for text in ["12125550142", "14155550142"] {
+        for text in ["12125550142", "14155550142", "US.1349"] {
             assert!(is_us(text), "{text}");
         }
         for text in [
@@ -83,7 +85,7 @@ mod tests {
             "18765550142",
             "1212555014",
             "447700900123",
-            "US.1349",
+            "GB.1349",
             "",
         ] {
             assert!(!is_us(text), "{text}");

@@ -27,8 +27,8 @@ mod policy;
 mod retry;
 mod words;
 
-pub use self::policy::{Content, Policy, Refusal, Rules, UsMarketing, User, WINDOW};
-use self::policy::{end_of_failure, is_answered, may_post, wants_it_now};
+pub use self::policy::{Content, Policy, Refusal, Rules, UsMarketing, User, may_post};
+use self::policy::{awaits_word, end_of_failure, is_answered, is_too_late, wants_it_now};
 pub use self::retry::{RetryLimits, retry_wait};
 pub use self::words::{
     GateStatus, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Reason,
@@ -70,7 +70,8 @@ pub struct Sequence {
     pub reason: Option<Reason>,
     /// What is being done with its head.
     pub work: SequenceWork,
-    /// When the head may be posted, while it is ready.
+    /// When the head may be posted, while it is ready and the caller or an attempt before made it
+    /// wait.
     pub ready_at: Option<Timestamp>,
     /// When the head's gate is decided by time; `None` before acceptance and while held.
     pub deadline_at: Option<Timestamp>,
@@ -78,8 +79,8 @@ pub struct Sequence {
     pub on_failure: OnFailure,
     /// What else the caller chose.
     pub policy: Policy,
-    /// Since when there is something to answer.
-    pub created_at: Timestamp,
+    /// Since when there is something to answer: it was made, or somebody set it going again.
+    pub since: Timestamp,
 }
 
 /// The message at the head of a sequence.
@@ -126,8 +127,8 @@ pub enum Action {
     Post,
     /// Do not post the head: the provider would refuse it.
     Refuse(Refusal),
-    /// Nothing, until the user writes or wants what they did not.
-    AwaitUser,
+    /// Nothing, until the user does away with what stands against it.
+    AwaitUser(Refusal),
     /// The head is done with: on to the message behind it.
     Advance(Passed),
     /// A new attempt of the head, not before this time.
@@ -165,7 +166,7 @@ pub fn next(sequence: &Sequence, head: Option<&Head<'_>>, at: &Circumstances<'_>
         due_at: None,
         deadline_at: None,
     };
-    let action = match (sequence.status, sequence.work) {
+    match (sequence.status, sequence.work) {
         (Paused | Completed | Stopped | Cancelled, _)
         | (_, SequenceWork::Claimed | SequenceWork::Done) => IDLE,
         (Running | Held, work) => match head {
@@ -182,18 +183,15 @@ pub fn next(sequence: &Sequence, head: Option<&Head<'_>>, at: &Circumstances<'_>
             }
             Some(head) => wait(sequence, head, at),
         },
-    };
-    match (action, head) {
-        (Action::Post, Some(head)) if sequence.ready_at <= Some(at.now) => {
-            may_post(sequence, head.content, at.user, at.rules, at.now)
-        }
-        (action, _) => action,
     }
 }
 
 /// The head is to be posted, now or later. What the user brought about need not wait.
 fn ready(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action {
     let last = tried(head.attempts).last();
+    if last.is_some_and(|last| awaits_word(sequence, head.content, last, at.user)) {
+        return Action::AwaitUser(Refusal::WindowClosed);
+    }
     let waits = sequence.ready_at > Some(at.now);
     if waits && last.is_some_and(|last| wants_it_now(last, at.user)) {
         return Action::Retry {
@@ -291,16 +289,27 @@ fn failed(
     attempts: &[Attempt],
     at: &Circumstances<'_>,
 ) -> Action {
+    let Some(last) = attempts.last() else {
+        return Action::Post;
+    };
+    if awaits_word(sequence, head.content, last, at.user) {
+        return Action::AwaitUser(Refusal::WindowClosed);
+    }
+    if is_too_late(sequence, head.content, last) {
+        // They wrote since.
+        return Action::Retry {
+            at: at.now,
+            because: Reason::Failure,
+        };
+    }
     if let Some(wait) = retry_wait(attempts, sequence, at.limits) {
-        let now = attempts
-            .last()
-            .is_some_and(|last| wants_it_now(last, at.user));
+        let now = wants_it_now(last, at.user);
         return Action::Retry {
             at: if now { at.now } else { at.now + wait },
             because: Reason::Failure,
         };
     }
-    match end_of_failure(sequence, head.content, at.user, at.rules) {
+    match end_of_failure(sequence, last, at.rules) {
         Some(reason) => Action::Stop(reason),
         None => Action::Advance(Passed::FailureSkipped),
     }

@@ -157,11 +157,17 @@ impl Claimer {
 
     /// Claims until nothing is left to do now.
     async fn work(&mut self) -> Result<Pause, StoreError> {
-        self.remember_posts().await?;
+        if !self.remembers
+            && let Err(error) = self.remember_posts().await
+        {
+            tracing::warn!(sender = %self.lease.sender, %error,
+                "nothing is posted until it is known what was");
+        }
         self.settle_orphans().await?;
         loop {
             while self.posts.try_join_next().is_some() {}
-            let tokens = self.tokens().min(MAX_POSTS);
+            let tokens = if self.remembers { self.tokens() } else { 0 };
+            let tokens = tokens.min(MAX_POSTS);
             let slots = self.take_slots(tokens);
             let (posts, asked_at) = (slots.len(), self.sending.clock().monotonic());
             let mut in_doubt = Vec::new();
@@ -237,15 +243,13 @@ impl Claimer {
 
     /// Whoever owned this sender before has written to users, too.
     async fn remember_posts(&mut self) -> Result<(), StoreError> {
-        if self.remembers {
-            return Ok(());
-        }
         let within = self.sending.settings.pair_limit().memory();
         let posts = self.sending.store.recent_posts(self.lease.sender, within);
         let posts = posts.await?;
+        let now = self.sending.clock().now();
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        for (user, at) in posts {
-            pairs.spend(&user, at);
+        for (user, posts) in posts {
+            pairs.remember(&user, posts, now);
         }
         drop(pairs);
         self.remembers = true;

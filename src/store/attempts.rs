@@ -1,17 +1,27 @@
 //! How an attempt's row is read; what writes it is in `claim`, `answers`, `adopt` and `ingest`.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, classify};
 use crate::model::message::Outcome;
+use crate::model::sequence::Refusal;
 
 /// The member of `refusal` that [`refusals`] reads.
 pub(super) const REFUSALS: &str = "refusals";
 
 /// The member of `refusal` that [`refused_at`] reads.
 pub(super) const REFUSED_AT: &str = "refused_at";
+
+/// The member of `refusal` that [`rule`] reads.
+pub(super) const RULE: &str = "rule";
+
+/// Why we did not post an attempt at all.
+pub(super) fn rule(refusal: Option<&Value>) -> Option<Refusal> {
+    Refusal::deserialize(refusal?.get(RULE)?).ok()
+}
 
 /// An attempt's outcome from its columns.
 pub(super) fn outcome(

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::attempts::{outcome, refused_at};
+use super::attempts::{outcome, refused_at, rule};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::infobip;
@@ -46,12 +46,11 @@ pub struct Step {
     pub single: bool,
     pub head: i32,
     pub paused_at: Option<Timestamp>,
-    /// Why the head is posted later, where that is our doing: `rate_limit`, `quiet_hours`.
+    /// Why the head is posted later, where that is neither the caller's wish nor
+    /// an attempt's: `rate_limit`, `quiet_hours`, `opted_out`, `window_closed`.
     pub ready_because: Option<String>,
-    /// When the recipient wrote last, and when they last said whether they want marketing: read
-    /// where it may be what the message waits for.
-    pub wrote_at: Option<Timestamp>,
-    pub marketing_at: Option<Timestamp>,
+    /// Since when, where it is the recipient's doing.
+    pub ready_because_since: Option<Timestamp>,
     pub state: Sequence,
 }
 
@@ -182,9 +181,8 @@ struct Row {
     work: Option<String>,
     on_failure: Option<String>,
     policy: Option<Value>,
-    sequence_created_at: Option<Timestamp>,
-    wrote_at: Option<Timestamp>,
-    marketing_at: Option<Timestamp>,
+    sequence_since: Option<Timestamp>,
+    ready_because_since: Option<Timestamp>,
     sender_status: Option<String>,
     sender_status_reason: Option<String>,
     sender_status_at: Option<Timestamp>,
@@ -227,8 +225,15 @@ pub(super) async fn read_messages(
                q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
                q.on_failure AS "on_failure?", q.policy AS "policy?",
-               q.created_at AS "sequence_created_at?",
-               u.wrote_at AS "wrote_at?", u.marketing_at AS "marketing_at?",
+               coalesce(q.set_going_at, q.created_at) AS "sequence_since?",
+               CASE WHEN q.head = m.position THEN CASE q.ready_because
+                   WHEN 'opted_out' THEN (
+                       SELECT marketing_at FROM user_known(m.sender, q.recipient)
+                   )
+                   WHEN 'window_closed' THEN (
+                       SELECT wrote_at FROM user_known(m.sender, q.recipient)
+                   ) + interval '24 hours'
+               END END AS ready_because_since,
                d.status AS "sender_status?", d.reason AS sender_status_reason,
                d.since AS sender_status_at, c.stopped_at, c.stopped_reason,
                t.status AS "template_status?", t.status_at AS "template_status_at?",
@@ -263,12 +268,6 @@ pub(super) async fn read_messages(
                 AND q.head = m.position AND q.status = 'running'
             LIMIT 1
         ) t ON true
-        LEFT JOIN LATERAL (
-            SELECT u.wrote_at, u.marketing_at FROM user_known(m.sender, q.recipient) u
-            -- It matters only where nothing else is waited for.
-            WHERE q.head = m.position AND q.status = 'running' AND q.work = 'waiting'
-                AND q.due_at IS NULL
-        ) u ON true
         LEFT JOIN attempts a ON a.sender = m.sender AND a.message = m.id
         ORDER BY x.place, a.n
         "#,
@@ -319,8 +318,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             single: row.single?,
             head: row.head?,
             ready_because: row.ready_because.clone(),
-            wrote_at: row.wrote_at,
-            marketing_at: row.marketing_at,
+            ready_because_since: row.ready_because_since,
             paused_at: row.paused_at,
             state: Sequence {
                 status: SequenceStatus::parse(row.sequence_status.as_deref()?)?,
@@ -330,7 +328,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
                 deadline_at: row.deadline_at,
                 on_failure: OnFailure::parse(row.on_failure.as_deref()?)?,
                 policy: Policy::deserialize(row.policy.as_ref()?).ok()?,
-                created_at: row.sequence_created_at?,
+                since: row.sequence_since?,
             },
         })
     };
@@ -388,6 +386,7 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
     let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
     let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
     let failed = row.failed_code.map(|code| said_of(code, row.failed_errors));
+    let rule = rule(row.refusal.as_ref());
     let refused_at = row.refusal.as_ref().and_then(refused_at);
     let error = row.refusal.and_then(read).or(failed);
     Attempt {
@@ -406,6 +405,7 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
         said: message::Attempt {
             outcome,
             expired_at: row.expired_at,
+            rule,
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,

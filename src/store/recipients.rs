@@ -227,14 +227,25 @@ impl Store {
                     WHERE r.sender = n.sender AND r.leads_to = n.name
                 ) x (name)
             ),
+            theirs AS MATERIALIZED (
+                SELECT q.sender, q.id
+                -- Users before sequences, as elsewhere.
+                FROM names n, (SELECT count(*) FROM wrote) w
+                -- Each by its key, whatever the planner believes of the numbers.
+                CROSS JOIN LATERAL (
+                    SELECT q.sender, q.id FROM sequences q
+                    WHERE q.sender = n.sender AND q.recipient = n.name COLLATE "default"
+                        AND (q.work <> 'done') IS TRUE
+                    ORDER BY q.id
+                    FOR NO KEY UPDATE
+                ) q
+            ),
             woken AS (
                 UPDATE sequences q
                 SET due_at = LEAST(q.due_at, $4),
                     lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
-                -- Users before sequences, as elsewhere.
-                FROM names n, (SELECT count(*) FROM wrote) w
-                WHERE q.sender = n.sender AND q.recipient = n.name COLLATE "default"
-                    AND (q.work <> 'done') IS TRUE
+                FROM theirs t
+                WHERE q.sender = t.sender AND q.id = t.id AND (q.work <> 'done') IS TRUE
                 RETURNING q.sender
             )
             SELECT DISTINCT sender FROM woken

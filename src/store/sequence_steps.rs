@@ -27,7 +27,7 @@ impl Store {
             -- make_ready
             UPDATE sequences
             SET head = $3, attempt = CASE WHEN head = $3 THEN attempt ELSE 0 END, due_at = $4, ready_at = $4,
-                ready_because = NULL, status = 'running', reason = $5,
+                ready_because = NULL, set_going_at = $6, status = 'running', reason = $5,
                 work = 'ready', lane = '', claim_epoch = NULL, claim_until = NULL,
                 deadline_at = NULL, paused_at = NULL
             WHERE sender = $1 AND id = $2
@@ -37,6 +37,7 @@ impl Store {
             head,
             due_at,
             again.map(Reason::as_str),
+            self.clock.now(),
         )
         .execute(connection)
         .await?;

@@ -252,12 +252,72 @@ async fn nothing_is_posted_while_it_is_quiet_where_the_user_is() {
     for wrong in [
         json!({"from": "9:00", "to": "21:00"}),
         json!({"from": "21:00", "to": "08:00", "time_zone": "London"}),
+        json!({"from": "21:00", "to": "21:00"}),
     ] {
         let mut message = text(&app.sender, USER, "never");
         message["quiet_hours"] = wrong;
-        let (status, _) = app
-            .send(reqwest::Method::POST, "/v1/messages", message)
-            .await;
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        let sequence = sequence(
+            &app,
+            USER,
+            json!({"quiet_hours": message["quiet_hours"]}),
+            &[step("never")],
+        );
+        for (path, body) in [("/v1/messages", message), ("/v1/sequences", sequence)] {
+            let (status, answer) = app.send(reqwest::Method::POST, path, body).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        }
     }
+}
+
+#[tokio::test]
+async fn what_a_reply_ended_can_be_taken_up_again() {
+    let app = App::start().await;
+    let body = sequence(
+        &app,
+        USER,
+        json!({"stop_on_reply": true, "on_failure": "stop"}),
+        &[step("one"), step("two")],
+    );
+    let (id, messages) = app.sequence(body).await;
+    app.accepted(&messages[0]).await;
+    // The provider's clock has whole seconds: what comes in the second of the beginning is no reply.
+    let begun = app.clock.now().unix_timestamp();
+    while app.clock.now().unix_timestamp() == begun {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    writes(&app, "reply", 0).await;
+    let path = format!("/v1/sequences/{id}");
+    app.get_until(&path, |sequence| sequence["status"] == "stopped")
+        .await;
+    // Who goes on knows of what was written so far, and not of what comes later.
+    app.create(&format!("{path}/retry"), json!({})).await;
+    let again = app.posts_until(2).await;
+    assert_eq!(posted_texts(&again), ["one", "one"]);
+    writes(&app, "again", 30).await;
+    let stopped = |sequence: &Value| sequence["reason"] == "reply";
+    app.get_until(&path, stopped).await;
+}
+
+#[tokio::test]
+async fn what_went_back_and_then_waits_for_the_user_is_posted_when_they_write() {
+    const DAY: i64 = 24 * 3600;
+    let app = App::start().await;
+    writes(&app, "long ago", -DAY - 5).await;
+    let mut message = text(&app.sender, USER, "waits");
+    message["outside_window"] = "wait".into();
+    let message = app.create("/v1/messages", message).await;
+    let id = message["id"].as_str().unwrap();
+    shows(&app, id, waits_for("window_closed")).await;
+    // As if it had been claimed and given back before the window closed.
+    let given_back = "INSERT INTO attempts (sender, n, message, sequence, position, refusal)
+         SELECT sender, 1, id, sequence, position, '{\"title\": \"no connection\"}' FROM messages";
+    let mut session = app.session().await;
+    sqlx::raw_sql(given_back)
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let waiting = shows(&app, id, waits_for("window_closed")).await;
+    assert_eq!(waiting["status"], "queued");
+    writes(&app, "now", 0).await;
+    app.accepted(id).await;
 }

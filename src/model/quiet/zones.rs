@@ -1,6 +1,6 @@
 //! In which time zones the phone numbers of a prefix are: country calling codes (ITU-T E.164), and
-//! where one country has several zones those at its edges, so that who is quiet in both is quiet
-//! in all. Where a mobile number says no more than its country, nobody knows better.
+//! where one country has several zones those at its edges, and as many between them that a night is
+//! quiet in one of them wherever it is; the first is where most people are. Where a mobile number says no more than its country, nobody knows better.
 
 /// The zones of a phone number in digits; none where its prefix is nobody's.
 pub(super) fn of(number: &str) -> &'static [&'static str] {
@@ -215,7 +215,8 @@ const ZONES: &[(&str, &[&str])] = &[
     ("690", &["Pacific/Fakaofo"]),
     ("691", &["Pacific/Pohnpei", "Pacific/Chuuk"]),
     ("692", &["Pacific/Majuro"]),
-    ("7", &["Asia/Kamchatka", "Europe/Kaliningrad"]),
+    ("7", &["Europe/Moscow", "Europe/Kaliningrad", "Asia/Yekaterinburg", "Asia/Novosibirsk",
+        "Asia/Irkutsk", "Asia/Vladivostok", "Asia/Kamchatka"]),
     ("76", &["Asia/Almaty"]),
     ("77", &["Asia/Almaty"]),
     ("81", &["Asia/Tokyo"]),

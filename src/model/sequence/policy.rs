@@ -83,7 +83,8 @@ pub struct Rules {
 }
 
 /// Why something is not posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The user wants no marketing.
     OptedOut,
@@ -94,6 +95,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The word of what waits for it, in SQL and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::WindowClosed => "window_closed",
+            Self::UsMarketing => "us_marketing",
+        }
+    }
+
     /// As the provider would say it.
     pub fn error(self) -> ProviderError {
         let (code, title, details) = match self {
@@ -122,19 +132,19 @@ impl Refusal {
 }
 
 /// How long after the user's last message anything may be sent.
-pub const WINDOW: Duration = Duration::from_secs(24 * 3600);
+const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// What becomes of a head that could be posted now.
-pub(super) fn may_post(
-    sequence: &Sequence,
+/// What becomes of a head that nothing else keeps from being posted now.
+pub fn may_post(
+    policy: &Policy,
     content: Content,
     user: &User,
     rules: &Rules,
     now: Timestamp,
 ) -> Action {
     match content {
-        Content::Marketing if user.no_marketing => match sequence.policy.on_opt_out {
-            OnOptOut::Wait => Action::AwaitUser,
+        Content::Marketing if user.no_marketing => match policy.on_opt_out {
+            OnOptOut::Wait => Action::AwaitUser(Refusal::OptedOut),
             OnOptOut::Stop | OnOptOut::Fail => Action::Refuse(Refusal::OptedOut),
         },
         Content::Marketing
@@ -145,9 +155,9 @@ pub(super) fn may_post(
             Action::Refuse(Refusal::UsMarketing)
         }
         Content::FreeForm if user.wrote_at.is_some_and(|at| now >= at + WINDOW) => {
-            match sequence.policy.outside_window {
+            match policy.outside_window {
                 OutsideWindow::Send => Action::Post,
-                OutsideWindow::Wait => Action::AwaitUser,
+                OutsideWindow::Wait => Action::AwaitUser(Refusal::WindowClosed),
                 OutsideWindow::Fail => Action::Refuse(Refusal::WindowClosed),
             }
         }
@@ -155,9 +165,9 @@ pub(super) fn may_post(
     }
 }
 
-/// Whether the sequence is over because the user wrote since it was made.
+/// Whether the sequence is over because the user wrote since then.
 pub(super) fn is_answered(sequence: &Sequence, user: &User) -> bool {
-    sequence.policy.stop_on_reply && user.wrote_at > Some(sequence.created_at)
+    sequence.policy.stop_on_reply && user.wrote_at > Some(sequence.since)
 }
 
 /// Whether the user wrote after this attempt failed for having had too much marketing: the window
@@ -168,18 +178,37 @@ pub(super) fn wants_it_now(last: &Attempt, user: &User) -> bool {
         && failed.is_some_and(|failed| user.wrote_at > Some(failed.at))
 }
 
-/// Why a sequence ends whose message failed for good; `None` when it goes on with the next.
-pub(super) fn end_of_failure(
+/// Whether the provider refused it because the user wrote too long ago, and the caller would
+/// rather wait until they write.
+pub(super) fn is_too_late(sequence: &Sequence, content: Content, last: &Attempt) -> bool {
+    const RE_ENGAGEMENT: i64 = 131_047;
+    let failed = last.evidence.failed;
+    content == Content::FreeForm
+        && sequence.policy.outside_window == OutsideWindow::Wait
+        && failed.is_some_and(|failed| failed.code == RE_ENGAGEMENT)
+}
+
+/// Whether it is so, and they have not written since.
+pub(super) fn awaits_word(
     sequence: &Sequence,
     content: Content,
+    last: &Attempt,
     user: &User,
-    rules: &Rules,
-) -> Option<Reason> {
-    let is_marketing = content == Content::Marketing;
-    if is_marketing && user.no_marketing && sequence.policy.on_opt_out == OnOptOut::Stop {
+) -> bool {
+    let failed_at = last.evidence.failed.map(|failed| failed.at);
+    is_too_late(sequence, content, last) && user.wrote_at <= failed_at
+}
+
+/// Why a sequence ends whose message failed for good; `None` when it goes on with the next.
+pub(super) fn end_of_failure(sequence: &Sequence, last: &Attempt, rules: &Rules) -> Option<Reason> {
+    const STOPPED_MARKETING: i64 = 131_050;
+    let failed = last.evidence.failed;
+    let opted_out = last.rule == Some(Refusal::OptedOut)
+        || failed.is_some_and(|failed| failed.code == STOPPED_MARKETING);
+    if opted_out && sequence.policy.on_opt_out == OnOptOut::Stop {
         return Some(Reason::OptOut);
     }
-    let skips = is_marketing && user.is_us && rules.us_marketing == UsMarketing::Skip;
+    let skips = last.rule == Some(Refusal::UsMarketing) && rules.us_marketing == UsMarketing::Skip;
     let goes_on = skips || sequence.on_failure == OnFailure::Skip;
     (!goes_on).then_some(Reason::Failure)
 }

@@ -43,7 +43,7 @@ fn running(work: SequenceWork) -> Sequence {
         deadline_at: None,
         on_failure: OnFailure::Stop,
         policy: Policy::default(),
-        created_at: NOW,
+        since: NOW,
     }
 }
 
@@ -506,13 +506,9 @@ fn an_attempt_that_goes_back_late_settles_nothing() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What is done with a head that could be posted.
+/// What is done with a head that nothing else keeps from being posted.
 fn posting(sequence: &Sequence, content: Content, user: &User, now: Timestamp) -> Action {
-    let head = Head {
-        content,
-        ..head(&[])
-    };
-    next(sequence, Some(&head), &at(now, user))
+    may_post(&sequence.policy, content, user, &RULES, now)
 }
 
 #[test]
@@ -584,7 +580,7 @@ fn marketing_does_not_go_to_who_wants_none() {
     let expected = [
         (OnOptOut::Stop, refused),
         (OnOptOut::Fail, refused),
-        (OnOptOut::Wait, Action::AwaitUser),
+        (OnOptOut::Wait, Action::AwaitUser(Refusal::OptedOut)),
     ];
     for (on_opt_out, expected) in expected {
         sequence.policy.on_opt_out = on_opt_out;
@@ -593,6 +589,7 @@ fn marketing_does_not_go_to_who_wants_none() {
     // What was refused, or failed for it, ends the sequence whatever failures mean, or not.
     let attempts = [Attempt {
         outcome: Some(Outcome::Refused(ErrorClass::NeverToRecipient)),
+        rule: Some(Refusal::OptedOut),
         ..Attempt::default()
     }];
     let head = Head {
@@ -623,7 +620,10 @@ fn what_is_no_template_goes_only_while_the_window_may_be_open() {
     let closed = NOW + 24 * HOUR;
     let expected = [
         (OutsideWindow::Fail, Action::Refuse(Refusal::WindowClosed)),
-        (OutsideWindow::Wait, Action::AwaitUser),
+        (
+            OutsideWindow::Wait,
+            Action::AwaitUser(Refusal::WindowClosed),
+        ),
         (OutsideWindow::Send, Action::Post),
     ];
     for (outside_window, expected) in expected {
@@ -636,9 +636,6 @@ fn what_is_no_template_goes_only_while_the_window_may_be_open() {
     assert_eq!(template, Action::Post);
     let unheard = posting(&sequence, Content::FreeForm, &User::default(), closed);
     assert_eq!(unheard, Action::Post);
-    // It is judged when it is to go, and not before.
-    sequence.ready_at = Some(closed + HOUR);
-    assert_eq!(ask(&sequence, closed), Action::Post);
 }
 
 #[test]
@@ -678,6 +675,70 @@ fn a_reply_ends_what_is_to_end_then() {
     // All was said already.
     assert_eq!(ask(&sequence, true), Action::Advance(Passed::Opened));
     // What was written before is no reply.
-    sequence.created_at = NOW + HOUR;
+    sequence.since = NOW + HOUR;
     assert_eq!(ask(&sequence, false), Action::Advance(Passed::Opened));
+}
+
+#[test]
+fn only_what_a_rule_refused_follows_the_rule() {
+    let skips = Rules {
+        us_marketing: UsMarketing::Skip,
+        ..RULES
+    };
+    let user = User {
+        no_marketing: true,
+        is_us: true,
+        ..User::default()
+    };
+    let ends = |attempt: Attempt| {
+        let attempts = [attempt];
+        let circumstances = Circumstances {
+            rules: &skips,
+            ..at(NOW, &user)
+        };
+        next(&waiting(), Some(&head(&attempts)), &circumstances)
+    };
+    let by = |rule| Attempt {
+        rule: Some(rule),
+        ..refused(UNDELIVERABLE)
+    };
+    let skipped = Action::Advance(Passed::FailureSkipped);
+    assert_eq!(ends(by(Refusal::UsMarketing)), skipped);
+    assert_eq!(ends(by(Refusal::OptedOut)), Action::Stop(Reason::OptOut));
+    for other in [accepted(failed(UNDELIVERABLE)), refused(UNDELIVERABLE)] {
+        assert_eq!(ends(other), Action::Stop(Reason::Failure));
+    }
+    // The provider's own word for it.
+    assert_eq!(
+        ends(accepted(failed(131_050))),
+        Action::Stop(Reason::OptOut)
+    );
+}
+
+#[test]
+fn what_only_the_provider_knew_to_be_too_late_waits_for_the_user_too() {
+    let mut sequence = waiting();
+    sequence.policy.outside_window = OutsideWindow::Wait;
+    let attempts = [accepted(failed(131_047))];
+    let head = Head {
+        content: Content::FreeForm,
+        ..head(&attempts)
+    };
+    let ask = |sequence: &Sequence, user: User| next(sequence, Some(&head), &at(NOW, &user));
+    let awaits = Action::AwaitUser(Refusal::WindowClosed);
+    let ready = Sequence {
+        work: SequenceWork::Ready,
+        reason: Some(Reason::Failure),
+        ..sequence
+    };
+    let wrote = User {
+        wrote_at: Some(NOW + HOUR),
+        ..User::default()
+    };
+    for sequence in [sequence, ready] {
+        assert_eq!(ask(&sequence, User::default()), awaits);
+    }
+    assert_eq!(ask(&ready, wrote), Action::Post);
+    let because = Reason::Failure;
+    assert_eq!(ask(&sequence, wrote), Action::Retry { at: NOW, because });
 }

@@ -113,7 +113,8 @@ pub(super) async fn lock_due(
             (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
-               q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.created_at
+               q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.ready_because,
+               coalesce(q.set_going_at, q.created_at) AS "since!"
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -165,17 +166,24 @@ pub(super) async fn lock_due(
             quiet_hours: row
                 .quiet_hours
                 .and_then(|hours| serde_json::from_value(hours).ok()),
-            created_at: row.created_at,
+            since: row.since,
             user: User {
                 is_us: recipient::is_us(&row.recipient),
                 ..User::default()
             },
             recipient: row.recipient,
             due_at: None,
-            ready_because: None,
+            ready_because: row.ready_because.as_deref().and_then(known_reason),
             lane: lane::DECISION.to_owned(),
             claim: None,
         });
     }
     Ok((due, corrupt))
+}
+
+/// Why a head is posted later, by its word.
+fn known_reason(word: &str) -> Option<&'static str> {
+    ["rate_limit", "quiet_hours", "opted_out", "window_closed"]
+        .into_iter()
+        .find(|known| *known == word)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::attempts::REFUSED_AT;
+use super::super::attempts::{REFUSED_AT, RULE};
 use super::super::facts::OwnFact;
 use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
@@ -19,7 +19,7 @@ use crate::model::message::{Attempt, Outcome};
 use crate::model::quiet::QuietHours;
 use crate::model::sequence::{
     Action, Circumstances, Content, Gate, Head, OnFailure, OnUnknown, Passed, Policy, Reason,
-    Refusal, RetryLimits, Rules, Sequence, SequenceStatus, SequenceWork, User, next,
+    Refusal, RetryLimits, Rules, Sequence, SequenceStatus, SequenceWork, User, may_post, next,
 };
 use crate::model::{Timestamp, event, lane, recipient};
 
@@ -84,7 +84,8 @@ pub(super) struct Row {
     pub(super) gate: Gate,
     pub(super) policy: Policy,
     pub(super) quiet_hours: Option<QuietHours>,
-    pub(super) created_at: Timestamp,
+    /// Since when there is something to answer.
+    pub(super) since: Timestamp,
     pub(super) recipient: String,
     /// What is known of the recipient.
     pub(super) user: User,
@@ -168,6 +169,7 @@ impl Plan {
         now: Timestamp,
     ) -> Self {
         let mut planning = Planning {
+            queues: HashMap::new(),
             pairs: request.pairs.lock().unwrap_or_else(PoisonError::into_inner),
             sender: request.lease.sender,
             limits: request.limits,
@@ -230,6 +232,8 @@ impl Plan {
 }
 
 struct Planning<'a> {
+    /// How many wait for each user.
+    queues: HashMap<String, u32>,
     pairs: MutexGuard<'a, Pairs>,
     sender: SenderId,
     limits: RetryLimits,
@@ -269,11 +273,21 @@ impl Planning<'_> {
                         return self.ready(row, following.lane(), due_at);
                     }
                 }
-                (Action::Refuse(refusal), Some(_)) => {
-                    let step = head.and_then(|head| steps.get_mut(head));
-                    row = self.refuse(row, step, refusal);
+                (Action::Post, Some(step)) => {
+                    row = match self.put_off(row, step) {
+                        Ok(row) => return row,
+                        Err(row) => row,
+                    };
+                    let (content, user) = (self.lanes.content(&row, step), row.user);
+                    match may_post(&row.policy, content, &user, &self.rules, self.now) {
+                        Action::Refuse(refusal) => {
+                            let step = head.and_then(|head| steps.get_mut(head));
+                            row = self.refuse(row, step, refusal);
+                        }
+                        Action::AwaitUser(until) => return self.await_user(row, until),
+                        _ => return self.post(row, step),
+                    }
                 }
-                (Action::Post, Some(step)) => return self.post(row, step),
                 (action, step) => return self.stay(row, action, step),
             }
         }
@@ -292,11 +306,11 @@ impl Planning<'_> {
             status: row.status,
             reason: row.reason,
             work: row.work,
-            ready_at: row.ready_at,
+            ready_at: row.ready_at.filter(|_| row.ready_because.is_none()),
             deadline_at: row.deadline_at,
             on_failure: row.on_failure,
             policy: row.policy,
-            created_at: row.created_at,
+            since: row.since,
         };
         let circumstances = Circumstances {
             user: &row.user,
@@ -319,7 +333,7 @@ impl Planning<'_> {
         let class = ErrorClass::NeverToRecipient;
         let data = json!({
             "code": error.code, "title": error.title, "details": error.details,
-            "class": class.as_str(), REFUSED_AT: crate::model::rfc3339(self.now),
+            "class": class.as_str(), REFUSED_AT: crate::model::rfc3339(self.now), RULE: refusal,
         });
         let fact = OwnFact::of_attempt(attempt, event::MESSAGE_REFUSED, "sweep");
         self.facts.push(fact.with(data.clone()));
@@ -332,9 +346,11 @@ impl Planning<'_> {
         step.attempts.truncate(usize::try_from(n - 1).unwrap_or(0));
         step.attempts.push(Attempt {
             outcome: Some(Outcome::Refused(class)),
+            rule: Some(refusal),
             ..Attempt::default()
         });
         row.attempt = n;
+        row.ready_because = None;
         row.work = SequenceWork::Waiting;
         row.ready_at = None;
         row
@@ -354,6 +370,7 @@ impl Planning<'_> {
         self.facts
             .push(self.of_sequence(&row, event::SEQUENCE_ADVANCED).with(data));
         self.run(&mut row);
+        row.ready_because = None;
         row.head += 1;
         row.attempt = 0;
         row.work = SequenceWork::Ready;
@@ -362,20 +379,50 @@ impl Planning<'_> {
         row
     }
 
-    fn post(&mut self, mut row: Row, step: &Step) -> Row {
+    /// What is ready and cannot be posted now; the others come back.
+    fn put_off(&mut self, mut row: Row, step: &Step) -> Result<Row, Row> {
         let at = row.ready_at.unwrap_or(self.now);
-        if at > self.now || self.posts == 0 || !self.lanes.is_open(&step.lane()) {
-            return self.ready(row, step.lane(), at);
+        if at > self.now {
+            return Ok(self.ready(row, step.lane(), at));
+        }
+        row.ready_because = None;
+        if self.posts == 0 || !self.lanes.is_open(&step.lane()) {
+            return Ok(self.ready(row, step.lane(), at));
         }
         let quiet = row.quiet_hours.as_ref();
         if let Some(at) = quiet.and_then(|hours| hours.end_of(&row.recipient, self.now)) {
             row.ready_because = Some("quiet_hours");
-            return self.ready(row, step.lane(), at);
+            return Ok(self.ready(row, step.lane(), at));
         }
         if let Some(at) = self.pairs.free_at(&row.recipient, self.now) {
+            // One after the other: all at once would all be looked at again and again.
+            let queue = self.queues.entry(row.recipient.clone()).or_default();
+            let at = at + self.pairs.every() * *queue;
+            *queue += 1;
             row.ready_because = Some("rate_limit");
-            return self.ready(row, step.lane(), at);
+            return Ok(self.ready(row, step.lane(), at));
         }
+        Err(row)
+    }
+
+    /// What stands against it is the user's to do away with. Who learns of that makes it due; should
+    /// nobody, it is looked at now and then.
+    fn await_user(&mut self, mut row: Row, until: Refusal) -> Row {
+        const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+        let reason = row.reason.filter(|_| row.status == SequenceStatus::Running);
+        self.run(&mut row);
+        // It says why it is posted again, if it is.
+        row.reason = reason;
+        row.work = SequenceWork::Ready;
+        row.ready_at = Some(row.ready_at.unwrap_or(self.now));
+        row.ready_because = Some(until.as_str());
+        row.deadline_at = None;
+        row.due_at = Some(self.now + LOOK_AGAIN);
+        row.lane = lane::DECISION.to_owned();
+        row
+    }
+
+    fn post(&mut self, mut row: Row, step: &Step) -> Row {
         self.pairs.spend(&row.recipient, self.now);
         self.posts -= 1;
         let attempt = AttemptId {
@@ -403,6 +450,7 @@ impl Planning<'_> {
 
     /// The head stays where it is.
     fn stay(&mut self, mut row: Row, action: Action, step: Option<&Step>) -> Row {
+        row.ready_because = None;
         match (action, step) {
             (
                 Action::Wait {
@@ -434,16 +482,7 @@ impl Planning<'_> {
                 row.deadline_at = None;
                 return self.ready(row, step.lane(), at);
             }
-            (Action::AwaitUser, _) => {
-                // The reason stays: it says why it is posted again, if it is.
-                let reason = row.reason.filter(|_| row.status == SequenceStatus::Running);
-                self.run(&mut row);
-                row.reason = reason;
-                row.work = SequenceWork::Waiting;
-                row.due_at = None;
-                row.ready_at = None;
-                row.deadline_at = None;
-            }
+            (Action::AwaitUser(until), _) => return self.await_user(row, until),
             (Action::Hold(reason), _) => {
                 let data = json!({"reason": reason.as_str(), "position": row.head});
                 self.facts

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::attempts::{outcome, refusals};
+use super::super::attempts::{outcome, refusals, rule};
 use super::super::recipients::STOP;
 use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
@@ -101,6 +101,7 @@ pub(super) async fn read_steps(
         step.refusals = refusals(went_back);
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
+            rule: rule(row.refusal.as_ref()),
             // The gate has a deadline of its own.
             expired_at: None,
             evidence: Evidence {
