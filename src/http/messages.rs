@@ -12,16 +12,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::content::{SINGLE_GATE, Span, check_reference, read_content};
+use super::carrier::{check_recipient, no_such_sender};
+use super::content::{Marketing, NewContent, SINGLE_GATE, Span, check_reference, read_content};
 use super::events::{EventView, History, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
+use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Query, id};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
+use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{OnFailure, OnUnknown};
 use crate::store::Once;
@@ -60,8 +63,8 @@ impl RecipientType {
     }
 }
 
-/// A message. Beside these fields stands the provider's own object, under the name that `type`
-/// says, and goes out as it is.
+/// A message. Beside these fields stands what is said, under the name that `type` says: an object
+/// in Meta's vocabulary, which goes out as it is, and is translated for Infobip.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewMessage, example = json!({
     "sender": "snd_…", "to": "447700900123", "type": "template",
@@ -75,7 +78,8 @@ struct Create {
     to: String,
     /// `individual` where nothing is said.
     recipient_type: Option<RecipientType>,
-    /// The provider's, such as `template` or `text`; the object of this name is what is said.
+    /// Meta's, such as `template` or `text`; the object of this name is what is said. Of `raw` it is
+    /// in the provider's own vocabulary.
     #[schema(example = "text")]
     r#type: String,
     /// Your own name for it: every answer and event shows it.
@@ -85,6 +89,9 @@ struct Create {
     at: Option<Moment>,
     /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
+    /// Over Meta's Marketing Messages API: of templates, through `meta` and `dialog360`.
+    #[schema(value_type = Option<Marketing>)]
+    marketing: Option<Object<Marketing>>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -98,31 +105,36 @@ struct Create {
     tag = "Messages",
     params(Once),
     request_body = Create,
-    responses((status = 202, body = MessageView), (status = 501, description = "not_supported_by_provider")),
+    responses((status = 202, body = MessageView), (status = 422, description = "not_supported_by_provider")),
 )]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    let new = read(new)?;
+    let new = read(api.carrier(new.sender).await?, new)?;
     let show = |message| api.show_message(&message);
     let reply = api.store.create_message(&new, &once, show).await?;
-    let Some(reply) = reply else {
-        return Err(api.why_not_sent(new.sender).await);
-    };
+    let reply = reply.ok_or_else(no_such_sender)?;
     api.signals.due(new.sender);
     answer(StatusCode::ACCEPTED, reply)
 }
 
 /// A lone message is a sequence of one.
-fn read(new: Create) -> Result<NewSequence, ApiError> {
+fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
     let mut errors = Vec::new();
     let to = new
         .recipient_type
         .unwrap_or_default()
         .read(&new.to, &mut errors);
+    check_recipient(provider, &to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
-    match read_content("", &new.r#type, new.rest, &mut errors) {
+    let content = NewContent {
+        kind: new.r#type,
+        marketing: new.marketing,
+        on_unknown: new.on_unknown,
+        rest: new.rest,
+    };
+    match read_content("", provider, content, &mut errors) {
         Some(content) if errors.is_empty() => Ok(NewSequence {
             sender: new.sender,
             recipient: to,
@@ -134,14 +146,15 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
             steps: vec![NewStep {
                 kind: content.kind,
                 content: content.value,
+                marketing: content.marketing,
                 template: content.template,
                 reference: new.reference,
                 gate: None,
                 delay: Duration::ZERO,
-                on_unknown: new.on_unknown.unwrap_or(OnUnknown::Hold),
+                on_unknown: content.on_unknown,
             }],
         }),
-        _ => Err(ApiError::Invalid(errors)),
+        _ => Err(ApiError::of_fields(errors)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod carrier;
 mod connections;
 mod content;
 mod describe;
@@ -65,6 +66,7 @@ pub struct Parts {
     store: Store,
     connections: ConnectionCache,
     keys: KeyCache,
+    carriers: carrier::Carriers,
     ingest: Ingest,
     signals: Signals,
     config: Arc<Config>,
@@ -96,6 +98,7 @@ impl Api {
     ) -> Self {
         Self(Arc::new(Parts {
             keys: KeyCache::new(store.clone()),
+            carriers: carrier::Carriers::default(),
             store,
             connections,
             ingest,

@@ -277,25 +277,6 @@ async fn update(
     read(&api, sender).await.map(Json)
 }
 
-impl Api {
-    /// Why a sender took no message: there is none, or its provider is not sent through.
-    pub(super) async fn why_not_sent(&self, sender: SenderId) -> ApiError {
-        let provider = match self.store.sender(sender).await {
-            Ok(Some(sender)) => self.connections.get(sender.connection).await,
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match provider {
-            Ok(Some(connection)) => ApiError::NotSupportedByProvider(format!(
-                "messages cannot be sent through connections of provider `{}` yet",
-                connection.provider.as_str()
-            )),
-            Ok(None) => ApiError::field("sender", "there is no such sender"),
-            Err(error) => error.into(),
-        }
-    }
-}
-
 async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
     let sender = api.store.sender(sender).await?;
     sender.map(View::from).ok_or(ApiError::NotFound("sender"))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
-use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answer::{self, Unread};
@@ -18,9 +17,10 @@ use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::ids::TemplateId;
 use crate::model::limits::backoff;
-use crate::model::recipient;
+use crate::model::provider::Provider;
 use crate::model::template::{Health, status_of_refusal};
-use crate::provider::{self, Answer, Outgoing, meta};
+use crate::provider::content::Fault;
+use crate::provider::{self, Answer, Outgoing};
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
@@ -30,6 +30,9 @@ use crate::store::{Connection, StoreError};
 
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often a POST is repeated under one id, where that is harmless, before it counts as tried.
+const REPEATS: u32 = 3;
 
 /// Gives back claims that may have been made and were not posted, until the database has it.
 /// Only the instance that made them can know that nothing was posted: should it end before, a
@@ -64,6 +67,25 @@ pub(super) struct Post {
 struct Call {
     call: reqwest::RequestBuilder,
     held_back: HeldBack,
+    provider: Provider,
+    /// The attempt's.
+    id: String,
+    /// The sender's, which an answer may bring to an end.
+    rate: Rate,
+}
+
+/// Why nothing was posted.
+enum NotPosted {
+    /// Something is away.
+    Yet(String),
+    /// The provider cannot send this: it was taken before that was known.
+    Ever(Vec<Fault>),
+}
+
+impl<T: ToString> From<T> for NotPosted {
+    fn from(reason: T) -> Self {
+        Self::Yet(reason.to_string())
+    }
 }
 
 /// What is known after a POST.
@@ -91,9 +113,12 @@ impl Post {
         let started = self.sending.clock().monotonic();
         match self.prepare().await {
             Ok((connection, call)) => self.post(&connection, call).await,
-            Err(reason) => {
+            Err(NotPosted::Yet(reason)) => {
                 let at = self.sending.clock().now() + self.sending.settings.poll;
                 self.record(Outcome::Returned(reason, at)).await;
+            }
+            Err(NotPosted::Ever(faults)) => {
+                self.record(Outcome::Refused(cannot_be_sent(&faults))).await;
             }
         }
         let took = self
@@ -109,7 +134,7 @@ impl Post {
     /// Everything that can fail before a connection is asked for. The last look at the lease comes
     /// after that: a process that was stalled since its claim must not post for a sender that
     /// others own by now.
-    async fn prepare(&self) -> Result<(Arc<Connection>, Call), String> {
+    async fn prepare(&self) -> Result<(Arc<Connection>, Call), NotPosted> {
         let Sending {
             connections,
             client,
@@ -118,28 +143,34 @@ impl Post {
         } = &self.sending;
         let connection = connections
             .get(self.lease.connection)
-            .await
-            .map_err(|error| error.to_string())?
+            .await?
             .ok_or("the connection is gone")?;
-        let api_version = connection.api_version.as_deref();
-        let api_version = api_version.ok_or("messages are not sent through its provider")?;
+        let id = self.claim.attempt.to_callback();
         let outgoing = Outgoing {
+            from: &self.claim.phone_number_id,
             to: &self.claim.recipient,
-            to_group: recipient::is_group(&self.claim.recipient),
             kind: &self.claim.kind,
             content: &self.claim.content,
-            callback: self.claim.attempt.to_callback(),
+            marketing: self.claim.marketing.as_ref(),
+            id: &id,
         };
-        let request = meta::send::request(api_version, &self.claim.phone_number_id, &outgoing);
-        let call = client
-            .post(format!("{}/{}", connection.base_url, request.path))
-            .bearer_auth(connection.credentials.access_token.expose_secret())
+        let api_version = connection.api_version.as_deref();
+        let request = provider::request(connection.provider, api_version, &outgoing);
+        let request = request.map_err(NotPosted::Ever)?;
+        let call = client.post(format!("{}/{}", connection.base_url, request.path));
+        let call = ask::authorized(call, &connection)
             .timeout(settings.answer_timeout)
             .header(CONTENT_TYPE, "application/json");
-        let body = serde_json::to_vec(&request.body).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(&request.body)?;
         let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
-        let call = call.body(reqwest::Body::wrap(body));
-        Ok((connection, Call { call, held_back }))
+        let call = Call {
+            call: call.body(reqwest::Body::wrap(body)),
+            held_back,
+            provider: connection.provider,
+            id,
+            rate: self.rate.clone(),
+        };
+        Ok((connection, call))
     }
 
     /// Whether this may still be posted, asked when it would leave.
@@ -316,6 +347,13 @@ impl Post {
                 let closes = Closes::Connection(connection.id, connection.version.clone());
                 (Some(soon), Some(closes))
             }
+            // Under the same id: should it have been taken all the same, this is refused as a repeat.
+            ErrorClass::Retry
+                if provider::repeats_harmlessly(connection.provider)
+                    && self.claim.refusals < REPEATS =>
+            {
+                (Some(soon), None)
+            }
             ErrorClass::Retry
             | ErrorClass::WaitADay
             | ErrorClass::NeverToRecipient
@@ -327,6 +365,26 @@ impl Post {
             again_at,
             closes,
         }
+    }
+}
+
+/// What is for good, without having been posted.
+fn cannot_be_sent(faults: &[Fault]) -> Refused {
+    /// Meta's "invalid parameter".
+    const INVALID: i64 = 100;
+    let faults = faults.iter();
+    let faults: Vec<_> = faults
+        .map(|f| format!("`{}`: {}", f.field, f.reason))
+        .collect();
+    Refused {
+        error: ProviderError {
+            code: INVALID,
+            title: Some("it cannot be sent through its provider".to_owned()),
+            details: Some(faults.join("; ")),
+        },
+        class: ErrorClass::FixRequest,
+        again_at: None,
+        closes: None,
     }
 }
 
@@ -342,7 +400,14 @@ impl Outcome {
     }
 }
 
-async fn exchange(Call { call, held_back }: Call) -> Came {
+async fn exchange(call: Call) -> Came {
+    let Call {
+        call,
+        held_back,
+        provider,
+        id,
+        rate,
+    } = call;
     let response = match call.send().await {
         Ok(response) => response,
         Err(_) if held_back.is_true() => return Came::NotSent(Ended.to_string()),
@@ -352,9 +417,13 @@ async fn exchange(Call { call, held_back }: Call) -> Came {
         Err(error) => return Came::Lost(describe(&error)),
     };
     let status = response.status().as_u16();
-    let retry_after = ask::retry_after(response.headers());
+    let used_up = ask::used_up(provider, response.headers(), true);
+    if let Some(wait) = used_up {
+        rate.drain(wait);
+    }
+    let retry_after = ask::retry_after(response.headers()).or(used_up);
     match answer::body(response).await {
-        Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
+        Ok(body) => Came::Answer(provider::answer(provider, &id, status, retry_after, &body)),
         Err(Unread::Cut(error)) => Came::Lost(describe(&error)),
         Err(error) => Came::Lost(error.to_string()),
     }
