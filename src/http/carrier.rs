@@ -9,8 +9,8 @@ use crate::model::ids::SenderId;
 use crate::model::provider::Provider;
 use crate::provider;
 
-/// Providers of senders, as far as this instance has met them: neither a sender's connection nor a
-/// connection's provider ever changes.
+/// Providers of senders that can send, as far as this instance has met them: neither a sender's
+/// connection and number nor a connection's provider ever change.
 #[derive(Debug, Default)]
 pub struct Carriers(Mutex<HashMap<SenderId, Provider>>);
 
@@ -21,7 +21,7 @@ impl Carriers {
 }
 
 impl Api {
-    /// The provider of a sender.
+    /// The provider of a sender that is to send.
     pub(super) async fn carrier(&self, sender: SenderId) -> Result<Provider, ApiError> {
         if let Some(known) = self.carriers.with(|known| known.get(&sender).copied()) {
             return Ok(known);
@@ -33,6 +33,9 @@ impl Api {
             .ok_or_else(no_such_sender)?;
         let connection = self.connections.get(found.connection).await?;
         let provider = connection.ok_or_else(no_such_sender)?.provider;
+        if let Some(why) = provider::check_sender(provider, &found.phone_number_id) {
+            return Err(ApiError::field("sender", why));
+        }
         self.carriers.with(|known| known.insert(sender, provider));
         Ok(provider)
     }

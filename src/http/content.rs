@@ -120,11 +120,18 @@ pub struct Content {
     pub on_unknown: OnUnknown,
 }
 
+/// Which way it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    pub provider: Provider,
+    pub to: &'a str,
+}
+
 /// Reads the object under `type` out of the fields of the message that are not ours, and asks
-/// whether `provider` can send it. `at` is where the message stands, with a dot at its end.
+/// whether it can go this way. `at` is where the message stands, with a dot at its end.
 pub fn read_content(
     at: &str,
-    provider: Provider,
+    Way { provider, to }: Way<'_>,
     new: NewContent,
     errors: &mut Vec<FieldError>,
 ) -> Option<Content> {
@@ -142,7 +149,7 @@ pub fn read_content(
     let marketing = new.marketing.map(|marketing| json!(marketing.0));
     let message = Outgoing {
         from: "",
-        to: "",
+        to,
         kind: &kind,
         content: &value,
         marketing: marketing.as_ref(),

@@ -13,7 +13,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::carrier::{check_recipient, no_such_sender};
-use super::content::{Marketing, NewContent, SINGLE_GATE, Span, check_reference, read_content};
+use super::content::{
+    Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
+};
 use super::events::{EventView, History, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
@@ -134,7 +136,8 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
         on_unknown: new.on_unknown,
         rest: new.rest,
     };
-    match read_content("", provider, content, &mut errors) {
+    let way = Way { provider, to: &to };
+    match read_content("", way, content, &mut errors) {
         Some(content) if errors.is_empty() => Ok(NewSequence {
             sender: new.sender,
             recipient: to,

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Api;
 use super::carrier::{check_recipient, no_such_sender};
 use super::content::{
-    DEFAULT_GATE, GateRequest, Marketing, NewContent, Span, check_group_gate, check_reference,
+    DEFAULT_GATE, GateRequest, Marketing, NewContent, Span, Way, check_group_gate, check_reference,
     read_content,
 };
 use super::messages::RecipientType;
@@ -151,7 +151,7 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
         check_group_gate(gate, "", &mut errors);
     }
     let for_steps = Defaults {
-        provider,
+        way: Way { provider, to: &to },
         gate,
         reference: new.reference.as_deref(),
         to_group,
@@ -174,7 +174,7 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
 
 /// What a sequence's messages have from it.
 struct Defaults<'a> {
-    provider: Provider,
+    way: Way<'a>,
     gate: Gate,
     reference: Option<&'a str>,
     to_group: bool,
@@ -214,7 +214,7 @@ fn read_step(
         on_unknown: step.on_unknown,
         rest: step.rest,
     };
-    let content = read_content(&at, defaults.provider, content, errors)?;
+    let content = read_content(&at, defaults.way, content, errors)?;
     let reference = step
         .reference
         .or_else(|| defaults.reference.map(str::to_owned));
@@ -312,7 +312,7 @@ struct Append {
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
     request_body = Append,
-    responses((status = 202, body = SequenceView), (status = 409, description = "sequence_ended, sequence_too_long")),
+    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long")),
 )]
 async fn append(
     State(api): State<Api>,
@@ -323,7 +323,10 @@ async fn append(
     // What is read here of the sequence never changes.
     let sequence = find(&api, id).await?;
     let defaults = Defaults {
-        provider: api.carrier(id.sender).await?,
+        way: Way {
+            provider: api.carrier(id.sender).await?,
+            to: &sequence.recipient,
+        },
         gate: sequence.gate,
         reference: sequence.reference.as_deref(),
         to_group: recipient::is_group(&sequence.recipient),

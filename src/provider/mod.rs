@@ -63,8 +63,8 @@ pub const fn repeats_harmlessly(provider: Provider) -> bool {
     }
 }
 
-/// Everything that keeps a message from being sent, but whom it goes to: that is
-/// [`check_recipient`]'s.
+/// Everything that keeps what is said from being sent. Whether the recipient can be reached at all
+/// is [`check_recipient`]'s.
 pub fn check(provider: Provider, message: &Outgoing<'_>) -> Vec<Fault> {
     let faults = Faults::default();
     match (provider, message.kind) {
@@ -78,6 +78,8 @@ pub fn check(provider: Provider, message: &Outgoing<'_>) -> Vec<Fault> {
             place.not_supported("there is no Marketing Messages API at this provider");
         } else if template(provider, message.kind, message.content).is_none() {
             place.expected("nothing here: only templates are marketing messages");
+        } else if recipient::is_group(message.to) {
+            place.not_supported("marketing messages go to single users alone");
         }
     }
     // What is no message cannot be translated either.
@@ -90,6 +92,22 @@ pub fn check(provider: Provider, message: &Outgoing<'_>) -> Vec<Fault> {
         Provider::Infobip => faults.extend(infobip::send::request(message).err()),
     }
     faults.into_vec()
+}
+
+/// Why nothing is sent through a sender, if nothing is: what is said of its messages would not be
+/// found to be its own.
+pub fn check_sender(provider: Provider, phone_number_id: &str) -> Option<&'static str> {
+    match (provider, phone_number_id.is_empty()) {
+        (Provider::Dialog360Onprem, false) => Some(
+            "the On-Premises API names no number in what it says of messages: send through the \
+             connection's sender without `phone_number_id`",
+        ),
+        (Provider::Meta | Provider::Dialog360 | Provider::Infobip, true) => Some(
+            "the provider names the number in what it says of messages: send through a sender \
+             with a `phone_number_id`",
+        ),
+        _ => None,
+    }
 }
 
 /// Why a provider sends nothing to this recipient, if it does not.

@@ -273,6 +273,27 @@ async fn what_a_provider_cannot_send_is_refused_by_name_when_it_is_asked_for() {
     refused.is(422, "not_supported_by_provider");
     assert_eq!(fields(&refused.body), ["to"]);
 
+    let group = json!({"connection": app.connection().await, "phone_number_id": "310"});
+    let mut group = json!({"sender": app.post("/v1/senders", group).await.ok()["id"],
+        "to": "Y2FwaV9ncm91cDox", "recipient_type": "group", "marketing": {},
+        "type": "template", "template": {"name": "offer", "language": {"code": "en"}}});
+    let refused = app.post("/v1/messages", group.clone()).await;
+    refused.is(422, "not_supported_by_provider");
+    assert_eq!(fields(&refused.body), ["marketing"]);
+    group["marketing"] = json!({"product_policy": "SOMETIMES"});
+    let refused = app.post("/v1/messages", group).await;
+    refused.names("marketing.product_policy");
+
+    // What would be said of its messages would be taken for another sender's.
+    for (provider, id) in [
+        ("dialog360", Value::Null),
+        ("dialog360_onprem", json!("310")),
+    ] {
+        let unheard = json!({"sender": sender(provider, id).await, "to": "385910000001",
+            "type": "text", "text": {"body": "hi"}});
+        app.post("/v1/messages", unheard).await.names("sender");
+    }
+
     let onprem = sender("dialog360_onprem", Value::Null).await;
     let mut message = template(json!([]));
     message["sender"] = onprem.clone();

@@ -188,12 +188,15 @@ async fn a_template_that_any_provider_pauses_waits_and_goes_when_it_is_unpaused(
     for pair in &pairs()[..3] {
         carriers.push(carrier(&app, pair).await);
     }
-    for carrier in &carriers {
+    let tell = async |carrier: &Carrier, method, what: &str| {
         let template = json!({"provider": carrier.provider, "language": "en_US"});
-        app.control_send(Method::PUT, "templates/offer", template.clone())
-            .await;
-        app.control_send(Method::POST, "templates/offer/pause", template.clone())
-            .await;
+        let path = format!("templates/offer{what}");
+        app.control_send(method, &path, template).await;
+    };
+    let mut waiting = Vec::new();
+    for carrier in &carriers {
+        tell(carrier, Method::PUT, "").await;
+        tell(carrier, Method::POST, "/pause").await;
         let paused = |found: &Value| {
             let templates = found["data"].as_array().unwrap();
             templates
@@ -202,21 +205,23 @@ async fn a_template_that_any_provider_pauses_waits_and_goes_when_it_is_unpaused(
         };
         let list = format!("/v1/templates?name=offer&sender={}", carrier.sender);
         app.get_until(&list, paused).await;
-        let message = app
-            .create("/v1/messages", carrier.lone("offer", "held"))
-            .await;
-        let id = message["id"].as_str().unwrap();
+        let message = carrier.lone("offer", "held");
+        let message = app.create("/v1/messages", message).await;
+        let path = format!("/v1/messages/{}", message["id"].as_str().unwrap());
         app.fence_of(&carrier.sender).await;
-        let waiting = app.get(&format!("/v1/messages/{id}")).await;
-        let reason = &waiting["waiting"]["reason"];
-        assert_eq!(
-            reason, "template_paused",
-            "{}: {waiting:#}",
-            carrier.provider
-        );
-        app.control_send(Method::POST, "templates/offer/unpause", template)
-            .await;
-        app.accepted(id).await;
+        let message = app.get(&path).await;
+        let reason = &message["waiting"]["reason"];
+        assert_eq!(reason, "template_paused", "{}", carrier.provider);
+        waiting.push(message["id"].as_str().unwrap().to_owned());
+    }
+    // Providers tell the time to the second, and of one second a stop counts.
+    let second = app.clock.now().unix_timestamp();
+    while app.clock.now().unix_timestamp() == second {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (carrier, message) in carriers.iter().zip(waiting) {
+        tell(carrier, Method::POST, "/unpause").await;
+        app.accepted(&message).await;
     }
 }
 
