@@ -35,9 +35,10 @@ pub fn router() -> OpenApiRouter<Api> {
 #[schema(as = NewSender)]
 struct Create {
     connection: ConnectionId,
-    /// Meta's id of the number. With 360dialog it may be left out where nothing that is said of
-    /// messages names one (On-Premises): such a connection has one number. Infobip's senders have
-    /// their digits for it.
+    /// Meta's id of the number. It is left out with 360dialog's On-Premises API, where nothing that
+    /// is said of messages names one: such a connection has one number. Infobip's senders have
+    /// their digits for it. A sender without it where there should be one, or with it where there
+    /// should be none, sends nothing.
     #[schema(max_length = 64, example = "310022446688199")]
     phone_number_id: Option<String>,
     #[schema(example = "15550142217")]
