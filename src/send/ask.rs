@@ -7,7 +7,7 @@ use reqwest::RequestBuilder;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use secrecy::ExposeSecret;
 
-use super::post::describe;
+use super::call::describe;
 use super::{Sending, answer};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;

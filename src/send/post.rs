@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::{self, Unread};
+use super::call::{Call, Came};
 use super::claimer::Rate;
-use super::last_look::{Ended, HeldBack, LastLook};
+use super::last_look::LastLook;
 use super::recorder::Recorder;
 use super::{Sending, Standing, ask};
 use crate::model::Timestamp;
@@ -17,7 +17,6 @@ use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::ids::TemplateId;
 use crate::model::limits::backoff;
-use crate::model::provider::Provider;
 use crate::model::template::{Health, status_of_refusal};
 use crate::provider::content::Fault;
 use crate::provider::{self, Answer, Outgoing};
@@ -63,17 +62,6 @@ pub(super) struct Post {
     pub(super) asked_at: Instant,
 }
 
-/// A POST that is ready, and whether it was held back at the last moment.
-struct Call {
-    call: reqwest::RequestBuilder,
-    held_back: HeldBack,
-    provider: Provider,
-    /// The attempt's.
-    id: String,
-    /// The sender's, which an answer may bring to an end.
-    rate: Rate,
-}
-
 /// Why nothing was posted.
 enum NotPosted {
     /// Something is away.
@@ -86,16 +74,6 @@ impl<T: ToString> From<T> for NotPosted {
     fn from(reason: T) -> Self {
         Self::Yet(reason.to_string())
     }
-}
-
-/// What is known after a POST.
-enum Came {
-    /// The provider's answer.
-    Answer(Answer),
-    /// It never left: there was no connection.
-    NotSent(String),
-    /// It left, and nobody knows more.
-    Lost(String),
 }
 
 /// What is written about a POST.
@@ -186,7 +164,7 @@ impl Post {
 
     async fn post(&self, connection: &Connection, call: Call) {
         let posted_at = self.sending.clock().now();
-        let mut came = Box::pin(exchange(call));
+        let mut came = Box::pin(call.exchange());
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
         let came = match in_time {
             Ok(came) => came,
@@ -398,45 +376,4 @@ impl Outcome {
             Self::Returned(..) => "returned",
         }
     }
-}
-
-async fn exchange(call: Call) -> Came {
-    let Call {
-        call,
-        held_back,
-        provider,
-        id,
-        rate,
-    } = call;
-    let response = match call.send().await {
-        Ok(response) => response,
-        Err(_) if held_back.is_true() => return Came::NotSent(Ended.to_string()),
-        Err(error) if error.is_connect() || error.is_builder() => {
-            return Came::NotSent(describe(&error));
-        }
-        Err(error) => return Came::Lost(describe(&error)),
-    };
-    let status = response.status().as_u16();
-    let used_up = ask::used_up(provider, response.headers(), true);
-    if let Some(wait) = used_up {
-        rate.drain(wait);
-    }
-    let retry_after = ask::retry_after(response.headers()).or(used_up);
-    match answer::body(response).await {
-        Ok(body) => Came::Answer(provider::answer(provider, &id, status, retry_after, &body)),
-        Err(Unread::Cut(error)) => Came::Lost(describe(&error)),
-        Err(error) => Came::Lost(error.to_string()),
-    }
-}
-
-/// An error with its causes, without the address: it may bear what should not be in a log.
-pub(super) fn describe(error: &reqwest::Error) -> String {
-    let mut text = String::from("the call failed");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

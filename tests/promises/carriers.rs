@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use twotick::config::Config;
 use twotick::simulator;
 
 use crate::simulated::{Pair, connect, pairs};
@@ -47,7 +48,8 @@ async fn start(access_token: Option<&str>) -> App {
         access_token: access_token.map(str::to_owned),
         ..simulator::Config::default()
     };
-    App::start_with(|_| {}, simulated).await
+    let settings = |config: &mut Config| config.send.rate_limit_wait = Duration::from_millis(50);
+    App::start_with(settings, simulated).await
 }
 
 async fn carrier(app: &App, pair: &Pair) -> Carrier {
@@ -312,4 +314,58 @@ async fn marketing_messages_go_over_their_own_api_and_the_price_says_whether_the
         let delivered = history["data"].as_array().unwrap().last().unwrap();
         assert_eq!(delivered["data"]["pricing"]["category"], "marketing_lite");
     }
+}
+
+#[tokio::test]
+async fn a_rate_limit_of_any_provider_waits_and_burns_no_attempt() {
+    let app = start(None).await;
+    let mut waiting = Vec::new();
+    for pair in &pairs()[..3] {
+        waiting.push(carrier(&app, pair).await);
+    }
+    let limit = json!({"rate_limited": 1.0});
+    app.control_send(Method::PUT, "faults", limit).await;
+    let mut messages = Vec::new();
+    for carrier in &waiting {
+        let message = app
+            .create("/v1/messages", carrier.lone("offer", "one"))
+            .await;
+        let path = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+        app.get_until(&path, |message| {
+            message["waiting"]["reason"] == "rate_limit"
+        })
+        .await;
+        messages.push(message["id"].as_str().unwrap().to_owned());
+    }
+    app.control_send(Method::PUT, "faults", json!({})).await;
+    for message in messages {
+        app.accepted(&message).await;
+        let message = app.get(&format!("/v1/messages/{message}")).await;
+        assert_eq!(
+            message["attempts"].as_array().unwrap().len(),
+            1,
+            "{message:#}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_turns_out_impossible_when_it_is_due_fails_and_stops_nothing_else() {
+    let app = start(None).await;
+    let infobip = carrier(&app, &pairs()[2]).await;
+    let mut later = infobip.lone("offer", "one");
+    later["at"] = "2099-01-01T00:00:00Z".into();
+    let message = app.create("/v1/messages", later).await;
+    // As an older version might have taken it.
+    sqlx::query("UPDATE messages SET type = 'image', content = '{\"id\": \"1\"}'")
+        .execute(&mut app.session().await)
+        .await
+        .unwrap();
+    app.clock.advance(Duration::from_secs(80 * 366 * 86_400));
+    let path = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+    let failed = app.get_until(&path, status_is("failed")).await;
+    assert_eq!(failed["error"]["class"], "fix_request");
+    let details = failed["error"]["details"].as_str().unwrap();
+    assert!(details.starts_with("`image.id`: "), "{details}");
+    app.fence_of(&infobip.sender).await;
 }
