@@ -5,6 +5,9 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
+/// Longer than any name of a template, and short enough for two of them in one key.
+pub const LONGEST_KEY: usize = 512;
+
 /// Something that keeps a message from being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -122,6 +125,16 @@ impl<'a> Place<'a> {
         let text = self.text()?;
         if text.chars().count() > most {
             self.expected(&format!("at most {most} characters"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The text that must stand here and becomes part of a key: of at most so many bytes.
+    pub fn key(&self) -> Option<&'a str> {
+        let text = self.text()?;
+        if text.len() > LONGEST_KEY {
+            self.expected(&format!("at most {LONGEST_KEY} bytes"));
             return None;
         }
         Some(text)

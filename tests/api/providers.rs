@@ -339,6 +339,40 @@ async fn what_a_provider_cannot_send_is_refused_by_name_when_it_is_asked_for() {
     assert_eq!(app.get("/v1/sequences").await.ok()["data"], json!([]));
 }
 
+#[tokio::test]
+async fn a_template_belongs_to_its_lane_in_whichever_vocabulary_it_is_given() {
+    let app = App::start().await;
+    let infobip = open(&app, "infobip").await;
+    let raw = [
+        (
+            app.connection().await,
+            json!({"type": "template",
+            "template": {"name": "offer", "language": {"code": "en-GB"}}}),
+        ),
+        (
+            infobip,
+            json!({"endpoint": "template", "content": {"templateName": "offer",
+            "language": "en_GB", "templateData": {"body": {"placeholders": []}}}}),
+        ),
+    ];
+    let lanes = "SELECT count(*) FROM lanes WHERE lane = 'offer/en_GB'";
+    for (n, (connection, raw)) in (1..).zip(raw) {
+        let new = json!({"connection": connection, "phone_number_id": "441200000001"});
+        let sender = app.post("/v1/senders", new).await.ok()["id"].clone();
+        let message = json!({"sender": sender, "to": "385910000001", "type": "raw", "raw": raw,
+            "at": "2099-01-01T00:00:00Z"});
+        let made = app.post("/v1/messages", message).await.ok();
+        assert_eq!(made["type"], "raw");
+        let of_template = app.get("/v1/messages?template=offer").await.ok();
+        assert_eq!(of_template["data"].as_array().unwrap().len(), n);
+        let lanes: i64 = sqlx::query_scalar(lanes)
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+        assert_eq!(lanes, n as i64, "a lane of each sender");
+    }
+}
+
 /// Posts these to a connection, each twice, and returns the events.
 async fn events_of(app: &App, provider: &str, bodies: &[Value]) -> Vec<Value> {
     let connection = open(app, provider).await;

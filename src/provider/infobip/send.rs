@@ -102,8 +102,8 @@ pub fn check_raw(raw: &Value, faults: &Faults) {
     let content = place.member("content");
     content.object();
     if raw["endpoint"] == TEMPLATE {
-        content.member("templateName").text_within(512);
-        content.member("language").text_within(64);
+        content.member("templateName").key();
+        content.member("language").key();
     }
 }
 
