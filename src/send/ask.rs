@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::ExposeSecret;
 
 use super::call::describe;
@@ -110,7 +110,7 @@ pub(super) async fn get(
         .map_err(|error| Unasked::Unreachable(describe(&error)))?;
     let status = response.status().as_u16();
     let used_up = used_up(connection.provider, response.headers(), false);
-    let retry_after = retry_after(response.headers()).or(used_up);
+    let retry_after = retry_after(response.headers()).max(used_up);
     let body = answer::body_within(response, most).await;
     let body = body.map_err(|error| Unasked::Unreachable(error.to_string()))?;
     match reading::refusal(connection.provider, status, &body) {
@@ -123,7 +123,13 @@ pub(super) async fn get(
 pub(super) fn authorized(call: RequestBuilder, connection: &Connection) -> RequestBuilder {
     let (header, before) = provider::authorization(connection.provider);
     let key = connection.credentials.access_token.expose_secret();
-    call.header(header, format!("{before}{key}"))
+    let text = format!("{before}{key}");
+    let Ok(mut value) = HeaderValue::try_from(&text) else {
+        // What is no header makes the call fail, by an error that does not show it.
+        return call.header(header, text);
+    };
+    value.set_sensitive(true);
+    call.header(header, value)
 }
 
 /// How long a provider asks us to wait.

@@ -46,7 +46,7 @@ impl Call {
         if let Some(wait) = used_up {
             self.rate.drain(wait);
         }
-        let wait = ask::retry_after(response.headers()).or(used_up);
+        let wait = ask::retry_after(response.headers()).max(used_up);
         match answer::body(response).await {
             Ok(body) => {
                 let answer = provider::answer(self.provider, &self.id, status, wait, &body);
