@@ -92,9 +92,12 @@ fn only_parameter<'a>(component: &Place<'a>) -> Option<Place<'a>> {
 fn header(component: &Place<'_>) -> Option<Value> {
     let parameter = only_parameter(component)?;
     let kind = parameter.member("type").word()?;
+    if kind == "text" {
+        return Some(json!({"type": "TEXT", "placeholder": placeholder(&parameter)?}));
+    }
+    parameter.only(&["type", &kind], NO_COUNTERPART);
     let under = parameter.member(&kind);
     let mut out = match kind.as_str() {
-        "text" => json!({"placeholder": placeholder(&parameter)?}),
         "image" | "video" | "gif" => media(&under, &[]),
         "document" => media(&under, &["filename"]),
         "location" => location(&under, &[]),
@@ -109,57 +112,36 @@ fn header(component: &Place<'_>) -> Option<Value> {
 
 fn button(component: &Place<'_>) -> Option<Value> {
     let kind = component.member("sub_type");
-    let parameter = only_parameter(component);
-    let under = |name: &str| {
-        let text = parameter.as_ref().map(|parameter| parameter.member(name));
-        match text {
-            Some(text) => text.text(),
-            None => {
-                component
-                    .member("parameters")
-                    .not_supported("missing: Infobip needs the parameter");
-                None
-            }
-        }
-    };
-    let action = parameter
-        .as_ref()
-        .map(|parameter| parameter.member("action"));
-    Some(match kind.word()?.as_str() {
-        "quick_reply" => json!({"type": "QUICK_REPLY", "parameter": under("payload")?}),
+    let out = match kind.word()?.as_str() {
+        "quick_reply" => json!({"type": "QUICK_REPLY", "parameter": text(component, "payload")?}),
         // A one-time password is the parameter of a URL.
-        "url" | "otp" => json!({"type": "URL", "parameter": under("text")?}),
-        "copy_code" => json!({"type": "COPY_CODE", "parameter": under("coupon_code")?}),
+        "url" | "otp" => json!({"type": "URL", "parameter": text(component, "text")?}),
+        "copy_code" => {
+            json!({"type": "COPY_CODE", "parameter": text(component, "coupon_code")?})
+        }
         "flow" => {
-            let action = action?;
-            action.only(&["flow_token", "flow_action_data"], NO_COUNTERPART);
             let mut out = json!({"type": "FLOW"});
-            put(
-                &mut out,
-                "flowToken",
-                action.member("flow_token").maybe_text(),
-            );
-            put(
-                &mut out,
-                "data",
-                action.member("flow_action_data").value().cloned(),
-            );
+            if let Some(action) = action(component, &["flow_token", "flow_action_data"]) {
+                let token = action.member("flow_token").maybe_text();
+                put(&mut out, "flowToken", token);
+                let data = action.member("flow_action_data").value().cloned();
+                put(&mut out, "data", data);
+            }
             out
         }
         "catalog" => {
             let mut out = json!({"type": "CATALOG"});
-            if let Some(action) = action {
-                action.only(&["thumbnail_product_retailer_id"], NO_COUNTERPART);
+            if let Some(action) = action(component, &["thumbnail_product_retailer_id"]) {
                 thumbnail(&mut out, &action);
             }
             out
         }
         "mpm" => {
-            let action = action?;
-            action.only(
-                &["thumbnail_product_retailer_id", "sections"],
-                NO_COUNTERPART,
-            );
+            let Some(action) = action(component, &["thumbnail_product_retailer_id", "sections"])
+            else {
+                component.not_supported("Infobip needs the sections of such a button");
+                return None;
+            };
             let sections = sections(&action.member("sections"));
             let mut out = json!({"type": "MULTI_PRODUCT", "sections": sections});
             thumbnail(&mut out, &action);
@@ -169,7 +151,27 @@ fn button(component: &Place<'_>) -> Option<Value> {
             kind.not_supported("Infobip's templates have no such button that is known here");
             return None;
         }
-    })
+    };
+    Some(out)
+}
+
+/// The text that is a button's parameter.
+fn text<'a>(component: &Place<'a>, name: &str) -> Option<&'a str> {
+    let Some(parameter) = only_parameter(component) else {
+        component.not_supported("Infobip needs the parameter of such a button");
+        return None;
+    };
+    parameter.only(&["type", name], NO_COUNTERPART);
+    parameter.member(name).text()
+}
+
+/// The object that is a button's parameter, if it has one.
+fn action<'a>(component: &Place<'a>, names: &[&str]) -> Option<Place<'a>> {
+    let parameter = only_parameter(component)?;
+    parameter.only(&["type", "action"], NO_COUNTERPART);
+    let action = parameter.member("action");
+    action.only(names, NO_COUNTERPART);
+    action.value().is_some().then_some(action)
 }
 
 fn thumbnail(out: &mut Value, action: &Place<'_>) {
@@ -194,6 +196,7 @@ fn cards(component: &Place<'_>) -> Vec<Value> {
 
 fn offer(component: &Place<'_>) -> Option<Value> {
     let parameter = only_parameter(component)?;
+    parameter.only(&["type", "limited_time_offer"], NO_COUNTERPART);
     let offer = parameter.member("limited_time_offer");
     offer.only(&["expiration_time_ms"], NO_COUNTERPART);
     let expires = offer.member("expiration_time_ms");
