@@ -15,12 +15,13 @@ pub(super) fn translate(place: &Place<'_>) -> Option<(&'static str, Value)> {
     let (endpoint, action, headers) = match kind.text()? {
         "button" => ("interactive/buttons", buttons(&action), ANY),
         "list" => ("interactive/list", list(&action), TEXT),
-        "cta_url" => ("interactive/url-button", url(&action), ANY),
-        "flow" => ("interactive/flow", flow(&action), ANY),
+        "cta_url" => ("interactive/url-button", url(&action), TEXT),
+        "flow" => ("interactive/flow", flow(&action), TEXT),
         "product" => ("interactive/product", product(&action), NONE),
         "product_list" => ("interactive/multi-product", products(&action), TEXT),
         "location_request_message" => {
             action.only(&["name"], NO_COUNTERPART);
+            place.only(&["type", "header", "body", "action"], NO_COUNTERPART);
             ("interactive/location-request", Value::Null, NONE)
         }
         other => {
@@ -78,6 +79,10 @@ fn buttons(action: &Place<'_>) -> Value {
     action.only(&["buttons"], NO_COUNTERPART);
     let button = |button: Place<'_>| {
         button.only(&["type", "reply"], NO_COUNTERPART);
+        let kind = button.member("type");
+        if kind.value().is_some_and(|kind| kind != "reply") {
+            kind.not_supported("Infobip takes buttons of type `reply` alone");
+        }
         let mut out = renamed(&button.member("reply"), &[("id", "id"), ("title", "title")]);
         out["type"] = "REPLY".into();
         out
