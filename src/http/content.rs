@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::object::Object;
 use super::problem::FieldError;
 use crate::model::duration;
-use crate::model::sequence::{Gate, GateStatus, OnDeadline};
+use crate::model::provider::Provider;
+use crate::model::sequence::{Gate, GateStatus, OnDeadline, OnUnknown};
+use crate::provider::{self, Outgoing};
 
 /// A span of time in JSON, such as `24h`.
 #[derive(Debug, Clone, Copy)]
@@ -72,58 +75,131 @@ pub fn check_group_gate(gate: Gate, field: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What is said, in the provider's words.
+/// A template that goes out over Meta's Marketing Messages API.
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Marketing {
+    /// `CLOUD_API_FALLBACK` (Meta's default): as an ordinary message where the account cannot send
+    /// it as a marketing message. `STRICT`: not at all then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_policy: Option<ProductPolicy>,
+    /// Whether Meta may use what users do with it; the account's own setting where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_activity_sharing: Option<bool>,
+}
+
+/// What becomes of a marketing message that cannot be sent as one.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ProductPolicy {
+    CloudApiFallback,
+    Strict,
+}
+
+/// What a request says of what is to be said.
+pub struct NewContent {
+    /// Its `type`.
+    pub kind: String,
+    pub marketing: Option<Object<Marketing>>,
+    pub on_unknown: Option<OnUnknown>,
+    /// The fields of the message that are not ours.
+    pub rest: Map<String, Value>,
+}
+
+/// What is said, and can be sent.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// `template`, `text`, `image` …
     pub kind: String,
     /// The object under the type.
     pub value: Value,
+    /// As a marketing message, if as one.
+    pub marketing: Option<Value>,
     /// A template's name and language, the latter as Meta's webhooks are normalised.
     pub template: Option<(String, String)>,
+    pub on_unknown: OnUnknown,
 }
 
-/// Reads the object under `type` out of `rest`, the fields of the message that are not ours.
-/// `at` is where the message stands, with a dot at its end.
+/// Which way it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    pub provider: Provider,
+    pub to: &'a str,
+}
+
+/// Reads the object under `type` out of the fields of the message that are not ours, and asks
+/// whether it can go this way. `at` is where the message stands, with a dot at its end.
 pub fn read_content(
+    at: &str,
+    Way { provider, to }: Way<'_>,
+    new: NewContent,
+    errors: &mut Vec<FieldError>,
+) -> Option<Content> {
+    let before = errors.len();
+    let kind = new.kind;
+    let value = read_object(at, &kind, new.rest, errors);
+    let on_unknown = new.on_unknown.unwrap_or(OnUnknown::Hold);
+    if on_unknown == OnUnknown::Resend && !provider::correlates(provider) {
+        let reason = "this provider gives nothing back that would tell what became of a lost \
+                      POST, so that it cannot be sent again by itself";
+        errors.push(FieldError::not_supported(format!("{at}on_unknown"), reason));
+    }
+    let value = value?;
+    // Texts and words alone: it can always be written.
+    let marketing = new.marketing.map(|marketing| json!(marketing.0));
+    let message = Outgoing {
+        from: "",
+        to,
+        kind: &kind,
+        content: &value,
+        marketing: marketing.as_ref(),
+        id: "",
+    };
+    errors.extend(
+        provider::check(provider, &message)
+            .into_iter()
+            .map(|fault| FieldError::of_fault(at, fault)),
+    );
+    (errors.len() == before).then(|| Content {
+        template: provider::template(provider, &kind, &value),
+        kind,
+        value,
+        marketing,
+        on_unknown,
+    })
+}
+
+/// The object under `type`; whatever else stands beside it is refused by name.
+fn read_object(
     at: &str,
     kind: &str,
     mut rest: Map<String, Value>,
     errors: &mut Vec<FieldError>,
-) -> Option<Content> {
-    let before = errors.len();
+) -> Option<Value> {
     let mut wrong = |field: &str, message: &str| {
         errors.push(FieldError::new(format!("{at}{field}"), message));
     };
     let value = rest.remove(kind);
+    let fits = match &value {
+        Some(Value::Object(_)) => true,
+        // The one type whose content is a list.
+        Some(Value::Array(_)) => kind == "contacts",
+        _ => false,
+    };
     for name in rest.keys() {
         wrong(name, not_a_field(name));
     }
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if kind == "raw" {
-        wrong("type", "`raw` is not supported yet");
-    } else if kind.is_empty() || kind.len() > 32 || !kind.bytes().all(is_word) {
-        wrong(
-            "type",
-            "expected a type of the provider's, such as `template` or `text`",
-        );
+    if kind.is_empty() || kind.len() > 32 || !kind.bytes().all(is_word) {
+        let message = "expected a type of message, such as `template` or `text`";
+        wrong("type", message);
     }
     match &value {
-        Some(Value::Object(_)) => {}
-        // The one type whose content is a list.
-        Some(Value::Array(_)) if kind == "contacts" => {}
+        _ if fits => {}
         Some(_) => wrong(kind, "expected an object"),
         None => wrong(kind, "missing: the object under the message's type"),
     }
-    let value = value?;
-    let template = (kind == "template")
-        .then(|| read_template(&value, &mut wrong))
-        .flatten();
-    (errors.len() == before).then(|| Content {
-        kind: kind.to_owned(),
-        value,
-        template,
-    })
+    value.filter(|_| fits)
 }
 
 fn not_a_field(name: &str) -> &'static str {
@@ -132,27 +208,10 @@ fn not_a_field(name: &str) -> &'static str {
             "it carries the attempt's own id, so that a lost answer can be settled: give \
              `reference` instead, which the message bears wherever it is shown"
         }
-        "raw" | "campaign" => "not supported yet",
+        "campaign" => "not supported yet",
         "stop_on_reply" => "only a sequence can be stopped by a reply",
         _ => "unknown field: only the object named like `type` is the provider's",
     }
-}
-
-fn read_template(value: &Value, wrong: &mut impl FnMut(&str, &str)) -> Option<(String, String)> {
-    let text = |pointer| {
-        let text = value.pointer(pointer).and_then(Value::as_str);
-        text.filter(|text| !text.is_empty() && text.len() <= 512)
-    };
-    let (name, language) = (text("/name"), text("/language/code"));
-    if name.is_none() {
-        wrong("template.name", "expected the template's name");
-    }
-    if language.is_none() {
-        let message = "expected a language such as `en_US`";
-        wrong("template.language.code", message);
-    }
-    // Meta takes both spellings; its webhooks use both. A lane must have one.
-    Some((name?.to_owned(), language?.replace('-', "_")))
 }
 
 /// A caller's own name for something.

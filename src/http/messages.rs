@@ -12,7 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::content::{SINGLE_GATE, Span, check_reference, read_content};
+use super::carrier::{check_recipient, no_such_sender};
+use super::content::{
+    Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
+};
 use super::events::{EventView, History, HistoryPage};
 use super::message_view::MessageView;
 use super::moment::Moment;
@@ -24,6 +27,7 @@ use super::quiet::QuietView;
 use super::request::{Query, id};
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
+use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{
     OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy,
@@ -64,8 +68,8 @@ impl RecipientType {
     }
 }
 
-/// A message. Beside these fields stands the provider's own object, under the name that `type`
-/// says, and goes out as it is.
+/// A message. Beside these fields stands what is said, under the name that `type` says: an object
+/// in Meta's vocabulary, which goes out as it is, and is translated for Infobip.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewMessage, example = json!({
     "sender": "snd_…", "to": "447700900123", "type": "template",
@@ -79,7 +83,8 @@ struct Create {
     to: String,
     /// `individual` where nothing is said.
     recipient_type: Option<RecipientType>,
-    /// The provider's, such as `template` or `text`; the object of this name is what is said.
+    /// Meta's, such as `template` or `text`; the object of this name is what is said. Of `raw` it is
+    /// in the provider's own vocabulary.
     #[schema(example = "text")]
     r#type: String,
     /// Your own name for it: every answer and event shows it.
@@ -98,6 +103,9 @@ struct Create {
     /// When it is not posted.
     #[schema(value_type = Option<QuietView>)]
     quiet_hours: Option<Object<QuietView>>,
+    /// Over Meta's Marketing Messages API: of templates, through `meta` and `dialog360`.
+    #[schema(value_type = Option<Marketing>)]
+    marketing: Option<Object<Marketing>>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -111,29 +119,28 @@ struct Create {
     tag = "Messages",
     params(Once),
     request_body = Create,
-    responses((status = 202, body = MessageView), (status = 501, description = "not_supported_by_provider")),
+    responses((status = 202, body = MessageView), (status = 422, description = "not_supported_by_provider")),
 )]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    let new = read(new)?;
+    let new = read(api.carrier(new.sender).await?, new)?;
     let show = |message| api.show_message(&message);
     let reply = api.store.create_message(&new, &once, show).await?;
-    let Some(reply) = reply else {
-        return Err(api.why_not_sent(new.sender).await);
-    };
+    let reply = reply.ok_or_else(no_such_sender)?;
     api.signals.due(new.sender);
     answer(StatusCode::ACCEPTED, reply)
 }
 
 /// A lone message is a sequence of one.
-fn read(new: Create) -> Result<NewSequence, ApiError> {
+fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
     let mut errors = Vec::new();
     let to = new
         .recipient_type
         .unwrap_or_default()
         .read(&new.to, &mut errors);
+    check_recipient(provider, &to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
     let quiet_hours = new
         .quiet_hours
@@ -145,7 +152,14 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         on_template_pause: new.on_template_pause.unwrap_or(ours.on_template_pause),
         ..ours
     };
-    match read_content("", &new.r#type, new.rest, &mut errors) {
+    let content = NewContent {
+        kind: new.r#type,
+        marketing: new.marketing,
+        on_unknown: new.on_unknown,
+        rest: new.rest,
+    };
+    let way = Way { provider, to: &to };
+    match read_content("", way, content, &mut errors) {
         Some(content) if errors.is_empty() => Ok(NewSequence {
             sender: new.sender,
             recipient: to,
@@ -159,14 +173,15 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
             steps: vec![NewStep {
                 kind: content.kind,
                 content: content.value,
+                marketing: content.marketing,
                 template: content.template,
                 reference: new.reference,
                 gate: None,
                 delay: Duration::ZERO,
-                on_unknown: new.on_unknown.unwrap_or(OnUnknown::Hold),
+                on_unknown: content.on_unknown,
             }],
         }),
-        _ => Err(ApiError::Invalid(errors)),
+        _ => Err(ApiError::of_fields(errors)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod carrier;
 mod connections;
 mod content;
 mod describe;
@@ -66,6 +67,7 @@ pub struct Parts {
     store: Store,
     connections: ConnectionCache,
     keys: KeyCache,
+    carriers: carrier::Carriers,
     ingest: Ingest,
     signals: Signals,
     config: Arc<Config>,
@@ -97,6 +99,7 @@ impl Api {
     ) -> Self {
         Self(Arc::new(Parts {
             keys: KeyCache::new(store.clone()),
+            carriers: carrier::Carriers::default(),
             store,
             connections,
             ingest,

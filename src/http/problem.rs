@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::observe;
+use crate::provider::content::{Fault, Wrong};
 use crate::store::{StoreError, WrongState};
 
 /// What is wrong with one field of a request.
@@ -16,6 +17,9 @@ pub struct FieldError {
     pub field: String,
     /// What was expected.
     pub message: String,
+    /// Whether a provider could take it, and this one does not.
+    #[serde(skip)]
+    not_supported: bool,
 }
 
 impl FieldError {
@@ -24,6 +28,24 @@ impl FieldError {
         Self {
             field: field.into(),
             message: message.to_string(),
+            not_supported: false,
+        }
+    }
+
+    /// An error of one field that the sender's provider cannot send.
+    pub fn not_supported(field: impl Into<String>, message: impl ToString) -> Self {
+        Self {
+            not_supported: true,
+            ..Self::new(field, message)
+        }
+    }
+
+    /// What keeps a message from being sent; `at` is where it stands, with a dot at its end.
+    pub fn of_fault(at: &str, fault: Fault) -> Self {
+        Self {
+            field: format!("{at}{}", fault.field),
+            message: fault.reason,
+            not_supported: fault.wrong == Wrong::NotSupported,
         }
     }
 }
@@ -61,9 +83,9 @@ pub enum ApiError {
     /// The request's `Idempotency-Key` belongs to another request.
     #[error("this Idempotency-Key was used in the last 24 hours for a request with another body")]
     KeyReused,
-    /// We cannot do this with this provider.
-    #[error("{0}")]
-    NotSupportedByProvider(String),
+    /// The sender's provider cannot send this: each field by name.
+    #[error("{}", in_words(.0))]
+    NotSupportedByProvider(Vec<FieldError>),
     /// The body did not come in time.
     #[error("the body did not come in time")]
     TooSlow,
@@ -87,6 +109,14 @@ impl ApiError {
         Self::Invalid(vec![FieldError::new(field, message)])
     }
 
+    /// Several wrong fields, of which the provider may be all that is wrong.
+    pub fn of_fields(errors: Vec<FieldError>) -> Self {
+        match errors.iter().all(|error| error.not_supported) {
+            true => Self::NotSupportedByProvider(errors),
+            false => Self::Invalid(errors),
+        }
+    }
+
     /// The error's body.
     pub fn problem(&self) -> Problem {
         let (status, code, title) = self.kind();
@@ -97,7 +127,7 @@ impl ApiError {
             detail: self.to_string(),
             code,
             errors: match self {
-                Self::Invalid(errors) => errors.clone(),
+                Self::Invalid(errors) | Self::NotSupportedByProvider(errors) => errors.clone(),
                 _ => Vec::new(),
             },
             request_id: observe::request_id(),
@@ -124,7 +154,10 @@ impl ApiError {
             Self::MethodNotAllowed,
             Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
             Self::KeyReused,
-            Self::NotSupportedByProvider("this provider has no such thing".to_owned()),
+            Self::of_fields(vec![FieldError::not_supported(
+                "template.components[0].parameters[0].parameter_name",
+                "Infobip takes parameters by their place alone, not by name",
+            )]),
             Self::TooLarge(4_194_304),
             Self::TooSlow,
             Self::Overloaded("the database does not answer; try again".to_owned()),
@@ -161,7 +194,7 @@ impl ApiError {
                 "Idempotency-Key used before",
             ),
             Self::NotSupportedByProvider(_) => (
-                S::NOT_IMPLEMENTED,
+                S::UNPROCESSABLE_ENTITY,
                 "not_supported_by_provider",
                 "Not supported by the provider",
             ),

@@ -148,8 +148,7 @@ impl ToSchema for Hash {
 
 impl PartialSchema for Provider {
     fn schema() -> RefOr<Schema> {
-        let says = "Who carries the messages. Messages are sent through `meta` alone yet; the \
-                    webhooks of all are taken.";
+        let says = "Who carries the messages.";
         words(says, &Self::ALL.map(Self::as_str))
     }
 }

@@ -35,9 +35,10 @@ pub fn router() -> OpenApiRouter<Api> {
 #[schema(as = NewSender)]
 struct Create {
     connection: ConnectionId,
-    /// Meta's id of the number. With 360dialog it may be left out where nothing that is said of
-    /// messages names one (On-Premises): such a connection has one number. Infobip's senders have
-    /// their digits for it.
+    /// Meta's id of the number. It is left out with 360dialog's On-Premises API, where nothing that
+    /// is said of messages names one: such a connection has one number. Infobip's senders have
+    /// their digits for it. A sender without it where there should be one, or with it where there
+    /// should be none, sends nothing.
     #[schema(max_length = 64, example = "310022446688199")]
     phone_number_id: Option<String>,
     #[schema(example = "15550142217")]
@@ -275,25 +276,6 @@ async fn update(
     }
     api.signals.due(sender);
     read(&api, sender).await.map(Json)
-}
-
-impl Api {
-    /// Why a sender took no message: there is none, or its provider is not sent through.
-    pub(super) async fn why_not_sent(&self, sender: SenderId) -> ApiError {
-        let provider = match self.store.sender(sender).await {
-            Ok(Some(sender)) => self.connections.get(sender.connection).await,
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match provider {
-            Ok(Some(connection)) => ApiError::NotSupportedByProvider(format!(
-                "messages cannot be sent through connections of provider `{}` yet",
-                connection.provider.as_str()
-            )),
-            Ok(None) => ApiError::field("sender", "there is no such sender"),
-            Err(error) => error.into(),
-        }
-    }
 }
 
 async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {

@@ -12,8 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::carrier::{check_recipient, no_such_sender};
 use super::content::{
-    DEFAULT_GATE, GateRequest, Span, check_group_gate, check_reference, read_content,
+    DEFAULT_GATE, GateRequest, Marketing, NewContent, Span, Way, check_group_gate, check_reference,
+    read_content,
 };
 use super::messages::RecipientType;
 use super::object::Object;
@@ -24,6 +26,7 @@ use super::quiet::QuietView;
 use super::request::{Query, id};
 use super::sequence_view::SequenceView;
 use crate::model::ids::{SenderId, SequenceId};
+use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{
     Gate, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy, SequenceStatus,
@@ -93,12 +96,13 @@ struct Create {
     messages: Vec<Step>,
 }
 
-/// A message of a sequence. Beside these fields stands the provider's own object, under the name
-/// that `type` says, and goes out as it is.
+/// A message of a sequence. Beside these fields stands what is said, under the name that `type`
+/// says: an object in Meta's vocabulary, which goes out as it is, and is translated for Infobip.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewStep)]
 struct Step {
-    /// The provider's, such as `template` or `text`; the object of this name is what is said.
+    /// Meta's, such as `template` or `text`; the object of this name is what is said. Of `raw` it is
+    /// in the provider's own vocabulary.
     #[schema(example = "text")]
     r#type: String,
     /// Between the gate of the message before and this one.
@@ -110,6 +114,9 @@ struct Step {
     reference: Option<String>,
     /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
+    /// Over Meta's Marketing Messages API: of templates, through `meta` and `dialog360`.
+    #[schema(value_type = Option<Marketing>)]
+    marketing: Option<Object<Marketing>>,
     /// The object under `type`; anything else is refused by name.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -123,29 +130,28 @@ struct Step {
     tag = "Sequences",
     params(Once),
     request_body = Create,
-    responses((status = 202, body = SequenceView), (status = 501, description = "not_supported_by_provider")),
+    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider")),
 )]
 async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    let new = read(new)?;
+    let new = read(api.carrier(new.sender).await?, new)?;
     let show = |sequence| SequenceView::of(&api, sequence);
     let reply = api.store.create_sequence(&new, &once, show).await?;
-    let Some(reply) = reply else {
-        return Err(api.why_not_sent(new.sender).await);
-    };
+    let reply = reply.ok_or_else(no_such_sender)?;
     api.signals.due(new.sender);
     answer(StatusCode::ACCEPTED, reply)
 }
 
-fn read(new: Create) -> Result<NewSequence, ApiError> {
+fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
     let mut errors = Vec::new();
     let to_group = new.recipient_type == Some(RecipientType::Group);
     let to = new
         .recipient_type
         .unwrap_or_default()
         .read(&new.to, &mut errors);
+    check_recipient(provider, &to, &mut errors);
     check_reference("", new.reference.as_deref(), &mut errors);
     let gate = new
         .gate
@@ -154,6 +160,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         check_group_gate(gate, "", &mut errors);
     }
     let for_steps = Defaults {
+        way: Way { provider, to: &to },
         gate,
         reference: new.reference.as_deref(),
         to_group,
@@ -163,7 +170,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
         .and_then(|hours| hours.0.read("", &mut errors));
     let steps = read_steps(new.messages, &for_steps, &mut errors);
     if !errors.is_empty() {
-        return Err(ApiError::Invalid(errors));
+        return Err(ApiError::of_fields(errors));
     }
     let ours = Policy::default();
     Ok(NewSequence {
@@ -187,6 +194,7 @@ fn read(new: Create) -> Result<NewSequence, ApiError> {
 
 /// What a sequence's messages have from it.
 struct Defaults<'a> {
+    way: Way<'a>,
     gate: Gate,
     reference: Option<&'a str>,
     to_group: bool,
@@ -220,18 +228,25 @@ fn read_step(
         check_group_gate(gate, &at, errors);
     }
     check_reference(&at, step.reference.as_deref(), errors);
-    let content = read_content(&at, &step.r#type, step.rest, errors)?;
+    let content = NewContent {
+        kind: step.r#type,
+        marketing: step.marketing,
+        on_unknown: step.on_unknown,
+        rest: step.rest,
+    };
+    let content = read_content(&at, defaults.way, content, errors)?;
     let reference = step
         .reference
         .or_else(|| defaults.reference.map(str::to_owned));
     Some(NewStep {
         kind: content.kind,
         content: content.value,
+        marketing: content.marketing,
         template: content.template,
         reference,
         gate,
         delay: step.delay.map_or(Duration::ZERO, |delay| delay.0),
-        on_unknown: step.on_unknown.unwrap_or(OnUnknown::Hold),
+        on_unknown: content.on_unknown,
     })
 }
 
@@ -317,7 +332,7 @@ struct Append {
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
     request_body = Append,
-    responses((status = 202, body = SequenceView), (status = 409, description = "sequence_ended, sequence_too_long")),
+    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long")),
 )]
 async fn append(
     State(api): State<Api>,
@@ -328,6 +343,10 @@ async fn append(
     // What is read here of the sequence never changes.
     let sequence = find(&api, id).await?;
     let defaults = Defaults {
+        way: Way {
+            provider: api.carrier(id.sender).await?,
+            to: &sequence.recipient,
+        },
         gate: sequence.gate,
         reference: sequence.reference.as_deref(),
         to_group: recipient::is_group(&sequence.recipient),
@@ -335,7 +354,7 @@ async fn append(
     let mut errors = Vec::new();
     let steps = read_steps(new.messages, &defaults, &mut errors);
     if !errors.is_empty() {
-        return Err(ApiError::Invalid(errors));
+        return Err(ApiError::of_fields(errors));
     }
     let reply = change(&api, id, SequenceChange::Append(&steps), &once).await?;
     answer(StatusCode::ACCEPTED, reply)

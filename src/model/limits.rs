@@ -48,7 +48,8 @@ impl TokenBucket {
     /// Nothing may be posted for `wait`: the provider said that we are too fast.
     pub fn drain(&mut self, now: Duration, wait: Duration) {
         self.refill(now);
-        self.tokens = -self.rate * wait.as_secs_f64();
+        // Of two waits the longer, whichever answer came last.
+        self.tokens = self.tokens.min(-self.rate * wait.as_secs_f64());
     }
 
     /// How long until one may be posted.
@@ -247,6 +248,7 @@ mod tests {
         let mut bucket = TokenBucket::empty(10, Duration::ZERO);
         assert_eq!(bucket.available(Duration::from_secs(9)), 5);
         bucket.drain(Duration::from_secs(9), Duration::from_secs(2));
+        bucket.drain(Duration::from_secs(9), Duration::from_secs(1));
         assert_eq!(bucket.available(Duration::from_secs(11)), 0);
         assert_eq!(
             bucket.until_next(Duration::from_secs(11)),

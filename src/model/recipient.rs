@@ -34,11 +34,13 @@ pub fn is_group(text: &str) -> bool {
     !is_number(text) && !is_user_id(text)
 }
 
-fn is_number(text: &str) -> bool {
+/// Whether a recipient is a phone number.
+pub fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_user_id(text: &str) -> bool {
+/// Whether a recipient is a user by a business-scoped id, which has a field of its own with Meta.
+pub fn is_user_id(text: &str) -> bool {
     matches!(text.as_bytes(), [a, b, b'.', _, ..] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
 }
 

@@ -1,4 +1,4 @@
-//! Asking a provider how things are: which addresses, with which key, and what its answers say of
+//! Asking a provider how things are: which addresses, and what its answers say of
 //! templates and numbers. Each provider's own are in its `manage.rs`; what `send` needs to know of
 //! all of them is here.
 
@@ -46,15 +46,6 @@ pub enum ReadError {
     /// Neither what was asked for nor an error.
     #[error("the answer is not understood: {0}")]
     Unreadable(String),
-}
-
-/// The header that bears the key, and what stands before the key in it.
-pub fn authorization(provider: Provider) -> (&'static str, &'static str) {
-    match provider {
-        Provider::Meta => ("authorization", "Bearer "),
-        Provider::Dialog360 | Provider::Dialog360Onprem => ("d360-api-key", ""),
-        Provider::Infobip => ("authorization", "App "),
-    }
 }
 
 /// The path to GET for a list of templates, from the beginning or from where a page ended. `None`

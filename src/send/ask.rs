@@ -1,13 +1,17 @@
-//! One GET to a provider, for how things are. Nobody waits for its answer but who asked.
+//! Asking a provider: one GET, for how things are, of which nobody waits for the answer but who
+//! asked; and what every call has, such as the key, and how long a provider asks us to wait.
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::RequestBuilder;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::ExposeSecret;
 
-use super::post::describe;
+use super::call::describe;
 use super::{Sending, answer};
 use crate::model::error_class::ErrorClass;
+use crate::model::provider::Provider;
+use crate::provider;
 use crate::provider::reading::{self, ReadError};
 use crate::store::{Connection, StoreError};
 
@@ -101,18 +105,17 @@ pub(super) async fn get(
     path: &str,
     most: usize,
 ) -> Result<Vec<u8>, Unasked> {
-    let (header, before) = reading::authorization(connection.provider);
-    let key = connection.credentials.access_token.expose_secret();
-    let response = sending
+    let call = sending
         .client
-        .get(format!("{}/{path}", connection.base_url))
-        .header(header, format!("{before}{key}"))
+        .get(format!("{}/{path}", connection.base_url));
+    let response = authorized(call, connection)
         .timeout(sending.settings.answer_timeout)
         .send()
         .await
         .map_err(|error| Unasked::Unreachable(describe(&error)))?;
     let status = response.status().as_u16();
-    let retry_after = retry_after(response.headers());
+    let used_up = used_up(connection.provider, response.headers(), false);
+    let retry_after = retry_after(response.headers()).max(used_up);
     let body = answer::body_within(response, most).await;
     let body = body.map_err(|error| Unasked::Unreachable(error.to_string()))?;
     match reading::refusal(connection.provider, status, &body) {
@@ -121,9 +124,32 @@ pub(super) async fn get(
     }
 }
 
+/// A call with the connection's key, as its provider wants it.
+pub(super) fn authorized(call: RequestBuilder, connection: &Connection) -> RequestBuilder {
+    let (header, before) = provider::authorization(connection.provider);
+    let key = connection.credentials.access_token.expose_secret();
+    let text = format!("{before}{key}");
+    let Ok(mut value) = HeaderValue::try_from(&text) else {
+        // What is no header makes the call fail, by an error that does not show it.
+        return call.header(header, text);
+    };
+    value.set_sensitive(true);
+    call.header(header, value)
+}
+
 /// How long a provider asks us to wait.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = seconds.parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+/// How long nothing more is allowed, because what the provider allows is used up: of messages, or
+/// of what is read. An answer says so that is no refusal, too.
+pub(super) fn used_up(provider: Provider, headers: &HeaderMap, sends: bool) -> Option<Duration> {
+    let waits = provider::usage_headers(provider).iter().filter_map(|name| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        provider::usage_wait(provider, name, value, sends)
+    });
+    waits.max().map(|wait| wait.min(LONGEST_WAIT))
 }

@@ -14,6 +14,7 @@
 
 mod answer;
 mod ask;
+mod call;
 mod claimer;
 mod hints;
 mod last_look;

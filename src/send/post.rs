@@ -5,20 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
-use secrecy::ExposeSecret;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::{self, Unread};
+use super::call::{Call, Came};
 use super::claimer::Rate;
-use super::last_look::{Ended, HeldBack, LastLook};
+use super::last_look::LastLook;
 use super::recorder::Recorder;
 use super::{Sending, Standing, ask};
 use crate::model::Timestamp;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::limits::{Pairs, backoff, pair_backoff};
-use crate::model::recipient;
-use crate::provider::{self, Answer, Outgoing, meta};
+use crate::provider::content::Fault;
+use crate::provider::{self, Answer, Outgoing};
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
@@ -28,6 +27,9 @@ use crate::store::{Connection, StoreError};
 
 /// How long to wait before an answer that could not be recorded is recorded again.
 const RECORD_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often a POST is repeated under one id, where that is harmless, before it counts as tried.
+const REPEATS: u32 = 3;
 
 /// Gives back claims that may have been made and were not posted, until the database has it.
 /// Only the instance that made them can know that nothing was posted: should it end before, a
@@ -59,20 +61,18 @@ pub(super) struct Post {
     pub(super) asked_at: Instant,
 }
 
-/// A POST that is ready, and whether it was held back at the last moment.
-struct Call {
-    call: reqwest::RequestBuilder,
-    held_back: HeldBack,
+/// Why nothing was posted.
+enum NotPosted {
+    /// Something is away.
+    Yet(String),
+    /// The provider cannot send this: it was taken before that was known.
+    Ever(Vec<Fault>),
 }
 
-/// What is known after a POST.
-enum Came {
-    /// The provider's answer.
-    Answer(Answer),
-    /// It never left: there was no connection.
-    NotSent(String),
-    /// It left, and nobody knows more.
-    Lost(String),
+impl<T: ToString> From<T> for NotPosted {
+    fn from(reason: T) -> Self {
+        Self::Yet(reason.to_string())
+    }
 }
 
 /// What is written about a POST.
@@ -90,9 +90,12 @@ impl Post {
         let started = self.sending.clock().monotonic();
         match self.prepare().await {
             Ok((connection, call)) => self.post(&connection, call).await,
-            Err(reason) => {
+            Err(NotPosted::Yet(reason)) => {
                 let at = self.sending.clock().now() + self.sending.settings.poll;
                 self.record(Outcome::Returned(reason, at)).await;
+            }
+            Err(NotPosted::Ever(faults)) => {
+                self.record(Outcome::Refused(cannot_be_sent(&faults))).await;
             }
         }
         let took = self
@@ -108,7 +111,7 @@ impl Post {
     /// Everything that can fail before a connection is asked for. The last look at the lease comes
     /// after that: a process that was stalled since its claim must not post for a sender that
     /// others own by now.
-    async fn prepare(&self) -> Result<(Arc<Connection>, Call), String> {
+    async fn prepare(&self) -> Result<(Arc<Connection>, Call), NotPosted> {
         let Sending {
             connections,
             client,
@@ -117,28 +120,34 @@ impl Post {
         } = &self.sending;
         let connection = connections
             .get(self.lease.connection)
-            .await
-            .map_err(|error| error.to_string())?
+            .await?
             .ok_or("the connection is gone")?;
-        let api_version = connection.api_version.as_deref();
-        let api_version = api_version.ok_or("messages are not sent through its provider")?;
+        let id = self.claim.attempt.to_callback();
         let outgoing = Outgoing {
+            from: &self.claim.phone_number_id,
             to: &self.claim.recipient,
-            to_group: recipient::is_group(&self.claim.recipient),
             kind: &self.claim.kind,
             content: &self.claim.content,
-            callback: self.claim.attempt.to_callback(),
+            marketing: self.claim.marketing.as_ref(),
+            id: &id,
         };
-        let request = meta::send::request(api_version, &self.claim.phone_number_id, &outgoing);
-        let call = client
-            .post(format!("{}/{}", connection.base_url, request.path))
-            .bearer_auth(connection.credentials.access_token.expose_secret())
+        let api_version = connection.api_version.as_deref();
+        let request = provider::request(connection.provider, api_version, &outgoing);
+        let request = request.map_err(NotPosted::Ever)?;
+        let call = client.post(format!("{}/{}", connection.base_url, request.path));
+        let call = ask::authorized(call, &connection)
             .timeout(settings.answer_timeout)
             .header(CONTENT_TYPE, "application/json");
-        let body = serde_json::to_vec(&request.body).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(&request.body)?;
         let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
-        let call = call.body(reqwest::Body::wrap(body));
-        Ok((connection, Call { call, held_back }))
+        let call = Call {
+            call: call.body(reqwest::Body::wrap(body)),
+            held_back,
+            provider: connection.provider,
+            id,
+            rate: self.rate.clone(),
+        };
+        Ok((connection, call))
     }
 
     /// Whether this may still be posted, asked when it would leave.
@@ -154,7 +163,7 @@ impl Post {
 
     async fn post(&self, connection: &Connection, call: Call) {
         let posted_at = self.sending.clock().now();
-        let mut came = Box::pin(exchange(call));
+        let mut came = Box::pin(call.exchange());
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
         let came = match in_time {
             Ok(came) => came,
@@ -309,6 +318,13 @@ impl Post {
                 let closes = Closes::Connection(connection.id, connection.version.clone());
                 (Some(soon), Some(closes))
             }
+            // Under the same id: should it have been taken all the same, this is refused as a repeat.
+            ErrorClass::Retry
+                if provider::repeats_harmlessly(connection.provider)
+                    && self.claim.refusals < REPEATS =>
+            {
+                (Some(soon), None)
+            }
             ErrorClass::Retry
             | ErrorClass::WaitADay
             | ErrorClass::NeverToRecipient
@@ -323,6 +339,26 @@ impl Post {
     }
 }
 
+/// What is for good, without having been posted.
+fn cannot_be_sent(faults: &[Fault]) -> Refused {
+    /// Meta's "invalid parameter".
+    const INVALID: i64 = 100;
+    let faults = faults.iter();
+    let faults: Vec<_> = faults
+        .map(|f| format!("`{}`: {}", f.field, f.reason))
+        .collect();
+    Refused {
+        error: ProviderError {
+            code: INVALID,
+            title: Some("it cannot be sent through its provider".to_owned()),
+            details: Some(faults.join("; ")),
+        },
+        class: ErrorClass::FixRequest,
+        again_at: None,
+        closes: None,
+    }
+}
+
 impl Outcome {
     /// For the metrics.
     fn as_str(&self) -> &'static str {
@@ -333,34 +369,4 @@ impl Outcome {
             Self::Returned(..) => "returned",
         }
     }
-}
-
-async fn exchange(Call { call, held_back }: Call) -> Came {
-    let response = match call.send().await {
-        Ok(response) => response,
-        Err(_) if held_back.is_true() => return Came::NotSent(Ended.to_string()),
-        Err(error) if error.is_connect() || error.is_builder() => {
-            return Came::NotSent(describe(&error));
-        }
-        Err(error) => return Came::Lost(describe(&error)),
-    };
-    let status = response.status().as_u16();
-    let retry_after = ask::retry_after(response.headers());
-    match answer::body(response).await {
-        Ok(body) => Came::Answer(meta::send::answer(status, retry_after, &body)),
-        Err(Unread::Cut(error)) => Came::Lost(describe(&error)),
-        Err(error) => Came::Lost(error.to_string()),
-    }
-}
-
-/// An error with its causes, without the address: it may bear what should not be in a log.
-pub(super) fn describe(error: &reqwest::Error) -> String {
-    let mut text = String::from("the call failed");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -65,6 +65,8 @@ pub struct Call {
     pub dialect: Dialect,
     /// What the path names: Meta's sender, Infobip's kind of message.
     pub named: String,
+    /// Whether the path is that of marketing messages, which Meta and 360dialog have.
+    pub marketing: bool,
     pub key: Option<String>,
     pub body: Option<Value>,
 }
@@ -252,6 +254,9 @@ impl Call {
         let body = self.body.as_ref();
         let body = body.ok_or_else(|| Trouble::invalid("body", "Invalid JSON."))?;
         match self.dialect {
+            Meta | Dialog360 if self.marketing => {
+                Ok(vec![cloud::marketing_wish(self.sender(config), body)?])
+            }
             Meta | Dialog360 => Ok(vec![cloud::wish(self.sender(config), body)?]),
             Dialog360Onprem => Ok(vec![onprem::wish(self.sender(config), body)?]),
             Infobip => infobip::wishes(&self.named, body),

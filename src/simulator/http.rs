@@ -33,7 +33,9 @@ const LATEST_ANSWER: Duration = Duration::from_secs(2);
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
         .route("/{version}/{id}/messages", post(meta))
+        .route("/{version}/{id}/marketing_messages", post(meta_marketing))
         .route("/messages", post(dialog360))
+        .route("/marketing_messages", post(dialog360_marketing))
         .route("/v1/messages", post(dialog360_onprem))
         .route("/whatsapp/1/message/{kind}", post(infobip))
         .route(
@@ -66,22 +68,63 @@ impl Line {
 type Simulated = State<Arc<Simulator>>;
 type Connection = ConnectInfo<Line>;
 
+/// What a path says of a request.
+struct Asked {
+    dialect: Dialect,
+    named: String,
+    marketing: bool,
+}
+
+impl Asked {
+    fn of(dialect: Dialect, named: String) -> Self {
+        Self {
+            dialect,
+            named,
+            marketing: false,
+        }
+    }
+
+    fn marketing(self) -> Self {
+        Self {
+            marketing: true,
+            ..self
+        }
+    }
+}
+
 async fn meta(
     simulator: Simulated,
     line: Connection,
     Path((_version, sender)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    take(simulator, line, Dialect::Meta, sender, request).await
+    let asked = Asked::of(Dialect::Meta, sender);
+    take(simulator, line, asked, request).await
+}
+
+async fn meta_marketing(
+    simulator: Simulated,
+    line: Connection,
+    Path((_version, sender)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let asked = Asked::of(Dialect::Meta, sender).marketing();
+    take(simulator, line, asked, request).await
 }
 
 async fn dialog360(simulator: Simulated, line: Connection, request: Request) -> Response {
-    take(simulator, line, Dialect::Dialog360, String::new(), request).await
+    let asked = Asked::of(Dialect::Dialog360, String::new());
+    take(simulator, line, asked, request).await
+}
+
+async fn dialog360_marketing(simulator: Simulated, line: Connection, request: Request) -> Response {
+    let asked = Asked::of(Dialect::Dialog360, String::new()).marketing();
+    take(simulator, line, asked, request).await
 }
 
 async fn dialog360_onprem(simulator: Simulated, line: Connection, request: Request) -> Response {
-    let dialect = Dialect::Dialog360Onprem;
-    take(simulator, line, dialect, String::new(), request).await
+    let asked = Asked::of(Dialect::Dialog360Onprem, String::new());
+    take(simulator, line, asked, request).await
 }
 
 async fn infobip(
@@ -90,7 +133,7 @@ async fn infobip(
     Path(kind): Path<String>,
     request: Request,
 ) -> Response {
-    take(simulator, line, Dialect::Infobip, kind, request).await
+    take(simulator, line, Asked::of(Dialect::Infobip, kind), request).await
 }
 
 async fn infobip_interactive(
@@ -100,15 +143,18 @@ async fn infobip_interactive(
     request: Request,
 ) -> Response {
     let kind = format!("interactive/{kind}");
-    take(simulator, line, Dialect::Infobip, kind, request).await
+    take(simulator, line, Asked::of(Dialect::Infobip, kind), request).await
 }
 
 /// Takes a POST that asks to send something, whoever's dialect it is in.
 async fn take(
     State(simulator): Simulated,
     ConnectInfo(line): Connection,
-    dialect: Dialect,
-    named: String,
+    Asked {
+        dialect,
+        named,
+        marketing,
+    }: Asked,
     request: Request,
 ) -> Response {
     // Before the body is read: a step must not have left before the tick of the one before it.
@@ -120,6 +166,7 @@ async fn take(
     let call = Call {
         dialect,
         named,
+        marketing,
         key: dialect.key(&parts.headers).map(str::to_owned),
         body: serde_json::from_slice(&bytes).ok(),
     };

@@ -57,6 +57,8 @@ pub struct Wish {
     /// A digest of what is said to whom. The caller's own id is not in it: a retry with another
     /// id has the same content.
     pub content: [u8; 32],
+    /// Over the API for marketing messages.
+    pub marketing: bool,
     pub given: Given,
 }
 

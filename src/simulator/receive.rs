@@ -227,7 +227,12 @@ impl Simulator {
         fails_with: Trouble,
     ) -> Message {
         let template = template.and_then(|key| state.templates.get(key));
-        let category = template.map_or("service".to_owned(), |t| t.category.to_lowercase());
+        let category = match template {
+            // Every account here can send them: none falls back to the Cloud API.
+            _ if wish.marketing => "marketing_lite".to_owned(),
+            Some(template) => template.category.to_lowercase(),
+            None => "service".to_owned(),
+        };
         let own_id = wish.given.id.clone();
         Message {
             dialect,

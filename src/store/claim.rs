@@ -77,6 +77,8 @@ pub struct Claim {
     pub kind: String,
     /// The object under the type.
     pub content: Value,
+    /// What it goes out with as a marketing message, if as one.
+    pub marketing: Option<Value>,
 }
 
 /// What a claim brought.
@@ -144,7 +146,7 @@ impl Store {
         let Written { contents, next_due } =
             write(connection, request, plan, &poster.lanes, &facts, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {
-            let (recipient, kind, content) = contents.get(&step.message)?.clone();
+            let (recipient, kind, content, marketing) = contents.get(&step.message)?.clone();
             Some(Claim {
                 attempt: AttemptId {
                     message: MessageId {
@@ -168,6 +170,7 @@ impl Store {
                 recipient,
                 kind,
                 content,
+                marketing,
             })
         });
         Ok((claims.collect(), plan.next_due(next_due, now)))

@@ -43,6 +43,8 @@ pub struct NewStep {
     pub kind: String,
     /// The object under the type, as the caller gave it.
     pub content: Value,
+    /// What it goes out with as a marketing message, if as one.
+    pub marketing: Option<Value>,
     /// Name and language, the latter normalised.
     pub template: Option<(String, String)>,
     pub reference: Option<String>,
@@ -64,8 +66,7 @@ impl NewStep {
 }
 
 impl Store {
-    /// Makes a sequence with its messages, once; `None` when there is no such sender, or none that
-    /// can send.
+    /// Makes a sequence with its messages, once; `None` when there is no such sender.
     pub async fn create_sequence<V: Serialize>(
         &self,
         new: &NewSequence,
@@ -89,8 +90,7 @@ impl Store {
         })
     }
 
-    /// Makes a lone message, a sequence of one, once; `None` when there is no such sender, or none
-    /// that can send.
+    /// Makes a lone message, a sequence of one, once; `None` when there is no such sender.
     pub async fn create_message<V: Serialize>(
         &self,
         new: &NewSequence,
@@ -135,9 +135,7 @@ impl Store {
                                    work, lane, recipient, reference, gate, on_failure, policy,
                                    quiet_hours)
             SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12, $13
-            FROM senders s JOIN connections c ON c.id = s.connection
-            -- Messages are posted through no other provider yet.
-            WHERE s.id = $1 AND c.provider = 'meta'
+            FROM senders s WHERE s.id = $1
             "#,
             new.sender.0,
             sequence.uuid,
@@ -184,10 +182,10 @@ impl Store {
             WITH step AS (
                 SELECT * FROM unnest(
                     $6::uuid[], $7::text[], $8::jsonb[], $9::text[], $10::text[], $11::text[],
-                    $12::jsonb[], $13::bigint[], $14::text[], $15::text[]
+                    $12::jsonb[], $13::bigint[], $14::text[], $15::text[], $16::jsonb[]
                 ) WITH ORDINALITY AS x (
                     id, type, content, template_name, template_language, reference,
-                    gate, delay_ms, on_unknown, lane, place
+                    gate, delay_ms, on_unknown, lane, marketing, place
                 )
             ),
             opened AS (
@@ -199,9 +197,10 @@ impl Store {
             )
             INSERT INTO messages (sender, sequence, recipient, position, created_at, origin, id,
                                   type, content, template_name, template_language, reference,
-                                  gate, delay_ms, on_unknown)
+                                  gate, delay_ms, on_unknown, marketing)
             SELECT $1, $2, $3, $4::integer + place::integer - 1, $5, 'ours', id, type, content,
-                   template_name, template_language, reference, gate, delay_ms, on_unknown
+                   template_name, template_language, reference, gate, delay_ms, on_unknown,
+                   marketing
             FROM step
             "#,
             sequence.sender.0,
@@ -234,6 +233,10 @@ impl Store {
                 .map(|step| step.on_unknown.as_str().to_owned())
                 .collect::<Vec<_>>(),
             &steps.iter().map(NewStep::lane).collect::<Vec<_>>(),
+            &steps
+                .iter()
+                .map(|step| step.marketing.clone())
+                .collect::<Vec<_>>() as &[Option<Value>],
         )
         .execute(connection)
         .await?;

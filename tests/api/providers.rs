@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::document;
-use crate::support::{App, connection, send, text};
+use crate::support::{App, connection, send};
 
 fn dialog360() -> Value {
     json!({"name": "d360", "provider": "dialog360", "base_url": "https://waba-v2.360dialog.io",
@@ -235,25 +235,142 @@ async fn a_number_has_the_id_that_its_provider_has_for_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_yet_is_refused_when_it_is_asked_for() {
+async fn what_a_provider_cannot_send_is_refused_by_name_when_it_is_asked_for() {
     let app = App::start().await;
-    for provider in ["dialog360", "dialog360_onprem", "infobip"] {
+    let sender = async |provider: &str, id: Value| {
         let connection = open(&app, provider).await;
-        let new = json!({"connection": connection, "phone_number_id": "441200000001"});
-        let sender = app.post("/v1/senders", new).await.ok();
-        let mut message = text("hi");
-        message["sender"] = sender["id"].clone();
-        message["to"] = "385910000001".into();
-        let refused = app.post("/v1/messages", message).await;
-        refused.is(501, "not_supported_by_provider");
-        assert!(refused.body["detail"].as_str().unwrap().contains(provider));
-        let sequence =
-            json!({"sender": sender["id"], "to": "385910000001", "messages": [text("hi")]});
-        let refused = app.post("/v1/sequences", sequence).await;
-        refused.is(501, "not_supported_by_provider");
+        let new = json!({"connection": connection, "phone_number_id": id});
+        app.post("/v1/senders", new).await.ok()["id"].clone()
+    };
+    let template = |components: Value| {
+        json!({"type": "template", "template": {
+            "name": "offer", "language": {"code": "en_GB"}, "components": components}})
+    };
+    let named = json!([{"type": "body", "parameters": [
+        {"type": "text", "parameter_name": "first", "text": "Ana"},
+        {"type": "currency", "currency": {"code": "EUR", "amount_1000": 1, "fallback_value": "1"}}]}]);
+    let infobip = sender("infobip", json!("441200000001")).await;
+    let sequence = json!({"sender": infobip, "to": "385910000001", "messages": [
+        template(named), {"type": "reaction", "reaction": {"message_id": "a", "emoji": "👍"}}]});
+    let refused = app.post("/v1/sequences", sequence).await;
+    refused.is(422, "not_supported_by_provider");
+    let fields = |refused: &Value| -> Vec<String> {
+        let errors = refused["errors"].as_array().unwrap();
+        let fields = errors.iter().map(|error| error["field"].as_str().unwrap());
+        fields.map(str::to_owned).collect()
+    };
+    let parameters = "messages[0].template.components[0].parameters";
+    let expected = [
+        format!("{parameters}[0].parameter_name"),
+        format!("{parameters}[1]"),
+        "messages[1].reaction".to_owned(),
+    ];
+    assert_eq!(fields(&refused.body), expected);
+
+    let group = json!({"sender": infobip, "to": "Y2FwaV9ncm91cDox", "recipient_type": "group",
+        "type": "text", "text": {"body": "hi"}});
+    let refused = app.post("/v1/messages", group).await;
+    refused.is(422, "not_supported_by_provider");
+    assert_eq!(fields(&refused.body), ["to"]);
+
+    let group = json!({"connection": app.connection().await, "phone_number_id": "310"});
+    let mut group = json!({"sender": app.post("/v1/senders", group).await.ok()["id"],
+        "to": "Y2FwaV9ncm91cDox", "recipient_type": "group", "marketing": {},
+        "type": "template", "template": {"name": "offer", "language": {"code": "en"}}});
+    let refused = app.post("/v1/messages", group.clone()).await;
+    refused.is(422, "not_supported_by_provider");
+    assert_eq!(fields(&refused.body), ["marketing"]);
+    group["marketing"] = json!({"product_policy": "SOMETIMES"});
+    let refused = app.post("/v1/messages", group).await;
+    refused.names("marketing.product_policy");
+
+    // What would be said of its messages would be taken for another sender's.
+    for (provider, id) in [
+        ("dialog360", Value::Null),
+        ("dialog360_onprem", json!("310")),
+    ] {
+        let unheard = json!({"sender": sender(provider, id).await, "to": "385910000001",
+            "type": "text", "text": {"body": "hi"}});
+        app.post("/v1/messages", unheard).await.names("sender");
     }
+
+    let onprem = sender("dialog360_onprem", Value::Null).await;
+    let mut message = template(json!([]));
+    message["sender"] = onprem.clone();
+    message["to"] = "US.13491208655302741918".into();
+    message["on_unknown"] = "resend".into();
+    message["marketing"] = json!({"product_policy": "STRICT"});
+    let refused = app.post("/v1/messages", message.clone()).await;
+    refused.is(422, "not_supported_by_provider");
+    let all = ["to", "on_unknown", "marketing", "template.namespace"];
+    assert_eq!(fields(&refused.body), all);
+    message["to"] = "385910000001".into();
+    message["on_unknown"] = Value::Null;
+    let refused = app.post("/v1/messages", message.clone()).await;
+    assert_eq!(fields(&refused.body), ["marketing", "template.namespace"]);
+    // What no provider could take is the caller's mistake, whatever else is wrong.
+    message["on_unknown"] = "resend".into();
+    message["template"] = json!({"language": {}});
+    let refused = app.post("/v1/messages", message).await;
+    refused.is(422, "invalid_request");
+    let expected = [
+        "on_unknown",
+        "template.name",
+        "template.language.code",
+        "marketing",
+    ];
+    assert_eq!(fields(&refused.body), expected);
+    let mut wrong = template(json!([{"type": "body", "parameters": [{"type": "text"}]}]));
+    wrong["sender"] = infobip.clone();
+    wrong["to"] = "385910000001".into();
+    let refused = app.post("/v1/messages", wrong).await;
+    refused.is(422, "invalid_request");
+    assert_eq!(
+        fields(&refused.body),
+        ["template.components[0].parameters[0].text"]
+    );
+
+    let raw = json!({"sender": infobip, "to": "385910000001", "type": "raw",
+        "raw": {"endpoint": "text", "from": "1", "content": {"text": "hi"}}});
+    let refused = app.post("/v1/messages", raw).await;
+    refused.is(422, "invalid_request");
+    assert_eq!(fields(&refused.body), ["raw.from"]);
     assert_eq!(app.get("/v1/messages").await.ok()["data"], json!([]));
     assert_eq!(app.get("/v1/sequences").await.ok()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_template_belongs_to_its_lane_in_whichever_vocabulary_it_is_given() {
+    let app = App::start().await;
+    let infobip = open(&app, "infobip").await;
+    let raw = [
+        (
+            app.connection().await,
+            json!({"type": "template",
+            "template": {"name": "offer", "language": {"code": "en-GB"}}}),
+        ),
+        (
+            infobip,
+            json!({"endpoint": "template", "content": {"templateName": "offer",
+            "language": "en_GB", "templateData": {"body": {"placeholders": []}}}}),
+        ),
+    ];
+    let lanes = "SELECT count(*) FROM lanes WHERE lane = 'offer/en_GB'";
+    for (n, (connection, raw)) in (1..).zip(raw) {
+        let new = json!({"connection": connection, "phone_number_id": "441200000001"});
+        let sender = app.post("/v1/senders", new).await.ok()["id"].clone();
+        let message = json!({"sender": sender, "to": "385910000001", "type": "raw", "raw": raw,
+            "at": "2099-01-01T00:00:00Z"});
+        let made = app.post("/v1/messages", message).await.ok();
+        assert_eq!(made["type"], "raw");
+        let of_template = app.get("/v1/messages?template=offer").await.ok();
+        assert_eq!(of_template["data"].as_array().unwrap().len(), n);
+        let lanes: i64 = sqlx::query_scalar(lanes)
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+        assert_eq!(lanes, n as i64, "a lane of each sender");
+    }
 }
 
 /// Posts these to a connection, each twice, and returns the events.

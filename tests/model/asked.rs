@@ -213,6 +213,7 @@ fn new_step(history: &History, number: usize) -> NewStep {
     NewStep {
         kind: kind.to_owned(),
         content,
+        marketing: None,
         template: step
             .template
             .map(|template| (template_name(template), LANGUAGE.to_owned())),

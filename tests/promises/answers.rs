@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpListener;
 
 use crate::support::*;
@@ -21,16 +23,25 @@ struct Told {
     answers: VecDeque<(u16, String)>,
     /// How often it was asked.
     posts: usize,
+    /// A header of every answer.
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl Script {
-    fn answer(&self) -> (StatusCode, String) {
+    fn answer(&self) -> (StatusCode, HeaderMap, String) {
         let mut script = self.0.lock().unwrap();
         script.posts += 1;
         let taken = json!({"messages": [{"id": format!("wamid.{}", script.posts)}]});
         let told = script.answers.pop_front();
         let (status, body) = told.unwrap_or((200, taken.to_string()));
-        (StatusCode::from_u16(status).unwrap(), body)
+        let header = script
+            .header
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        (
+            StatusCode::from_u16(status).unwrap(),
+            header.into_iter().collect(),
+            body,
+        )
     }
 
     fn posts(&self) -> usize {
@@ -98,4 +109,36 @@ async fn a_refusal_that_passes_is_tried_again_whatever_its_code_means_elsewhere(
     ];
     assert_eq!(said, expected, "{message:#}");
     assert_eq!(script.posts(), 5);
+}
+
+#[tokio::test]
+async fn what_is_used_up_is_waited_for_whether_it_was_refused_or_not() {
+    let app = App::start().await;
+    let limit = r#"{"error": {"message": "(#80007) Rate limit", "code": 80007}}"#;
+    let (script, sender) = scripted(&app, &[(400, limit)]).await;
+    let usage = r#"{"2044": [{"type": "whatsapp", "estimated_time_to_regain_access": 7}]}"#;
+    script.0.lock().unwrap().header = Some(("X-Business-Use-Case-Usage", usage));
+    let path = lone(&app, &sender).await;
+    let limited = |message: &Value| message["waiting"]["reason"] == "rate_limit";
+    let message = app.get_until(&path, limited).await;
+    let at = OffsetDateTime::parse(message["next_attempt_at"].as_str().unwrap(), &Rfc3339).unwrap();
+    let wait = at - app.clock.now();
+    assert!(
+        wait > time::Duration::minutes(6) && wait <= time::Duration::minutes(7),
+        "{wait}"
+    );
+
+    // The same said beside an acceptance: the message behind it is not posted with the decision
+    // that lets it go.
+    let (script, sender) = scripted(&app, &[]).await;
+    script.0.lock().unwrap().header = Some(("X-App-Usage", r#"{"call_count": 100}"#));
+    let new = json!({"sender": sender, "to": "447700900123", "gate": {"status": "accepted"},
+        "messages": [step("one"), step("two")]});
+    let (sequence, _) = app.sequence(new).await;
+    let path = format!("/v1/sequences/{sequence}");
+    let advanced = app
+        .get_until(&path, |sequence| sequence["position"] == 2)
+        .await;
+    assert_eq!(advanced["messages"][1]["status"], "queued");
+    assert_eq!(script.posts(), 1);
 }

@@ -67,6 +67,7 @@ pub async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         waba_id: None,
         recipient: "447700900123".to_owned(),
         kind: "text".to_owned(),
+        marketing: None,
         content: json!({}),
     }
 }

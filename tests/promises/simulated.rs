@@ -14,14 +14,14 @@ const SENDER: &str = "441200000001";
 const SCALE: f64 = 0.000_1;
 
 /// A provider, as both sides know it.
-struct Pair {
-    provider: &'static str,
+pub struct Pair {
+    pub provider: &'static str,
     /// What the service is told to ask for.
     asked: Value,
     /// What the simulator is told to bring.
     brought: Value,
     /// Behind the address.
-    query: &'static str,
+    pub query: &'static str,
     messages_api: bool,
 }
 
@@ -35,7 +35,7 @@ fn pair(provider: &'static str, asked: Value, brought: Value) -> Pair {
     }
 }
 
-fn pairs() -> Vec<Pair> {
+pub fn pairs() -> Vec<Pair> {
     let headers =
         json!({"headers": {"X-Tenant": "7"}, "basic": {"username": "u", "password": "p"}});
     let hmac = json!({"hmac": {"secrets": ["k"], "algorithm": "sha512", "header": "X-Sig"}});
@@ -70,7 +70,7 @@ async fn start() -> App {
 }
 
 /// Makes the connection and tells the simulator of it.
-async fn connect(app: &App, pair: &Pair) -> String {
+pub async fn connect(app: &App, pair: &Pair) -> String {
     let new = json!({"name": pair.provider, "provider": pair.provider,
         "base_url": app.simulator, "api_key": "key", "webhook_auth": pair.asked});
     let made = app.create("/v1/connections", new).await;
@@ -82,7 +82,7 @@ async fn connect(app: &App, pair: &Pair) -> String {
     connection
 }
 
-/// Posts a message to the provider itself, which the service cannot yet; the provider's id.
+/// Posts a message to the provider itself, as somebody else would; the provider's id.
 async fn accepted(app: &App, provider: &str, id: &str) -> String {
     let text = json!({"body": "hi"});
     let (path, header, key, body) = match provider {

@@ -352,11 +352,15 @@ impl App {
         );
     }
 
-    /// Waits until this sender's claimer has looked at everything that was due before: a fresh
-    /// message of the same sender is posted only after it.
+    /// Waits until the claimer of this test's sender has looked at everything that was due before.
     pub async fn fence(&self) {
+        self.fence_of(&self.sender).await;
+    }
+
+    /// The same of another sender: a fresh message of it is posted only after what was due before.
+    pub async fn fence_of(&self, sender: &str) {
         let message = self
-            .create("/v1/messages", text(&self.sender, "15550009999", "fence"))
+            .create("/v1/messages", text(sender, "15550009999", "fence"))
             .await;
         self.accepted(message["id"].as_str().unwrap()).await;
     }

@@ -8,4 +8,5 @@ mod dialog360;
 mod infobip;
 mod meta;
 mod retries;
+mod sent;
 mod support;

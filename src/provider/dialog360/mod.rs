@@ -2,4 +2,5 @@
 //! that still runs.
 
 pub mod manage;
+pub mod send;
 pub mod webhook;

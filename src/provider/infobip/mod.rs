@@ -1,5 +1,7 @@
 //! Infobip: a solution provider with an API of its own.
 
+mod content;
 pub mod manage;
 mod scale;
+pub mod send;
 pub mod webhook;

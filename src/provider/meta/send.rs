@@ -15,61 +15,95 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::graph::{self, encoded};
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
+use crate::model::recipient;
 use crate::provider::lenient::{self, KEY_BYTES, Members};
 use crate::provider::{Answer, Outgoing, Request, Standing};
 
-/// Meta's envelope around the caller's object. `api_version` is such as `v25.0`.
-pub fn request(api_version: &str, phone_number_id: &str, message: &Outgoing<'_>) -> Request {
-    let recipient_type = if message.to_group {
-        "group"
-    } else {
-        "individual"
-    };
-    let mut body = json!({ message.kind: message.content });
-    // After the caller's object, so that no type can stand in the envelope's place.
-    body["messaging_product"] = "whatsapp".into();
-    body["recipient_type"] = recipient_type.into();
-    body["type"] = message.kind.into();
-    body["biz_opaque_callback_data"] = message.callback.as_str().into();
-    let addressed_by = if !message.to_group && is_user_id(message.to) {
-        "recipient"
-    } else {
-        "to"
-    };
-    body[addressed_by] = message.to.into();
+/// `biz_opaque_callback_data` comes back with statuses; Meta promises it for `sent`, `delivered`
+/// and `read` and says nothing of `failed`.
+pub const CORRELATES: bool = true;
+
+/// A message's request. `api_version` is such as `v25.0`.
+pub fn request(api_version: &str, message: &Outgoing<'_>) -> Request {
     Request {
-        path: format!("{api_version}/{}/messages", encoded(phone_number_id)),
-        body,
+        path: format!(
+            "{api_version}/{}/{}",
+            encoded(message.from),
+            endpoint(message)
+        ),
+        body: body(message),
     }
 }
 
-/// Whether a recipient is a business-scoped user id (`US.1349…`), which has a field of its own.
-fn is_user_id(to: &str) -> bool {
-    matches!(to.as_bytes(), [a, b, b'.', _, ..] if a.is_ascii_uppercase() && b.is_ascii_uppercase())
+/// Behind the number: marketing messages have an endpoint of their own.
+pub(in crate::provider) fn endpoint(message: &Outgoing<'_>) -> &'static str {
+    match message.marketing {
+        Some(_) => "marketing_messages",
+        None => "messages",
+    }
+}
+
+/// Meta's envelope around the caller's object.
+pub(in crate::provider) fn body(message: &Outgoing<'_>) -> Value {
+    let mut body = addressed(message);
+    body.insert("messaging_product".into(), "whatsapp".into());
+    body.insert("biz_opaque_callback_data".into(), message.id.into());
+    if let Some(Value::Object(marketing)) = message.marketing {
+        body.extend(marketing.clone());
+    }
+    body.into()
+}
+
+/// The caller's object, and whom it goes to.
+pub(in crate::provider) fn addressed(message: &Outgoing<'_>) -> Map<String, Value> {
+    // What is ours comes after the caller's, so that nothing can stand in its place.
+    let mut body = match (message.kind, message.content) {
+        ("raw", Value::Object(raw)) => raw.clone(),
+        (kind, content) => {
+            let mut body = Map::new();
+            body.insert(kind.into(), content.clone());
+            body.insert("type".into(), kind.into());
+            body
+        }
+    };
+    let to_group = recipient::is_group(message.to);
+    let recipient_type = if to_group { "group" } else { "individual" };
+    body.insert("recipient_type".into(), recipient_type.into());
+    let addressed_by = match recipient::is_user_id(message.to) {
+        true => "recipient",
+        false => "to",
+    };
+    body.insert(addressed_by.into(), message.to.into());
+    body
 }
 
 /// What an answer to a POST of [`request`] means.
-pub fn answer(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Answer {
-    let text = String::from_utf8_lossy(body);
-    let text = lenient::storable(&text);
-    let body = Members::open(&text).unwrap_or_default();
-    let is_success = (200..300).contains(&status);
-    if is_success && let Some(accepted) = accepted(&body) {
+pub(in crate::provider) fn answer(
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &Members<'_>,
+) -> Answer {
+    if let Some(accepted) = accepted(status, body) {
         return accepted;
     }
-    if let Some(refused) = graph::error(&body) {
+    if let Some(refused) = graph::error(body) {
         return Answer::Refused {
             error: refused.error,
             class: refused.class,
             retry_after,
         };
     }
-    let reason = format!("HTTP {status} with neither a message id nor an error of Meta's");
+    unexplained(status, retry_after)
+}
+
+/// What an answer means that has neither a message's id nor an error that we can read.
+pub(in crate::provider) fn unexplained(status: u16, retry_after: Option<Duration>) -> Answer {
+    let reason = format!("HTTP {status} with neither a message id nor an error of the provider's");
     match status {
         408 => Answer::Unclear { reason },
         400..=499 => Answer::Refused {
@@ -89,7 +123,11 @@ pub fn answer(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Answer
     }
 }
 
-fn accepted(body: &Members<'_>) -> Option<Answer> {
+/// The acceptance that an answer is, if it has a message's id.
+pub(in crate::provider) fn accepted(status: u16, body: &Members<'_>) -> Option<Answer> {
+    if !(200..300).contains(&status) {
+        return None;
+    }
     let message = first(body, "messages")?;
     let contact = first(body, "contacts").unwrap_or_default();
     let text = |members: &Members<'_>, name| members.text(name).map(|text| text.into_owned());
@@ -114,65 +152,38 @@ fn first<'a>(body: &Members<'a>, list: &str) -> Option<Members<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
+    use serde_json::json;
 
-    fn outgoing<'a>(to: &'a str, kind: &'a str, content: &'a Value) -> Outgoing<'a> {
-        Outgoing {
-            to,
-            to_group: false,
-            kind,
-            content,
-            callback: "msg_7.1".into(),
-        }
-    }
+    use crate::model::provider::Provider;
+    use crate::provider;
 
-    #[test]
-    fn the_envelope_is_metas_and_the_content_the_callers() {
-        let template = json!({"name": "order_ready", "language": {"code": "en_GB"}});
-        let sent = request(
-            "v25.0",
-            "7100",
-            &outgoing("447700900123", "template", &template),
-        );
-        assert_eq!(sent.path, "v25.0/7100/messages");
-        assert_eq!(
-            sent.body,
-            json!({
-                "messaging_product": "whatsapp", "recipient_type": "individual",
-                "to": "447700900123", "type": "template", "template": template,
-                "biz_opaque_callback_data": "msg_7.1"
-            })
-        );
-    }
-
-    #[test]
-    fn groups_and_user_ids_have_fields_of_their_own() {
-        let text = json!({"body": "hello"});
-        let user = request(
-            "v25.0",
-            "7100",
-            &outgoing("US.13491208655302741918", "text", &text),
-        );
-        assert_eq!(user.body["recipient"], "US.13491208655302741918");
-        assert_eq!(user.body.get("to"), None);
-        let mut group = outgoing("Y2FwaV9ncm91cDox", "text", &text);
-        group.to_group = true;
-        let group = request("v25.0", "7100", &group).body;
-        assert_eq!(group["recipient_type"], "group");
-        assert_eq!(group["to"], "Y2FwaV9ncm91cDox");
+    fn answer(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Answer {
+        provider::answer(Provider::Meta, "msg_7.1", status, retry_after, body)
     }
 
     #[test]
     fn no_content_can_replace_the_envelope() {
-        let body = request(
-            "v25.0",
-            "71/../9?x",
-            &outgoing("4477", "to", &json!("4478")),
-        );
-        assert_eq!(body.body["to"], "4477");
-        assert_eq!(body.path, "v25.0/71%2F..%2F9%3Fx/messages");
+        let raw = json!({"type": "text", "to": "4478", "messaging_product": "sms",
+            "recipient_type": "group", "biz_opaque_callback_data": "mine"});
+        for (kind, content) in [("to", &json!("4478")), ("raw", &raw)] {
+            let sent = request(
+                "v25.0",
+                &Outgoing {
+                    from: "71/../9?x",
+                    to: "4477",
+                    kind,
+                    content,
+                    marketing: None,
+                    id: "msg_7.1",
+                },
+            );
+            assert_eq!(sent.body["to"], "4477");
+            assert_eq!(sent.body["messaging_product"], "whatsapp");
+            assert_eq!(sent.body["recipient_type"], "individual");
+            assert_eq!(sent.body["biz_opaque_callback_data"], "msg_7.1");
+            assert_eq!(sent.path, "v25.0/71%2F..%2F9%3Fx/messages");
+        }
     }
 
     fn standing(message: &str) -> Option<Standing> {

@@ -65,8 +65,33 @@ pub fn addressed(sender: String, body: &Value) -> Result<Wish, Trouble> {
         template,
         content: Sha256::digest(format!("{}\n{kind}\n{content}", user.input)).into(),
         user,
+        marketing: false,
         given: Default::default(),
     })
+}
+
+/// The same of a marketing message, which only a template can be.
+pub fn marketing_wish(sender: String, body: &Value) -> Result<Wish, Trouble> {
+    let mut wish = wish(sender, body)?;
+    if wish.template.is_none() {
+        return Err(Trouble::invalid(
+            "type",
+            "Message must be a template message.",
+        ));
+    }
+    if ![Value::Null, "CLOUD_API_FALLBACK".into(), "STRICT".into()]
+        .contains(&body["product_policy"])
+    {
+        let message = "Param product_policy must be one of {CLOUD_API_FALLBACK, STRICT}";
+        return Err(Trouble::invalid("product_policy", message));
+    }
+    let sharing = &body["message_activity_sharing"];
+    if !(sharing.is_null() || sharing.is_boolean()) {
+        let message = "Param message_activity_sharing must be a boolean";
+        return Err(Trouble::invalid("message_activity_sharing", message));
+    }
+    wish.marketing = true;
+    Ok(wish)
 }
 
 /// `to`, or else `recipient`: when both are there, Meta takes `to`.

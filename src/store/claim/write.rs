@@ -17,8 +17,8 @@ use crate::model::Timestamp;
 /// What comes back.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Of each claimed message: recipient, type and content.
-    pub(super) contents: HashMap<Uuid, (String, String, Value)>,
+    /// Of each claimed message: recipient, type, content, and whether it is a marketing message.
+    pub(super) contents: HashMap<Uuid, (String, String, Value, Option<Value>)>,
     /// When the next of the rows that were not written is due.
     pub(super) next_due: Option<Timestamp>,
 }
@@ -79,12 +79,13 @@ pub(super) async fn write(
                 AS x (stream, subject, n, type, source, data, id, key)
             ON CONFLICT (stream, subject, n, type, key) DO NOTHING
         )
-        SELECT m.id AS "message?", m.recipient, m.type, m.content, NULL::timestamptz AS next_due
+        SELECT m.id AS "message?", m.recipient, m.type, m.content, m.marketing,
+               NULL::timestamptz AS next_due
         FROM unnest($16::uuid[]) AS x (message)
         JOIN messages m ON m.sender = $1 AND m.id = x.message
         UNION ALL
         -- Of the rows as they were: those above were due.
-        SELECT NULL, NULL, NULL, NULL, min(q.due_at)
+        SELECT NULL, NULL, NULL, NULL, NULL, min(q.due_at)
         FROM unnest($3::text[]) AS l (lane)
         CROSS JOIN LATERAL (
             SELECT q.due_at FROM sequences q
@@ -135,7 +136,8 @@ pub(super) async fn write(
         if let (Some(message), Some(recipient), Some(kind), Some(content)) =
             (row.message, row.recipient, row.r#type, row.content)
         {
-            out.contents.insert(message, (recipient, kind, content));
+            let content = (recipient, kind, content, row.marketing);
+            out.contents.insert(message, content);
         }
     }
     Ok(out)

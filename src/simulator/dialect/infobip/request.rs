@@ -91,6 +91,7 @@ fn wish(kind: &str, needed: &[&str], body: &Value, bulk_id: Option<&str>) -> Res
         callback: owned("callbackData"),
         template,
         content: Sha256::digest(format!("{to}\n{kind}\n{content}")).into(),
+        marketing: false,
         given: Given {
             id: owned("messageId"),
             bulk_id: bulk_id.map(str::to_owned),

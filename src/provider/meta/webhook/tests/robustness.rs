@@ -1,6 +1,7 @@
 //! Whatever the bytes: nothing is lost that can be read, and nothing panics.
 
 use super::*;
+use crate::model::provider::Provider;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
@@ -354,7 +355,9 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         check(&bytes);
-        let _ = crate::provider::meta::send::answer(200, None, &bytes);
+        for provider in Provider::ALL {
+            let _ = crate::provider::answer(provider, "msg_7.1", 200, None, &bytes);
+        }
         let _ = verify_signature(Some(&bytes), &bytes, &["s".to_owned().into()]);
     }
 
