@@ -2,6 +2,7 @@
 //! again until a sequence is being posted or has to wait. No SQL here.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -275,8 +276,8 @@ impl Planning<'_> {
                 }
                 (Action::Post, Some(step)) => {
                     row = match self.put_off(row, step) {
-                        Ok(row) => return row,
-                        Err(row) => row,
+                        ControlFlow::Break(row) => return row,
+                        ControlFlow::Continue(row) => row,
                     };
                     let (content, user) = (self.lanes.content(&row, step), row.user);
                     match may_post(&row.policy, content, &user, &self.rules, self.now) {
@@ -380,19 +381,19 @@ impl Planning<'_> {
     }
 
     /// What is ready and cannot be posted now; the others come back.
-    fn put_off(&mut self, mut row: Row, step: &Step) -> Result<Row, Row> {
+    fn put_off(&mut self, mut row: Row, step: &Step) -> ControlFlow<Row, Row> {
         let at = row.ready_at.unwrap_or(self.now);
         if at > self.now {
-            return Ok(self.ready(row, step.lane(), at));
+            return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
         row.ready_because = None;
         if self.posts == 0 || !self.lanes.is_open(&step.lane()) {
-            return Ok(self.ready(row, step.lane(), at));
+            return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
         let quiet = row.quiet_hours.as_ref();
         if let Some(at) = quiet.and_then(|hours| hours.end_of(&row.recipient, self.now)) {
             row.ready_because = Some("quiet_hours");
-            return Ok(self.ready(row, step.lane(), at));
+            return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
         if let Some(at) = self.pairs.free_at(&row.recipient, self.now) {
             // One after the other: all at once would all be looked at again and again.
@@ -400,9 +401,9 @@ impl Planning<'_> {
             let at = at + self.pairs.every() * *queue;
             *queue += 1;
             row.ready_because = Some("rate_limit");
-            return Ok(self.ready(row, step.lane(), at));
+            return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
-        Err(row)
+        ControlFlow::Continue(row)
     }
 
     /// What stands against it is the user's to do away with. Who learns of that makes it due; should
