@@ -28,8 +28,8 @@ use crate::simulator::{self, Config, Delays, Faults, Range};
 const SENDERS: usize = 4;
 /// What a new number may do with Meta.
 const MESSAGES_PER_SECOND: u32 = 80;
-/// The provider is a little more patient, as bursts get denser on the way.
-const PATIENCE: u32 = 100;
+/// What the provider allows.
+const PATIENCE: u32 = MESSAGES_PER_SECOND;
 const WABA_ID: &str = "204411887755301";
 
 /// What the service is told about trying again, and the checker with it.
