@@ -6,6 +6,8 @@
 
 mod auth;
 mod body;
+mod campaign_view;
+mod campaigns;
 mod connections;
 mod content;
 mod describe;
@@ -25,6 +27,8 @@ mod openapi;
 mod page;
 mod peer;
 mod problem;
+mod recipient_lines;
+mod recipients;
 mod request;
 mod schema;
 mod senders;
@@ -121,6 +125,8 @@ pub fn router(api: Api) -> Router {
         .merge(messages::router())
         .merge(lookup::router())
         .merge(sequences::router())
+        .merge(campaigns::router())
+        .merge(recipients::router())
         .merge(templates::router())
         .merge(events::router())
         .merge(journal::router())

@@ -3,6 +3,7 @@
 //! their messages in a fresh snapshot, the decisions of `model`, and what follows from them.
 //! A sequence whose rows cannot be understood is put off, and costs the others nothing.
 
+mod campaigns;
 mod corrupt;
 mod due;
 mod plan;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::campaigns::make;
 use self::corrupt::put_off;
 use self::due::{Poster, lock_due, lock_lease};
 use self::plan::Plan;
@@ -112,7 +114,9 @@ impl Store {
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
-            let steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
+            let mut steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
+            self.add_unmade(&mut transaction, sender, &rows, &mut steps, &mut corrupt)
+                .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
             let plan = Plan::make(request, rows, steps, &poster.lanes, now);
@@ -141,6 +145,7 @@ impl Store {
     ) -> Result<(Vec<Claim>, Option<Timestamp>), StoreError> {
         let sender = request.lease.sender;
         let facts = self.columns(&plan.facts);
+        make(connection, sender, &plan.made, now).await?;
         let Written { contents, next_due } =
             write(connection, request, plan, &poster.lanes, &facts, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {
