@@ -145,7 +145,7 @@ impl Store {
                                     ELSE activated_at END,
                 paused_at = CASE WHEN $3 = 'paused' THEN $4 END,
                 ended_at = CASE WHEN $3 = 'cancelled' THEN $4 END,
-                open = true
+                open = true, count_due_at = '-infinity'
             WHERE sender = $1 AND id = $2
             "#,
             id.sender.0,

@@ -24,6 +24,8 @@ const ENDED_AT_ONCE: i64 = 2_000;
 const COUNT_SHARE: u32 = 20;
 /// And no sooner than this.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// Of one that is paused little changes.
+const COUNT_PAUSED_EVERY: Duration = Duration::from_secs(60);
 /// Who counts may die.
 const COUNTING: Duration = Duration::from_secs(60);
 
@@ -311,7 +313,10 @@ impl Store {
             sqlx::query!(
                 r#"
                 -- count_campaign
-                UPDATE campaigns SET counts = $3, counted_at = $4, count_due_at = $5
+                UPDATE campaigns
+                SET counts = $3, counted_at = $4,
+                    count_due_at = greatest($5::timestamptz,
+                                            CASE WHEN status = 'paused' THEN $6::timestamptz END)
                 WHERE sender = $1 AND id = $2
                 "#,
                 id.sender.0,
@@ -319,6 +324,7 @@ impl Store {
                 Json(counts) as _,
                 now,
                 self.clock.now() + COUNT_EVERY.max(took * COUNT_SHARE),
+                now + COUNT_PAUSED_EVERY,
             )
             .execute(&mut *connection)
             .await?;

@@ -27,6 +27,7 @@ use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
+use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
 use crate::model::sequence::{Gate, RetryLimits, Rules};
 
@@ -46,6 +47,8 @@ pub struct ClaimRequest<'a> {
     /// Who has been written to. What is claimed is spent, also where the claim fails in the end:
     /// it may have been made.
     pub pairs: &'a Mutex<Pairs>,
+    /// Which lanes have had POSTs.
+    pub turns: &'a Mutex<Turns>,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
     pub post_timeout: Duration,
 }
@@ -108,9 +111,10 @@ impl Store {
         again!(self, "claim", {
             let now = self.clock.now();
             let mut transaction = self.begin().await?;
-            let Some(poster) = lock_lease(&mut transaction, request, now).await? else {
+            let Some(mut poster) = lock_lease(&mut transaction, request, now).await? else {
                 return Ok(None);
             };
+            poster.lanes.take_turns(request.turns);
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
@@ -125,6 +129,7 @@ impl Store {
                 .await?;
             *in_doubt = claims;
             transaction.commit().await?;
+            plan.give_turns(request.turns);
             Ok(Some(Claimed {
                 claims: std::mem::take(in_doubt),
                 progress: plan.has_progress(),

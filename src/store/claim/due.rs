@@ -90,8 +90,8 @@ pub(super) async fn lock_lease(
         }))
 }
 
-/// Locks what is due: all decisions, and of each open lane in turn as many heads as may be
-/// posted. A row that somebody else has locked is about to be changed: it comes again. One that
+/// Locks what is due: all decisions, and of each open lane in turn, in the order of `lanes`, as
+/// many heads as may be posted. A row that somebody else has locked is about to be changed: it comes again. One that
 /// cannot be understood is told apart.
 pub(super) async fn lock_due(
     connection: &mut PgConnection,
@@ -104,8 +104,8 @@ pub(super) async fn lock_due(
         r#"
         -- claim: due
         WITH due AS (
-            SELECT q.*, row_number() OVER (PARTITION BY q.lane ORDER BY q.due_at) AS turn
-            FROM unnest($2::text[]) AS l (lane)
+            SELECT q.*, l.place, row_number() OVER (PARTITION BY q.lane ORDER BY q.due_at) AS turn
+            FROM unnest($2::text[]) WITH ORDINALITY AS l (lane, place)
             CROSS JOIN LATERAL (
                 SELECT q.id, q.lane, q.due_at FROM sequences q
                 WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at <= $3
@@ -117,7 +117,7 @@ pub(super) async fn lock_due(
         picked AS (
             SELECT id FROM due WHERE lane = ''
             UNION ALL
-            (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
+            (SELECT id FROM due WHERE lane <> '' ORDER BY turn, place LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
                q.on_failure, q.gate, q.policy, q.recipient, q.created_at, q.campaign, q.reference,

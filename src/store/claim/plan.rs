@@ -2,7 +2,7 @@
 //! again until a sequence is being posted or has to wait. No SQL here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::model::campaign::{self, Variables};
 use crate::model::error_class::ErrorClass;
 use crate::model::evidence::Evidence;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
+use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
 use crate::model::sequence::{
@@ -51,6 +52,12 @@ impl Lanes {
 
     pub(super) fn names(&self) -> &[String] {
         &self.open
+    }
+
+    /// In the order in which POSTs are given to them.
+    pub(super) fn take_turns(&mut self, turns: &Mutex<Turns>) {
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.order(&mut self.open);
     }
 
     fn is_open(&self, lane: &str) -> bool {
@@ -226,6 +233,14 @@ impl Plan {
         self.rows
             .iter()
             .filter_map(|row| row.claim.as_ref().map(|step| (row, step)))
+    }
+
+    /// Whoever is posted has had its turn.
+    pub(super) fn give_turns(&self, turns: &Mutex<Turns>) {
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, step) in self.claimed() {
+            turns.give(step.lane());
+        }
     }
 
     pub(super) fn has_progress(&self) -> bool {
