@@ -24,6 +24,8 @@ CREATE TABLE campaigns (
     filled       boolean     NOT NULL DEFAULT false,
     -- There is something left to do for it, beside posting.
     open         boolean     NOT NULL DEFAULT false,
+    -- It has ended, and all of its sequences have: what is left to do is to count them.
+    done         boolean     NOT NULL DEFAULT false,
     allow_repeats boolean    NOT NULL,
     status       text        NOT NULL CHECK (status IN ('draft', 'activating', 'running', 'paused', 'completed', 'cancelled')),
     name         text        NOT NULL,

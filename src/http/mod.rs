@@ -78,6 +78,8 @@ pub struct Parts {
     /// For the bodies of webhooks, and for those of API calls.
     webhook_bytes: Budget,
     api_bytes: Budget,
+    /// For recipients that are uploaded.
+    upload_bytes: Budget,
 }
 
 impl Deref for Api {
@@ -106,6 +108,7 @@ impl Api {
             signals,
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
+            upload_bytes: Budget::new(recipients::ALL_MEMORY),
             config,
             metrics,
             document: OnceLock::new(),

@@ -23,8 +23,10 @@ use crate::store::campaign_upload::{GivenUp, NewRecipient, Upload};
 /// Recipients that are written at once, and how many bytes they may have come in.
 const PART: usize = 2_000;
 const PART_BYTES: usize = 1 << 20;
-/// What an upload may take of the memory for bodies: a part, decoded and encoded.
+/// What an upload may take of memory: a part, decoded and encoded.
 const MEMORY: usize = 4 << 20;
+/// What all of them may. Not of that of other bodies: an upload may last long.
+pub const ALL_MEMORY: usize = 8 * MEMORY;
 /// Problems that are shown.
 const SHOWN: usize = 100;
 /// Recipients of a campaign.
@@ -93,7 +95,7 @@ async fn upload(
     let id: CampaignId = id(&campaign, "campaign")?;
     let form = form(&request)?;
     let skip = how.skip_invalid == Some(Flag::True);
-    let share = api.api_bytes.take(MEMORY)?;
+    let share = api.upload_bytes.take(MEMORY)?;
     let begun = api.store.begin_upload(id).await?;
     let upload = begun.ok_or(ApiError::NotFound("campaign"))??;
     // A task of its own, so that what an upload leaves is removed when its caller hangs up.

@@ -4,6 +4,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Sending;
+use crate::model::ids::CampaignId;
 use crate::store::{CampaignWork, StoreError};
 
 /// Keeps campaigns until `shutdown`.
@@ -33,12 +34,21 @@ pub async fn keep_campaigns(sending: Sending, shutdown: CancellationToken) {
 async fn work(sending: &Sending) -> Result<bool, StoreError> {
     let mut more = false;
     for campaign in sending.store.open_campaigns().await? {
-        if sending.store.work_on_campaign(campaign).await? == CampaignWork::More {
-            more = true;
-            sending.signals.due(campaign.sender);
-            sending.signals.changed();
-        }
-        sending.store.count_campaign(campaign).await?;
+        // What is wrong with one costs the others nothing.
+        more |= work_on(sending, campaign).await.unwrap_or_else(|error| {
+            tracing::warn!(%campaign, %error, "a campaign could not be gone on with");
+            false
+        });
     }
     Ok(more)
+}
+
+async fn work_on(sending: &Sending, campaign: CampaignId) -> Result<bool, StoreError> {
+    let work = sending.store.work_on_campaign(campaign).await?;
+    if work == CampaignWork::More {
+        sending.signals.due(campaign.sender);
+        sending.signals.changed();
+    }
+    sending.store.count_campaign(campaign).await?;
+    Ok(work == CampaignWork::More)
 }

@@ -177,7 +177,7 @@ impl Store {
         sqlx::query!(
             r#"
             -- reopen_campaign
-            UPDATE campaigns SET status = 'running', ended_at = NULL, open = true
+            UPDATE campaigns SET status = 'running', ended_at = NULL, open = true, done = false
             WHERE sender = $1 AND id = $2
             "#,
             id.sender.0,

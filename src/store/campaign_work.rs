@@ -47,6 +47,7 @@ struct Locked {
     filled: bool,
     filled_n: i32,
     filled_id: Uuid,
+    done: bool,
 }
 
 impl Store {
@@ -100,12 +101,12 @@ impl Store {
         row: &Locked,
     ) -> Result<CampaignWork, StoreError> {
         match row.status {
+            _ if row.done => Ok(CampaignWork::Nothing),
             CampaignStatus::Cancelled => self.end_some(connection, id).await,
             CampaignStatus::Activating | CampaignStatus::Paused if !row.filled => {
                 self.fill_some(connection, id, row).await
             }
             CampaignStatus::Running => self.end_if_done(connection, id).await,
-            CampaignStatus::Completed => self.settle_campaign(connection, id).await,
             _ => Ok(CampaignWork::Nothing),
         }
     }
@@ -230,7 +231,8 @@ impl Store {
         if is_undone(connection, id).await? {
             return Ok(CampaignWork::Nothing);
         }
-        self.settle_campaign(connection, id).await
+        close(connection, id).await?;
+        Ok(CampaignWork::More)
     }
 
     /// Whoever makes an ended sequence go again waits for our lock, or we have waited for theirs.
@@ -258,31 +260,8 @@ impl Store {
         let fact = OwnFact::of(id.sender.0, id.uuid, event::CAMPAIGN_COMPLETED, "sweep");
         let fact = fact.with(json!({"recipients": completed}));
         self.write_facts(connection, &[fact]).await?;
+        close(connection, id).await?;
         Ok(CampaignWork::More)
-    }
-
-    /// Nothing is left to do but to count: its lanes, which every claim reads, go.
-    async fn settle_campaign(
-        &self,
-        connection: &mut PgConnection,
-        id: CampaignId,
-    ) -> Result<CampaignWork, StoreError> {
-        let counts = count(connection, id).await?;
-        sqlx::query!(
-            r#"
-            -- close_campaign
-            WITH lanes AS (DELETE FROM lanes WHERE campaign = $2)
-            UPDATE campaigns SET open = false, counts = $3, counted_at = $4
-            WHERE sender = $1 AND id = $2
-            "#,
-            id.sender.0,
-            id.uuid,
-            Json(counts) as _,
-            self.clock.now(),
-        )
-        .execute(connection)
-        .await?;
-        Ok(CampaignWork::Nothing)
     }
 
     /// Counts a campaign, if it is time and nobody else does. Not under its lock: it may take a
@@ -291,22 +270,23 @@ impl Store {
         again!(self, "count_campaign", {
             let mut connection = self.pool.acquire().await?;
             let now = self.clock.now();
-            let turn = sqlx::query!(
+            let turn = sqlx::query_scalar!(
                 r#"
                 -- count_campaign: turn
                 UPDATE campaigns SET count_due_at = $3
                 WHERE sender = $1 AND id = $2 AND count_due_at <= $4
+                RETURNING done
                 "#,
                 id.sender.0,
                 id.uuid,
                 now + COUNTING,
                 now,
             )
-            .execute(&mut *connection)
+            .fetch_optional(&mut *connection)
             .await?;
-            if turn.rows_affected() == 0 {
+            let Some(is_last) = turn else {
                 return Ok(());
-            }
+            };
             let began = self.clock.monotonic();
             let counts = count(&mut connection, id).await?;
             let took = self.clock.monotonic().duration_since(began);
@@ -314,7 +294,7 @@ impl Store {
                 r#"
                 -- count_campaign
                 UPDATE campaigns
-                SET counts = $3, counted_at = $4,
+                SET counts = $3, counted_at = $4, open = open AND NOT (done AND $7),
                     count_due_at = greatest($5::timestamptz,
                                             CASE WHEN status = 'paused' THEN $6::timestamptz END)
                 WHERE sender = $1 AND id = $2
@@ -325,6 +305,7 @@ impl Store {
                 now,
                 self.clock.now() + COUNT_EVERY.max(took * COUNT_SHARE),
                 now + COUNT_PAUSED_EVERY,
+                is_last,
             )
             .execute(&mut *connection)
             .await?;
@@ -337,7 +318,8 @@ async fn lock(connection: &mut PgConnection, id: CampaignId) -> Result<Option<Lo
     let row = sqlx::query!(
         r#"
         -- work_on_campaign: lock
-        SELECT status, uploads, upload_until IS NOT NULL AS "has_rest!", filled, filled_n, filled_id
+        SELECT status, uploads, upload_until IS NOT NULL AS "has_rest!", filled, filled_n, filled_id,
+               done
         FROM campaigns WHERE sender = $1 AND id = $2 AND open
         FOR UPDATE SKIP LOCKED
         "#,
@@ -355,6 +337,7 @@ async fn lock(connection: &mut PgConnection, id: CampaignId) -> Result<Option<Lo
             filled: row.filled,
             filled_n: row.filled_n,
             filled_id: row.filled_id,
+            done: row.done,
         })
     })
     .transpose()
@@ -373,4 +356,20 @@ async fn is_undone(connection: &mut PgConnection, id: CampaignId) -> Result<bool
         id.uuid,
     );
     Ok(undone.fetch_one(connection).await?)
+}
+
+/// Nothing is left to do but to count: its lanes, which every claim reads, go.
+async fn close(connection: &mut PgConnection, id: CampaignId) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        -- close_campaign
+        WITH lanes AS (DELETE FROM lanes WHERE campaign = $2)
+        UPDATE campaigns SET done = true, count_due_at = '-infinity' WHERE sender = $1 AND id = $2
+        "#,
+        id.sender.0,
+        id.uuid,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -16,6 +16,7 @@ use twotick::store::campaign_upload::NewRecipient;
 use twotick::store::{CampaignChange, CampaignWork, Once};
 
 use crate::support::*;
+use crate::users::{USER, is_marketing, prefers};
 
 /// The number of a recipient.
 fn number(n: usize) -> String {
@@ -509,4 +510,33 @@ async fn a_campaign_does_not_keep_lone_messages_of_its_sender_waiting() {
     .await;
     let many = posted_texts(&app.posts().await).len() - 5;
     assert!(many < ALL / 2, "{many} of {ALL} went first");
+}
+
+#[tokio::test]
+async fn who_wants_no_marketing_gets_none_from_a_campaign_either() {
+    let app = App::start().await;
+    is_marketing(&app, "offer").await;
+    prefers(&app, "stop", 1).await;
+    let new = json!({
+        "sender": app.sender, "name": "offer", "on_opt_out": "fail", "on_failure": "skip",
+        "messages": [template_step("offer", "{{name}}"), template_step("notice", "to {{name}}")],
+    });
+    let campaign = app.create("/v1/campaigns", new).await;
+    let campaign = campaign["id"].as_str().unwrap();
+    let them = json!({"to": USER, "variables": {"name": "them"}});
+    add(&app, campaign, format!("{them}\n{}", lines(0..1))).await;
+    change(&app, campaign, "activate").await;
+    let posts = app.posts_until(2).await;
+    let posted: BTreeSet<_> = posts.iter().map(text_and_recipient).collect();
+    let expected = [
+        (USER.to_owned(), "to them".to_owned()),
+        (number(0), "name 0".to_owned()),
+    ];
+    assert_eq!(posted, BTreeSet::from(expected));
+    let theirs = format!("/v1/sequences?campaign={campaign}&to={USER}");
+    let theirs = app.get(&theirs).await;
+    let messages = &theirs["data"][0]["messages"];
+    assert_eq!(messages[0]["status"], "failed");
+    assert_eq!(messages[0]["error"]["code"], 131_050);
+    assert_eq!(messages[1]["sequence"]["position"], 2);
 }
