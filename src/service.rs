@@ -86,6 +86,7 @@ impl Service {
             settings: config.poll,
         };
         tasks.spawn(send::poll(polling, shutdown.clone()));
+        tasks.spawn(send::keep_campaigns(sending.clone(), shutdown.clone()));
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
         // Webhooks that are still taken may release what others send.
         let served = CancellationToken::new();

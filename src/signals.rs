@@ -18,6 +18,7 @@ pub struct Signals {
     owned: Arc<Mutex<HashMap<SenderId, Arc<Notify>>>>,
     changed: Arc<watch::Sender<u64>>,
     unowned: Arc<Notify>,
+    campaigns: Arc<Notify>,
     stopping: Arc<AtomicBool>,
     elsewhere: mpsc::Sender<SenderId>,
 }
@@ -30,6 +31,7 @@ impl Signals {
             owned: Arc::default(),
             changed: Arc::new(watch::Sender::new(0)),
             unowned: Arc::default(),
+            campaigns: Arc::default(),
             stopping: Arc::default(),
             elsewhere,
         };
@@ -88,6 +90,16 @@ impl Signals {
     /// Waits for [`Signals::sender_is_free`].
     pub async fn unowned_sender(&self) {
         self.unowned.notified().await;
+    }
+
+    /// Somebody asked something of a campaign.
+    pub fn campaign_changed(&self) {
+        self.campaigns.notify_one();
+    }
+
+    /// Waits for [`Signals::campaign_changed`].
+    pub async fn changed_campaign(&self) {
+        self.campaigns.notified().await;
     }
 
     /// From now on this instance owns `sender`; its claimer waits on the result.

@@ -34,7 +34,7 @@ impl Budget {
     }
 
     /// A share, if it is free. One of more than all there is, is all there is.
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let bytes = u32::try_from(bytes.min(self.size)).unwrap_or(u32::MAX);
         Arc::clone(&self.free)
             .try_acquire_many_owned(bytes)

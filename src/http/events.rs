@@ -17,7 +17,7 @@ use super::problem::ApiError;
 use super::request::Query;
 use super::schema::EventSource;
 use crate::model::ids::{
-    ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+    CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::store::feed::{Fact, FeedFilter, Place};
@@ -81,7 +81,7 @@ pub struct EventView {
     /// Such as `message.delivered`, `sequence.completed`, `template.status`, `inbound.text`: see
     /// `EventData`.
     r#type: String,
-    /// The id of the message, sequence, template or sender that it is about.
+    /// The id of the message, sequence, campaign, template or sender that it is about.
     subject: Option<String>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
@@ -148,6 +148,7 @@ fn subject(fact: &Fact) -> Option<String> {
     match fact.r#type.split('.').next()? {
         "message" => Some(MessageId { sender, uuid }.to_string()),
         "sequence" => Some(SequenceId { sender, uuid }.to_string()),
+        "campaign" => Some(CampaignId { sender, uuid }.to_string()),
         "template" => Some(TemplateId(uuid).to_string()),
         _ => None,
     }

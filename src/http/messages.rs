@@ -25,7 +25,7 @@ use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::quiet::QuietView;
 use super::request::{Query, id};
-use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::provider::Provider;
 use crate::model::recipient;
@@ -303,6 +303,7 @@ struct List {
     reference: Option<String>,
     provider_message_id: Option<String>,
     sequence: Option<SequenceId>,
+    campaign: Option<CampaignId>,
     /// A template's name.
     template: Option<String>,
     /// Made at this time or later.
@@ -334,6 +335,7 @@ async fn list(
         reference: asked.reference,
         provider_message_id: asked.provider_message_id,
         sequence: asked.sequence,
+        campaign: asked.campaign,
         template: asked.template,
         since: asked.since.map(|at| at.0),
         until: asked.until.map(|at| at.0),
@@ -375,7 +377,7 @@ async fn cancel(
     operation_id = "retry_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Once),
-    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended")),
+    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended, campaign_ended")),
 )]
 async fn retry(
     State(api): State<Api>,

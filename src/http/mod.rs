@@ -6,6 +6,8 @@
 
 mod auth;
 mod body;
+mod campaign_view;
+mod campaigns;
 mod carrier;
 mod connections;
 mod content;
@@ -27,6 +29,8 @@ mod page;
 mod peer;
 mod problem;
 mod quiet;
+mod recipient_lines;
+mod recipients;
 mod request;
 mod schema;
 mod senders;
@@ -77,6 +81,8 @@ pub struct Parts {
     /// For the bodies of webhooks, and for those of API calls.
     webhook_bytes: Budget,
     api_bytes: Budget,
+    /// For recipients that are uploaded.
+    upload_bytes: Budget,
 }
 
 impl Deref for Api {
@@ -106,6 +112,7 @@ impl Api {
             signals,
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
+            upload_bytes: Budget::new(recipients::ALL_MEMORY),
             config,
             metrics,
             document: OnceLock::new(),
@@ -125,6 +132,8 @@ pub fn router(api: Api) -> Router {
         .merge(messages::router())
         .merge(lookup::router())
         .merge(sequences::router())
+        .merge(campaigns::router())
+        .merge(recipients::router())
         .merge(templates::router())
         .merge(events::router())
         .merge(journal::router())

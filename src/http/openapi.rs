@@ -16,7 +16,9 @@ use super::describe::describe;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit};
 use super::problem::Problem;
-use crate::model::ids::{ConnectionId, MessageId, SenderId, SequenceId, TemplateId, WebhookId};
+use crate::model::ids::{
+    CampaignId, ConnectionId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+};
 use crate::model::message::MessageStatus;
 
 const ABOUT: &str = "\
@@ -37,6 +39,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Senders", description = "Business phone numbers."),
         (name = "Messages", description = "What is sent, and what became of it."),
         (name = "Sequences", description = "Ordered messages to one recipient."),
+        (name = "Campaigns", description = "The same sequence for many recipients."),
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Webhooks", description = "What providers post."),
@@ -45,7 +48,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
     // Those that parameters alone name.
     components(schemas(
         Problem, IdCursor, Limit, Moment, Span, MessageStatus, ConnectionId, SenderId, MessageId,
-        SequenceId, TemplateId, WebhookId,
+        SequenceId, CampaignId, TemplateId, WebhookId,
     )),
 )]
 struct Frame;

@@ -59,6 +59,14 @@ pub enum ApiError {
     /// The request says something that cannot be: each field by name.
     #[error("{}", in_words(.0))]
     Invalid(Vec<FieldError>),
+    /// Lines of an upload that are no recipients: how many, and the first of them by number.
+    #[error("{invalid} lines are no recipients, and nothing was taken: {}", in_words(.first))]
+    InvalidLines {
+        /// All.
+        invalid: u64,
+        /// What is wrong with the first of them.
+        first: Vec<FieldError>,
+    },
     /// No API key, or none that is valid.
     #[error("give a valid API key as `Authorization: Bearer <key>`")]
     Unauthorized,
@@ -127,7 +135,9 @@ impl ApiError {
             detail: self.to_string(),
             code,
             errors: match self {
-                Self::Invalid(errors) | Self::NotSupportedByProvider(errors) => errors.clone(),
+                Self::Invalid(errors)
+                | Self::InvalidLines { first: errors, .. }
+                | Self::NotSupportedByProvider(errors) => errors.clone(),
                 _ => Vec::new(),
             },
             request_id: observe::request_id(),
@@ -144,6 +154,12 @@ impl ApiError {
             W::NotFailed,
             W::AlreadySent,
             W::TooLong,
+            W::OfCampaign,
+            W::NotDraft,
+            W::Uploading,
+            W::NoRecipients,
+            W::CampaignNotPaused,
+            W::CampaignEnded,
         ];
         let others = [
             Self::Malformed("the body is not JSON: EOF while parsing an object".to_owned()),
@@ -171,7 +187,7 @@ impl ApiError {
         use StatusCode as S;
         match self {
             Self::Malformed(_) => (S::BAD_REQUEST, "invalid_request", "Malformed request"),
-            Self::Invalid(_) => (
+            Self::Invalid(_) | Self::InvalidLines { .. } => (
                 S::UNPROCESSABLE_ENTITY,
                 "invalid_request",
                 "Invalid request",
@@ -211,6 +227,8 @@ impl ApiError {
 fn in_words(errors: &[FieldError]) -> String {
     let errors: Vec<_> = errors
         .iter()
+        // Each stands among the errors.
+        .take(10)
         .map(|error| match error.field.as_str() {
             "" => error.message.clone(),
             field => format!("`{field}`: {}", error.message),

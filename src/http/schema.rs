@@ -13,7 +13,7 @@ use super::moment::Moment;
 use super::page::{Cursor, Limit};
 use crate::model::error_class::ErrorClass;
 use crate::model::ids::{
-    ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+    CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::model::proof::Hash;
@@ -55,6 +55,7 @@ ids! {
     SenderId "a sender: a business phone number on a connection";
     MessageId "a message";
     SequenceId "a sequence";
+    CampaignId "a campaign";
     TemplateId "a template";
     EventId "an event";
     WebhookId "a webhook: one request that a provider posted to us";

@@ -1,6 +1,7 @@
 //! A sequence as the API shows it.
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -9,7 +10,7 @@ use super::message_view::MessageView;
 use super::moment::Moment;
 use super::quiet::QuietView;
 use crate::model::duration;
-use crate::model::ids::{SenderId, SequenceId};
+use crate::model::ids::{CampaignId, SenderId, SequenceId};
 use crate::model::sequence::{
     Gate, GateStatus, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OutsideWindow, Reason,
     SequenceStatus,
@@ -39,14 +40,19 @@ pub struct SequenceView {
     /// When the gate of the message at `position` is decided by time.
     deadline_at: Option<Moment>,
     paused_at: Option<Moment>,
+    /// Of a campaign's sequence only those that have been taken up.
     messages: Vec<MessageView>,
+    campaign: Option<CampaignId>,
+    /// What this recipient's own is in the campaign's messages.
+    #[schema(value_type = Option<Object>)]
+    variables: Option<Value>,
     created_at: Moment,
 }
 
 /// What the next message waits for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Gate)]
-struct GateView {
+pub struct GateView {
     status: GateStatus,
     #[schema(value_type = Span)]
     deadline: String,
@@ -91,6 +97,8 @@ impl SequenceView {
                 .iter()
                 .map(|message| api.show_message(message))
                 .collect(),
+            campaign: row.campaign,
+            variables: row.variables,
             created_at: row.created_at.into(),
         }
     }

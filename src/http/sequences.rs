@@ -25,7 +25,7 @@ use super::problem::{ApiError, FieldError};
 use super::quiet::QuietView;
 use super::request::{Query, id};
 use super::sequence_view::SequenceView;
-use crate::model::ids::{SenderId, SequenceId};
+use crate::model::ids::{CampaignId, SenderId, SequenceId};
 use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{
@@ -100,7 +100,7 @@ struct Create {
 /// says: an object in Meta's vocabulary, which goes out as it is, and is translated for Infobip.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewStep)]
-struct Step {
+pub struct Step {
     /// Meta's, such as `template` or `text`; the object of this name is what is said. Of `raw` it is
     /// in the provider's own vocabulary.
     #[schema(example = "text")]
@@ -168,7 +168,7 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
     let quiet_hours = new
         .quiet_hours
         .and_then(|hours| hours.0.read("", &mut errors));
-    let steps = read_steps(new.messages, &for_steps, &mut errors);
+    let steps = read_steps(new.messages, MOST, &for_steps, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::of_fields(errors));
     }
@@ -193,20 +193,23 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
 }
 
 /// What a sequence's messages have from it.
-struct Defaults<'a> {
-    way: Way<'a>,
-    gate: Gate,
-    reference: Option<&'a str>,
-    to_group: bool,
+pub struct Defaults<'a> {
+    pub way: Way<'a>,
+    pub gate: Gate,
+    pub reference: Option<&'a str>,
+    pub to_group: bool,
 }
 
-fn read_steps(
+/// Reads the messages, at most so many.
+pub fn read_steps(
     steps: Vec<Step>,
+    most: usize,
     defaults: &Defaults<'_>,
     errors: &mut Vec<FieldError>,
 ) -> Vec<NewStep> {
-    if steps.is_empty() || steps.len() > MOST {
-        errors.push(FieldError::new("messages", "expected 1 to 100 messages"));
+    if steps.is_empty() || steps.len() > most {
+        let message = format!("expected 1 to {most} messages");
+        errors.push(FieldError::new("messages", message));
         return Vec::new();
     }
     steps
@@ -281,6 +284,7 @@ struct List {
     to: Option<String>,
     reference: Option<String>,
     status: Option<SequenceStatus>,
+    campaign: Option<CampaignId>,
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
@@ -304,6 +308,7 @@ async fn list(
         recipient: asked.to.map(|to| to.trim_start_matches('+').to_owned()),
         reference: asked.reference,
         status: asked.status,
+        campaign: asked.campaign,
     };
     let before = asked.cursor.map(IdCursor::id);
     let limit = asked.limit;
@@ -332,7 +337,7 @@ struct Append {
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
     request_body = Append,
-    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long")),
+    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long, part_of_campaign")),
 )]
 async fn append(
     State(api): State<Api>,
@@ -352,7 +357,7 @@ async fn append(
         to_group: recipient::is_group(&sequence.recipient),
     };
     let mut errors = Vec::new();
-    let steps = read_steps(new.messages, &defaults, &mut errors);
+    let steps = read_steps(new.messages, MOST, &defaults, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::of_fields(errors));
     }
@@ -424,7 +429,7 @@ async fn cancel(
     operation_id = "retry_sequence",
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
-    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, not_failed, sequence_ended")),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, not_failed, sequence_ended, campaign_ended")),
 )]
 async fn retry(
     State(api): State<Api>,

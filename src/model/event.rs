@@ -1,5 +1,5 @@
 //! The types of facts, as the feed names them. A type's first word says what its subject is:
-//! `message.…`, `sequence.…`, `template.…`, `sender.…`, `connection.…`; others, such as
+//! `message.…`, `sequence.…`, `campaign.…`, `template.…`, `sender.…`, `connection.…`; others, such as
 //! `inbound.…` and `account.…`, have none.
 
 use std::borrow::Cow;
@@ -42,6 +42,16 @@ pub const SEQUENCE_RESUMED: &str = "sequence.resumed";
 pub const SEQUENCE_CANCELLED: &str = "sequence.cancelled";
 /// Messages were added. Ours.
 pub const SEQUENCE_APPENDED: &str = "sequence.appended";
+/// A person asked for it to be sent. Ours.
+pub const CAMPAIGN_ACTIVATED: &str = "campaign.activated";
+/// A person stopped it. Ours.
+pub const CAMPAIGN_PAUSED: &str = "campaign.paused";
+/// It goes on. Ours.
+pub const CAMPAIGN_RESUMED: &str = "campaign.resumed";
+/// Nothing of it is left to do. Ours.
+pub const CAMPAIGN_COMPLETED: &str = "campaign.completed";
+/// A person ended it. Ours.
+pub const CAMPAIGN_CANCELLED: &str = "campaign.cancelled";
 /// The provider said that this number may not send. Ours.
 pub const SENDER_BLOCKED: &str = "sender.blocked";
 /// The provider refused our token: nothing is posted. Ours.

@@ -11,6 +11,8 @@ use data_encoding::BASE32_DNSSEC as BASE32;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::Timestamp;
+
 /// A text is not an id of the kind that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id as it was given out, which starts with `{prefix}`")]
@@ -116,6 +118,12 @@ macro_rules! sender_scoped_id {
     };
 }
 
+/// The lowest id that can have been made at this moment.
+pub fn first_at(moment: Timestamp) -> Uuid {
+    let millis = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
 fn split(bytes: [u8; 20]) -> ([u8; 4], [u8; 16]) {
     let (mut head, mut tail) = ([0; 4], [0; 16]);
     head.copy_from_slice(&bytes[..4]);
@@ -158,6 +166,11 @@ sender_scoped_id!(
     /// An ordered list of messages to one recipient.
     SequenceId,
     "seq_"
+);
+sender_scoped_id!(
+    /// The same sequence for many recipients.
+    CampaignId,
+    "cmp_"
 );
 sender_scoped_id!(
     /// One fact as the feed shows it. `sender` is the stream: a sender's, or the connection's

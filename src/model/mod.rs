@@ -1,6 +1,7 @@
 //! What is true, and what follows from it. Pure: no clock, no randomness, no I/O; time is a
 //! parameter. Everything else carries data to these functions and back.
 
+pub mod campaign;
 pub mod duration;
 pub mod error_class;
 pub mod event;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::recorder::Recorder;
 use super::{Sending, Standing, post};
 use crate::model::Timestamp;
+use crate::model::lane::Turns;
 use crate::model::limits::{Pairs, TokenBucket};
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
@@ -86,6 +87,7 @@ pub(super) struct Claimer {
     wake: Arc<Notify>,
     rate: Rate,
     pairs: Arc<Mutex<Pairs>>,
+    turns: Mutex<Turns>,
     /// Whether `pairs` knows what was posted before this sender was ours.
     remembers: bool,
     /// Under way. They end with the claimer when it is dropped.
@@ -107,6 +109,7 @@ impl Claimer {
             wake: sending.signals.own(lease.sender),
             rate: Rate::new(sending.clone(), lease.messages_per_second),
             pairs: Arc::new(Mutex::new(Pairs::new(sending.settings.pair_limit()))),
+            turns: Mutex::default(),
             remembers: false,
             posts: JoinSet::new(),
             orphans_due: sending.clock().monotonic(),
@@ -214,6 +217,7 @@ impl Claimer {
     fn request(&self, posts: usize) -> ClaimRequest<'_> {
         ClaimRequest {
             pairs: &self.pairs,
+            turns: &self.turns,
             lease: self.lease,
             instance: self.sending.instance,
             posts,

@@ -8,13 +8,16 @@
 //! * the **recorder** (`recorder.rs`) writes what was accepted for all posts of the instance;
 //! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
 //!   closed, because a webhook can be missed for good;
-//! * the **poller** (`poll.rs`) asks for everything, seldom: what nobody knows to have been missed.
+//! * the **poller** (`poll.rs`) asks for everything, seldom: what nobody knows to have been missed;
+//! * the **keeper of campaigns** (`campaigns.rs`) makes their recipients into sequences, ends those
+//!   of cancelled ones, and notices when all is done.
 //!
 //! All are reconcilers: woken by a signal and by a period, and right whenever they run.
 
 mod answer;
 mod ask;
 mod call;
+mod campaigns;
 mod claimer;
 mod hints;
 mod last_look;
@@ -41,6 +44,7 @@ use crate::signals::Signals;
 use crate::store::leases::Lease;
 use crate::store::{ConnectionCache, Part, Store, StoreError};
 
+pub use campaigns::keep_campaigns;
 pub use hints::{listen, send_hints};
 pub use poll::{Polling, poll};
 pub use templates::read_templates;

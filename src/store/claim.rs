@@ -3,6 +3,7 @@
 //! their messages in a fresh snapshot, the decisions of `model`, and what follows from them.
 //! A sequence whose rows cannot be understood is put off, and costs the others nothing.
 
+mod campaigns;
 mod corrupt;
 mod due;
 mod plan;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::campaigns::make;
 use self::corrupt::put_off;
 use self::due::{Poster, lock_due, lock_lease};
 use self::plan::Plan;
@@ -25,6 +27,7 @@ use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
+use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
 use crate::model::sequence::{Gate, RetryLimits, Rules};
 
@@ -44,6 +47,8 @@ pub struct ClaimRequest<'a> {
     /// Who has been written to. What is claimed is spent, also where the claim fails in the end:
     /// it may have been made.
     pub pairs: &'a Mutex<Pairs>,
+    /// Which lanes have had POSTs.
+    pub turns: &'a Mutex<Turns>,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
     pub post_timeout: Duration,
 }
@@ -108,13 +113,16 @@ impl Store {
         again!(self, "claim", {
             let now = self.clock.now();
             let mut transaction = self.begin().await?;
-            let Some(poster) = lock_lease(&mut transaction, request, now).await? else {
+            let Some(mut poster) = lock_lease(&mut transaction, request, now).await? else {
                 return Ok(None);
             };
+            poster.lanes.take_turns(request.turns);
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
-            let steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
+            let mut steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
+            self.add_unmade(&mut transaction, sender, &rows, &mut steps, &mut corrupt)
+                .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
             let plan = Plan::make(request, rows, steps, &poster.lanes, now);
@@ -123,6 +131,7 @@ impl Store {
                 .await?;
             *in_doubt = claims;
             transaction.commit().await?;
+            plan.give_turns(request.turns);
             Ok(Some(Claimed {
                 claims: std::mem::take(in_doubt),
                 progress: plan.has_progress(),
@@ -143,6 +152,7 @@ impl Store {
     ) -> Result<(Vec<Claim>, Option<Timestamp>), StoreError> {
         let sender = request.lease.sender;
         let facts = self.columns(&plan.facts);
+        make(connection, sender, &plan.made, now).await?;
         let Written { contents, next_due } =
             write(connection, request, plan, &poster.lanes, &facts, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {

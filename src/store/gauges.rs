@@ -116,8 +116,12 @@ impl Store {
                 UNION ALL
                 SELECT l.lane FROM lanes l
                 WHERE l.sender = s.id AND d.status = 'active' AND c.stopped_at IS NULL
-                    AND (l.sender, l.template_name, l.template_language)
-                        NOT IN (SELECT sender, name, language FROM closed)
+                    AND (l.template_name IS NULL
+                        OR (l.sender, l.template_name, l.template_language)
+                            NOT IN (SELECT sender, name, language FROM closed))
+                    AND (l.campaign IS NULL OR l.campaign IN (
+                        SELECT id FROM campaigns WHERE status IN ('activating', 'running')
+                    ))
             ) l
             CROSS JOIN LATERAL (
                 SELECT q.due_at FROM sequences q

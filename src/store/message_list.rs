@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::messages::{Message, read_messages};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
-use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::sequence::RetryLimits;
 
@@ -20,6 +20,7 @@ pub struct MessageFilter {
     pub reference: Option<String>,
     pub provider_message_id: Option<String>,
     pub sequence: Option<SequenceId>,
+    pub campaign: Option<CampaignId>,
     pub template: Option<String>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
@@ -103,8 +104,9 @@ async fn list_ids(
                 SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
             ))
             AND ($11::text IS NULL OR may_show(m, $11))
+            AND ($12::uuid IS NULL OR m.campaign = $12)
         ORDER BY m.id DESC
-        LIMIT $12
+        LIMIT $13
         "#,
         before,
         filter.sender.map(|sender| sender.0),
@@ -117,6 +119,7 @@ async fn list_ids(
         filter.until,
         filter.provider_message_id,
         filter.status.map(MessageStatus::as_str),
+        filter.campaign.map(|campaign| campaign.uuid),
         limit,
     )
     .fetch_all(connection)

@@ -9,6 +9,10 @@ mod adopt;
 mod again;
 pub mod answers;
 mod attempts;
+mod campaign_changes;
+pub mod campaign_upload;
+mod campaign_work;
+pub mod campaigns;
 pub mod claim;
 mod connection_cache;
 mod connections;
@@ -63,6 +67,8 @@ use crate::seal::{SealError, SealingKey};
 
 use self::pools::Pools;
 
+pub use campaign_changes::CampaignChange;
+pub use campaign_work::CampaignWork;
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection, Version};
 pub use hints::{Hint, Hints};

@@ -5,6 +5,7 @@ use time::Date;
 use uuid::Uuid;
 
 use super::{Store, StoreError, again};
+use crate::model::ids::first_at;
 
 /// How many days ahead partitions stand ready, should upkeep ever stand still.
 const DAYS_AHEAD: i64 = 3;
@@ -172,7 +173,5 @@ fn name(day: Date) -> String {
 
 /// The lowest UUID of version 7 that a moment of this day can have.
 fn first_id(day: Date) -> Uuid {
-    let millis = day.midnight().assume_utc().unix_timestamp_nanos() / 1_000_000;
-    let millis = u64::try_from(millis).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+    first_at(day.midnight().assume_utc())
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::campaign_changes::campaign_of;
 use super::facts::OwnFact;
 use super::messages::{Message, read_messages};
 use super::once::shown;
@@ -13,7 +14,7 @@ use super::sequence_create::NewStep;
 use super::sequences::{SequenceRow, read_sequence};
 use super::{Once, Reply, Store, StoreError, again, plan_each};
 use crate::model::event;
-use crate::model::ids::{MessageId, SequenceId};
+use crate::model::ids::{CampaignId, MessageId, SequenceId};
 use crate::model::message::MessageStatus;
 use crate::model::sequence::{Reason, RetryLimits, SequenceStatus, SequenceWork};
 
@@ -38,6 +39,27 @@ pub enum WrongState {
     /// One more message than a sequence can have.
     #[error("a sequence has at most {MOST_MESSAGES} messages")]
     TooLong,
+    /// It has the messages of its campaign.
+    #[error("the sequence is one of a campaign's, which all have the same messages")]
+    OfCampaign,
+    /// Recipients are taken, and activation is done, before it goes.
+    #[error("the campaign is no draft any more")]
+    NotDraft,
+    /// One at a time.
+    #[error("recipients of this campaign are being uploaded just now")]
+    Uploading,
+    /// There is nobody to send to.
+    #[error("the campaign has no recipients yet")]
+    NoRecipients,
+    /// Only what goes can be paused.
+    #[error("the campaign is not running")]
+    CampaignNotRunning,
+    /// Only what is paused can be gone on with.
+    #[error("the campaign is not paused")]
+    CampaignNotPaused,
+    /// It has ended for good.
+    #[error("the campaign has ended")]
+    CampaignEnded,
 }
 
 /// A sequence is read and shown as a whole.
@@ -53,6 +75,13 @@ impl WrongState {
             Self::NotFailed => "not_failed",
             Self::AlreadySent => "already_sent",
             Self::TooLong => "sequence_too_long",
+            Self::OfCampaign => "part_of_campaign",
+            Self::NotDraft => "not_draft",
+            Self::Uploading => "upload_under_way",
+            Self::NoRecipients => "no_recipients",
+            Self::CampaignNotRunning => "not_running",
+            Self::CampaignNotPaused => "not_paused",
+            Self::CampaignEnded => "campaign_ended",
         }
     }
 }
@@ -70,6 +99,7 @@ struct Locked {
     work: SequenceWork,
     head: i32,
     length: i32,
+    campaign: Option<CampaignId>,
 }
 
 impl Locked {
@@ -319,6 +349,9 @@ impl Store {
     }
 
     async fn append(&self, connection: &mut PgConnection, row: &Locked, steps: &[NewStep]) -> Told {
+        if row.campaign.is_some() {
+            return Ok(Err(WrongState::OfCampaign));
+        }
         if row.is_over() && row.status != SequenceStatus::Completed {
             return Ok(Err(WrongState::Ended));
         }
@@ -366,11 +399,16 @@ impl Store {
         position: i32,
         again: Option<Reason>,
     ) -> Told {
+        if let Err(refused) = self.reopen_campaign(connection, row.campaign).await? {
+            return Ok(Err(refused));
+        }
         let now = self.clock.now();
         self.make_ready(connection, row.id, position, now, again)
             .await?;
         let (message, _) = self.message_at(connection, row.id, position).await?;
-        let mut facts = vec![OwnFact::of_message(message, event::MESSAGE_RETRYING, "api")];
+        // One of a campaign that nobody has taken up is not there yet.
+        let message = message.map(|id| OwnFact::of_message(id, event::MESSAGE_RETRYING, "api"));
+        let mut facts = Vec::from_iter(message);
         if !row.single {
             let data = json!({"position": position, "from": row.status.as_str()});
             facts.push(row.fact(event::SEQUENCE_RESUMED, data));
@@ -391,7 +429,7 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
     let row = sqlx::query!(
         r#"
         -- lock_sequence
-        SELECT recipient, single, status, reason, work, head, length
+        SELECT recipient, single, status, reason, work, head, length, campaign
         FROM sequences WHERE sender = $1 AND id = $2
         FOR UPDATE
         "#,
@@ -411,6 +449,7 @@ async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Lo
             work: SequenceWork::parse(&row.work).ok_or_else(corrupt)?,
             head: row.head,
             length: row.length,
+            campaign: campaign_of(id.sender, row.campaign),
         })
     })
     .transpose()

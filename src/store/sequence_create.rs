@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -16,7 +16,7 @@ use crate::model::Timestamp;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::lane;
 use crate::model::quiet::QuietHours;
-use crate::model::sequence::{Gate, OnFailure, OnUnknown, Policy};
+use crate::model::sequence::{self, Gate, OnFailure, OnUnknown, Policy};
 
 /// What a sequence is made from.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ pub struct NewSequence {
     pub steps: Vec<NewStep>,
 }
 
-/// What a message of a sequence is made from.
-#[derive(Debug, Clone)]
+/// What a message of a sequence is made from. Campaigns keep it as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the columns of messages")]
 pub struct NewStep {
     pub kind: String,
@@ -50,17 +50,18 @@ pub struct NewStep {
     pub reference: Option<String>,
     pub gate: Option<Gate>,
     /// Counted from when the message before passed its gate.
+    #[serde(rename = "delay_ms", with = "sequence::millis")]
     pub delay: Duration,
     pub on_unknown: OnUnknown,
 }
 
 impl NewStep {
-    fn lane(&self) -> String {
+    pub(super) fn lane(&self) -> String {
         let template = self.template.as_ref();
         lane::of(template.map(|(name, language)| (name.as_str(), language.as_str())))
     }
 
-    fn delay_ms(&self) -> i64 {
+    pub(super) fn delay_ms(&self) -> i64 {
         i64::try_from(self.delay.as_millis()).unwrap_or(i64::MAX)
     }
 }

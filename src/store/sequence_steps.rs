@@ -176,18 +176,24 @@ impl Store {
         Ok(())
     }
 
-    /// The message at a position that is there, and its delay.
+    /// The message at a position, and its delay. One of a campaign may not have been made yet.
     pub(super) async fn message_at(
         &self,
         connection: &mut PgConnection,
         id: SequenceId,
         position: i32,
-    ) -> Result<(MessageId, Duration), StoreError> {
+    ) -> Result<(Option<MessageId>, Duration), StoreError> {
         let row = sqlx::query!(
             r#"
             -- message_at
-            SELECT id, delay_ms FROM messages
-            WHERE sender = $1 AND sequence = $2 AND position = $3
+            SELECT m.id AS "id?",
+                   coalesce(m.delay_ms, (c.steps -> ($3 - 1) ->> 'delay_ms')::bigint, 0)
+                       AS "delay_ms!"
+            FROM sequences q
+            LEFT JOIN messages m
+                ON m.sender = q.sender AND m.sequence = q.id AND m.position = $3
+            LEFT JOIN campaigns c ON c.sender = q.sender AND c.id = q.campaign
+            WHERE q.sender = $1 AND q.id = $2
             "#,
             id.sender.0,
             id.uuid,
@@ -195,10 +201,10 @@ impl Store {
         )
         .fetch_one(connection)
         .await?;
-        let message = MessageId {
+        let message = row.id.map(|uuid| MessageId {
             sender: id.sender,
-            uuid: row.id,
-        };
+            uuid,
+        });
         let delay = Duration::from_millis(u64::try_from(row.delay_ms).unwrap_or(0));
         Ok((message, delay))
     }

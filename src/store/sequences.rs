@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::campaign_changes::campaign_of;
 use super::messages::{Message, read_messages};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
-use crate::model::ids::{MessageId, SenderId, SequenceId};
+use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId};
 use crate::model::quiet::QuietHours;
 use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork};
 
@@ -33,6 +34,8 @@ pub struct SequenceRow {
     pub deadline_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    pub campaign: Option<CampaignId>,
+    pub variables: Option<serde_json::Value>,
     pub messages: Vec<Message>,
 }
 
@@ -44,6 +47,7 @@ pub struct SequenceFilter {
     pub recipient: Option<String>,
     pub reference: Option<String>,
     pub status: Option<SequenceStatus>,
+    pub campaign: Option<CampaignId>,
 }
 
 impl Store {
@@ -94,7 +98,8 @@ async fn read_sequences(
         -- read_sequences
         SELECT sender, id, recipient, reference, gate AS "gate: Json<Gate>", on_failure,
                policy AS "policy: Json<Policy>", quiet_hours AS "quiet_hours: Json<QuietHours>",
-               status, reason, work, head, length, deadline_at, paused_at, created_at
+               status, reason, work, head, length, deadline_at, paused_at, created_at, campaign,
+               variables
         FROM sequences
         WHERE NOT single
             AND ($1::uuid IS NULL OR id = $1)
@@ -103,8 +108,9 @@ async fn read_sequences(
             AND ($4::text IS NULL OR recipient = $4)
             AND ($5::text IS NULL OR reference = $5)
             AND ($6::text IS NULL OR status = $6)
+            AND ($7::uuid IS NULL OR (campaign = $7 AND (campaign IS NOT NULL) IS TRUE))
         ORDER BY id DESC
-        LIMIT $7
+        LIMIT $8
         "#,
         id,
         before,
@@ -112,6 +118,7 @@ async fn read_sequences(
         filter.recipient,
         filter.reference,
         filter.status.map(SequenceStatus::as_str),
+        filter.campaign.map(|campaign| campaign.uuid),
         limit,
     )
     .fetch_all(&mut *list)
@@ -138,6 +145,8 @@ async fn read_sequences(
             deadline_at: row.deadline_at,
             paused_at: row.paused_at,
             created_at: row.created_at,
+            campaign: campaign_of(SenderId(row.sender), row.campaign),
+            variables: row.variables,
             messages: Vec::new(),
         });
     }

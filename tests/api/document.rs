@@ -15,6 +15,8 @@ GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
 GET /openapi.json openapi
+GET /v1/campaigns list_campaigns
+GET /v1/campaigns/{id} get_campaign
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
 GET /v1/events list_events
@@ -33,6 +35,12 @@ GET /v1/webhooks/{id} get_webhook
 GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
 PATCH /v1/senders/{id} update_sender
+POST /v1/campaigns create_campaign
+POST /v1/campaigns/{id}/activate activate_campaign
+POST /v1/campaigns/{id}/cancel cancel_campaign
+POST /v1/campaigns/{id}/pause pause_campaign
+POST /v1/campaigns/{id}/recipients upload_recipients
+POST /v1/campaigns/{id}/resume resume_campaign
 POST /v1/connections create_connection
 POST /v1/messages create_message
 POST /v1/messages/lookup lookup_messages

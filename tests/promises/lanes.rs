@@ -224,3 +224,61 @@ async fn set(app: &App, template: &str, status: &str, time: i64) {
     let event = management_body("message_template_status_update", T0 + time, value);
     assert_eq!(app.webhook(&event).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_waits_behind_a_paused_campaign_costs_the_others_nothing_and_goes_when_it_ends() {
+    let app = App::start().await;
+    let mut session = warm(&app).await;
+    let campaign = paused_campaign(&app).await;
+    let crowd = sqlx::query(
+        "INSERT INTO sequences (sender, id, length, created_at, single, status, work, lane,
+                                recipient, gate, on_failure, due_at, ready_at, campaign, variables)
+         SELECT q.sender, gen_random_uuid(), q.length, now(), false, 'running', 'ready', q.lane,
+                (447700000000 + n)::text, q.gate, q.on_failure, q.due_at + interval '1 s',
+                q.ready_at, q.campaign, q.variables
+         FROM (SELECT * FROM sequences WHERE campaign IS NOT NULL LIMIT 1) q
+         CROSS JOIN generate_series(1, $1) n",
+    );
+    let made = crowd.bind(CROWD).execute(&mut session).await.unwrap();
+    assert_eq!(made.rows_affected(), CROWD as u64);
+    // That it is counted once a minute is not what is measured.
+    sqlx::query("UPDATE campaigns SET count_due_at = 'infinity'")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    assert_others_go(&app, &mut session, CROWD).await;
+
+    let posts = app.posts().await.len();
+    app.create(&format!("/v1/campaigns/{campaign}/resume"), json!({}))
+        .await;
+    let released = app.posts_until(posts + OTHERS).await;
+    let mut released = posted_texts(&released[posts..]);
+    released.truncate(OTHERS);
+    released.sort();
+    let waited: Vec<_> = (0..OTHERS).map(|n| format!("waits {n}")).collect();
+    assert_eq!(released, waited, "those that waited longest go first");
+}
+
+/// A campaign that is paused, and whose recipients all wait.
+async fn paused_campaign(app: &App) -> String {
+    pause(app, "offer").await;
+    let new = json!({"sender": app.sender, "name": "offer",
+        "messages": [template_step("offer", "{{text}}")]});
+    let campaign = app.create("/v1/campaigns", new).await;
+    let path = format!("/v1/campaigns/{}", campaign["id"].as_str().unwrap());
+    let line = |n| {
+        let to = format!("4477009001{n:02}");
+        json!({"to": to, "variables": {"text": format!("waits {n}")}})
+    };
+    let lines: String = (0..OTHERS).map(|n| format!("{}\n", line(n))).collect();
+    let upload = app.request(Method::POST, &format!("{path}/recipients"));
+    let upload = upload.header("Content-Type", "application/x-ndjson");
+    let uploaded = upload.body(lines).send().await.unwrap();
+    assert_eq!(uploaded.status(), StatusCode::OK);
+    app.create(&format!("{path}/activate"), json!({})).await;
+    app.get_until(&path, |campaign| campaign["status"] == "running")
+        .await;
+    app.create(&format!("{path}/pause"), json!({})).await;
+    set(app, "offer", "APPROVED", 20).await;
+    campaign["id"].as_str().unwrap().to_owned()
+}

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod answers;
+
+mod campaigns;
 mod carriers;
 mod certificates;
 mod evidence;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::support::*;
 
-const USER: &str = "447700900123";
+pub const USER: &str = "447700900123";
 const BSUID: &str = "GB.13491208655302741918";
 
 /// What a user writes, so many seconds from now. Meta shares both names of the user.
@@ -23,7 +23,7 @@ async fn writes(app: &App, id: &str, seconds: i64) {
 }
 
 /// A user says what they want of marketing.
-async fn prefers(app: &App, value: &str, at: i64) {
+pub async fn prefers(app: &App, value: &str, at: i64) {
     let preference = json!({
         "wa_id": USER, "user_id": BSUID, "detail": "asked for it",
         "category": "marketing_messages", "value": value, "timestamp": T0 + at,
@@ -36,7 +36,7 @@ async fn prefers(app: &App, value: &str, at: i64) {
     assert_eq!(app.webhook(&body).await, StatusCode::OK);
 }
 
-async fn is_marketing(app: &App, name: &str) {
+pub async fn is_marketing(app: &App, name: &str) {
     let value = json!({"message_template_id": 7, "message_template_name": name,
         "message_template_language": "en_US", "previous_category": "UTILITY",
         "new_category": "MARKETING"});

@@ -1,6 +1,7 @@
 //! What may be claimed: the lease that permits it, the lanes that are open, the rows that are due.
 
 use serde::Deserialize as _;
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::super::StoreError;
@@ -9,6 +10,7 @@ use super::ClaimRequest;
 use super::corrupt::Corrupt;
 use super::plan::{Lanes, Row};
 use crate::model::Timestamp;
+use crate::model::campaign::Variables;
 use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork, User};
 use crate::model::{lane, recipient};
 
@@ -25,7 +27,7 @@ pub(super) struct Poster {
 
 /// The sender, if the lease is ours and long enough. The lock on its row keeps the lease from
 /// changing hands before this transaction ends. Open are the lanes whose template nothing is known
-/// against.
+/// against, and whose campaign goes on.
 pub(super) async fn lock_lease(
     connection: &mut PgConnection,
     request: &ClaimRequest<'_>,
@@ -48,8 +50,13 @@ pub(super) async fn lock_lease(
                    SELECT l.lane FROM lanes l
                    -- Not a join: each side is read once, whatever the planner believes of their
                    -- sizes.
-                   WHERE l.sender = $1 AND (l.template_name, l.template_language)
-                       NOT IN (SELECT name, language FROM theirs WHERE NOT sendable)
+                   WHERE l.sender = $1
+                       AND (l.template_name IS NULL OR (l.template_name, l.template_language)
+                           NOT IN (SELECT name, language FROM theirs WHERE NOT sendable))
+                       AND (l.campaign IS NULL OR l.campaign IN (
+                           SELECT id FROM campaigns
+                           WHERE sender = $1 AND status IN ('activating', 'running')
+                       ))
                ) AS "open!",
                ARRAY(
                    SELECT l.lane FROM lanes l
@@ -83,8 +90,8 @@ pub(super) async fn lock_lease(
         }))
 }
 
-/// Locks what is due: all decisions, and of each open lane in turn as many heads as may be
-/// posted. A row that somebody else has locked is about to be changed: it comes again. One that
+/// Locks what is due: all decisions, and of each open lane in turn, in the order of `lanes`, as
+/// many heads as may be posted. A row that somebody else has locked is about to be changed: it comes again. One that
 /// cannot be understood is told apart.
 pub(super) async fn lock_due(
     connection: &mut PgConnection,
@@ -97,8 +104,8 @@ pub(super) async fn lock_due(
         r#"
         -- claim: due
         WITH due AS (
-            SELECT q.*, row_number() OVER (PARTITION BY q.lane ORDER BY q.due_at) AS turn
-            FROM unnest($2::text[]) AS l (lane)
+            SELECT q.*, l.place, row_number() OVER (PARTITION BY q.lane ORDER BY q.due_at) AS turn
+            FROM unnest($2::text[]) WITH ORDINALITY AS l (lane, place)
             CROSS JOIN LATERAL (
                 SELECT q.id, q.lane, q.due_at FROM sequences q
                 WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at <= $3
@@ -110,11 +117,12 @@ pub(super) async fn lock_due(
         picked AS (
             SELECT id FROM due WHERE lane = ''
             UNION ALL
-            (SELECT id FROM due WHERE lane <> '' ORDER BY turn, due_at LIMIT $4)
+            (SELECT id FROM due WHERE lane <> '' ORDER BY turn, place LIMIT $4)
         )
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
                q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.ready_because,
-               coalesce(q.set_going_at, q.created_at) AS "since!"
+               coalesce(q.set_going_at, q.created_at) AS "since!", q.campaign, q.reference,
+               q.variables
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -172,6 +180,12 @@ pub(super) async fn lock_due(
                 ..User::default()
             },
             recipient: row.recipient,
+            campaign: row.campaign,
+            reference: row.reference,
+            variables: match row.variables {
+                Some(Value::Object(variables)) => variables,
+                _ => Variables::new(),
+            },
             due_at: None,
             ready_because: row.ready_because.as_deref().and_then(known_reason),
             lane: lane::DECISION.to_owned(),

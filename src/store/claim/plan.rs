@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,10 +11,13 @@ use uuid::Uuid;
 
 use super::super::attempts::{REFUSED_AT, RULE};
 use super::super::facts::OwnFact;
+use super::super::sequence_create::NewStep;
 use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
+use crate::model::campaign::{self, Variables};
 use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
+use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
 use crate::model::quiet::QuietHours;
@@ -50,6 +53,12 @@ impl Lanes {
 
     pub(super) fn names(&self) -> &[String] {
         &self.open
+    }
+
+    /// In the order in which POSTs are given to them.
+    pub(super) fn take_turns(&mut self, turns: &Mutex<Turns>) {
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.order(&mut self.open);
     }
 
     fn is_open(&self, lane: &str) -> bool {
@@ -88,6 +97,10 @@ pub(super) struct Row {
     /// Since when there is something to answer.
     pub(super) since: Timestamp,
     pub(super) recipient: String,
+    /// Of whose messages its own are made when they are claimed.
+    pub(super) campaign: Option<Uuid>,
+    pub(super) reference: Option<String>,
+    pub(super) variables: Variables,
     /// What is known of the recipient.
     pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
@@ -102,6 +115,9 @@ pub(super) struct Row {
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) message: Uuid,
+    /// What it is to be made of: it is one of a campaign's, and has no row yet.
+    pub(super) unmade: Option<Arc<NewStep>>,
+    pub(super) campaign: Option<Uuid>,
     pub(super) position: i32,
     pub(super) cancelled: bool,
     pub(super) gate: Gate,
@@ -117,11 +133,12 @@ pub(super) struct Step {
 
 impl Step {
     pub(super) fn lane(&self) -> String {
-        lane::of(
-            self.template
-                .as_ref()
-                .map(|(name, language)| (name.as_str(), language.as_str())),
-        )
+        let template = self.template.as_ref();
+        let lane = lane::of(template.map(|(name, language)| (name.as_str(), language.as_str())));
+        match self.campaign {
+            Some(campaign) => lane::in_campaign(campaign, &lane),
+            None => lane,
+        }
     }
 
     /// How long the provider has had the message.
@@ -141,6 +158,20 @@ impl Step {
     }
 }
 
+/// A message that gets its row now, because an attempt of it does.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) sequence: Uuid,
+    pub(super) position: i32,
+    pub(super) message: Uuid,
+    pub(super) campaign: Option<Uuid>,
+    pub(super) recipient: String,
+    pub(super) reference: Option<String>,
+    /// As it is for this recipient.
+    pub(super) content: Value,
+    pub(super) of: Arc<NewStep>,
+}
+
 /// An attempt that nobody posts.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -157,6 +188,8 @@ pub(super) struct Plan {
     pub(super) facts: Vec<OwnFact>,
     /// What is not posted at all.
     pub(super) refused: Vec<Refused>,
+    /// Messages of campaigns.
+    pub(super) made: Vec<Made>,
     /// Of the gates that opened: how long their messages had been accepted.
     pub(super) gate_waits: Vec<Duration>,
 }
@@ -180,6 +213,7 @@ impl Plan {
             now,
             facts: Vec::new(),
             refused: Vec::new(),
+            made: Vec::new(),
             gate_waits: Vec::new(),
         };
         let rows = rows
@@ -193,6 +227,7 @@ impl Plan {
             rows,
             facts: planning.facts,
             refused: planning.refused,
+            made: planning.made,
             gate_waits: planning.gate_waits,
         }
     }
@@ -202,6 +237,14 @@ impl Plan {
         self.rows
             .iter()
             .filter_map(|row| row.claim.as_ref().map(|step| (row, step)))
+    }
+
+    /// Whoever is posted has had its turn.
+    pub(super) fn give_turns(&self, turns: &Mutex<Turns>) {
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, step) in self.claimed() {
+            turns.give(step.lane());
+        }
     }
 
     pub(super) fn has_progress(&self) -> bool {
@@ -244,6 +287,7 @@ struct Planning<'a> {
     now: Timestamp,
     facts: Vec<OwnFact>,
     refused: Vec<Refused>,
+    made: Vec<Made>,
     gate_waits: Vec<Duration>,
 }
 
@@ -325,6 +369,8 @@ impl Planning<'_> {
     /// An attempt that is refused before anybody is asked.
     fn refuse(&mut self, mut row: Row, step: Option<&mut Step>, refusal: Refusal) -> Row {
         let Some(step) = step else { return row };
+        self.make_row(&row, step);
+        step.unmade = None;
         let n = step.next_n();
         let attempt = AttemptId {
             message: self.message(step),
@@ -426,6 +472,7 @@ impl Planning<'_> {
     fn post(&mut self, mut row: Row, step: &Step) -> Row {
         self.pairs.spend(&row.recipient, self.now);
         self.posts -= 1;
+        self.make_row(&row, step);
         let attempt = AttemptId {
             message: self.message(step),
             n: step.next_n(),
@@ -447,6 +494,23 @@ impl Planning<'_> {
         row.lane = lane::DECISION.to_owned();
         row.claim = Some(step.clone());
         row
+    }
+
+    /// An attempt is of a message that is there.
+    fn make_row(&mut self, row: &Row, step: &Step) {
+        let Some(of) = &step.unmade else { return };
+        let own = of.reference.as_ref();
+        let reference = own.map(|text| campaign::fill_text(text, &row.variables));
+        self.made.push(Made {
+            sequence: row.id,
+            position: step.position,
+            message: step.message,
+            campaign: step.campaign,
+            recipient: row.recipient.clone(),
+            reference: reference.or_else(|| row.reference.clone()),
+            content: campaign::fill(&of.content, &row.variables),
+            of: Arc::clone(of),
+        });
     }
 
     /// The head stays where it is.

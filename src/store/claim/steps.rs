@@ -18,7 +18,7 @@ use crate::model::message::Attempt;
 use crate::model::sequence::{Gate, OnUnknown};
 
 /// How far behind the head messages are read: a head that passes leads to the next.
-const STEPS_READ: i32 = 3;
+pub(super) const STEPS_READ: i32 = 3;
 
 /// The messages from each head on, with all of their attempts, and into the rows what is known of
 /// their recipients. A statement of its own, so that
@@ -33,18 +33,19 @@ pub(super) async fn read_steps(
     let steps = sqlx::query!(
         r#"
         -- claim: steps
-        SELECT m.sequence AS "sequence!", m.position AS "position!", m.id, m.cancelled_at,
-               m.template_name, m.template_language, m.delay_ms, m.on_unknown,
-               m.gate, m.type = 'raw' AS raw, u.wrote_at AS "wrote_at?",
+        SELECT q.id AS "sequence!", m.position AS "position?", m.id AS "id?", m.cancelled_at,
+               m.template_name, m.template_language, m.delay_ms AS "delay_ms?",
+               m.on_unknown AS "on_unknown?", m.gate, m.type = 'raw' AS raw, u.wrote_at AS "wrote_at?",
                u.marketing AS "marketing?", a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
         FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS q (id, head, recipient)
         CROSS JOIN LATERAL user_known($1, q.recipient) u
-        JOIN messages m ON m.sender = $1 AND m.sequence = q.id
+        -- Those of a campaign may not have been made yet.
+        LEFT JOIN messages m ON m.sender = $1 AND m.sequence = q.id
             AND m.position BETWEEN q.head AND q.head + $4
         LEFT JOIN attempts a ON a.sender = $1 AND a.message = m.id
-        ORDER BY m.sequence, m.position, a.n
+        ORDER BY q.id, m.position, a.n
         "#,
         sender.0,
         &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
@@ -65,8 +66,11 @@ pub(super) async fn read_steps(
         };
         of.user.wrote_at = row.wrote_at;
         of.user.no_marketing = row.marketing.as_deref() == Some(STOP);
+        let (Some(id), Some(position)) = (row.id, row.position) else {
+            continue;
+        };
         let sequence = sequences.entry(row.sequence).or_default();
-        if sequence.last().is_none_or(|step| step.message != row.id) {
+        if sequence.last().is_none_or(|step| step.message != id) {
             let own = row.gate.as_ref().map(Gate::deserialize);
             let gate = match own.unwrap_or(Ok(of.gate)) {
                 Ok(gate) => gate,
@@ -75,19 +79,25 @@ pub(super) async fn read_steps(
                     if corrupt.iter().all(|known| known.sequence != row.sequence) {
                         corrupt.push(Corrupt {
                             sequence: row.sequence,
-                            what: format!("messages.gate, position {}: {error}", row.position),
+                            what: format!("messages.gate, position {position}: {error}"),
                         });
                     }
                     continue;
                 }
             };
             sequence.push(Step {
-                message: row.id,
-                position: row.position,
+                message: id,
+                unmade: None,
+                campaign: of.campaign,
+                position,
                 cancelled: row.cancelled_at.is_some(),
                 gate,
-                delay: Duration::from_millis(row.delay_ms.unsigned_abs()),
-                on_unknown: OnUnknown::parse(&row.on_unknown).unwrap_or(OnUnknown::Hold),
+                delay: Duration::from_millis(row.delay_ms.unwrap_or(0).unsigned_abs()),
+                on_unknown: row
+                    .on_unknown
+                    .as_deref()
+                    .and_then(OnUnknown::parse)
+                    .unwrap_or(OnUnknown::Hold),
                 template: row.template_name.zip(row.template_language),
                 raw: row.raw.unwrap_or(false),
                 attempts: Vec::new(),

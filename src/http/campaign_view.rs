@@ -1,0 +1,150 @@
+//! A campaign as the API shows it.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::moment::Moment;
+use super::sequence_view::GateView;
+use crate::model::campaign::CampaignStatus;
+use crate::model::duration;
+use crate::model::ids::{CampaignId, SenderId};
+use crate::model::sequence::{OnFailure, OnOptOut, OnTemplatePause, OutsideWindow};
+use crate::store::campaigns::Campaign;
+use crate::store::sequence_create::NewStep;
+
+/// The same sequence for many recipients of one sender.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Campaign)]
+pub struct CampaignView {
+    id: CampaignId,
+    sender: SenderId,
+    name: String,
+    label: Option<String>,
+    status: CampaignStatus,
+    gate: GateView,
+    on_failure: OnFailure,
+    stop_on_reply: bool,
+    on_opt_out: OnOptOut,
+    outside_window: OutsideWindow,
+    on_template_pause: OnTemplatePause,
+    allow_repeats: bool,
+    /// What the messages take from each recipient.
+    variables: Vec<String>,
+    /// As they were given.
+    #[schema(value_type = Vec<Object>)]
+    messages: Vec<Value>,
+    /// Of whole uploads.
+    recipients: i64,
+    counts: CountsView,
+    /// When they were counted: big campaigns are counted now and then.
+    counted_at: Option<Moment>,
+    /// Messages that were taken up, over the last minute. `null` in lists.
+    messages_per_second: Option<f64>,
+    /// When all of its messages will have gone, at the rate of the last minute; a guess.
+    expected_end: Option<Moment>,
+    created_at: Moment,
+    activated_at: Option<Moment>,
+    paused_at: Option<Moment>,
+    /// When it was completed or cancelled.
+    ended_at: Option<Moment>,
+}
+
+/// How many recipients stand how.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = CampaignCounts)]
+struct CountsView {
+    /// Nothing has been posted to them.
+    queued: i64,
+    in_progress: i64,
+    completed: i64,
+    /// Ended by a policy, such as that of a deadline or a reply.
+    stopped: i64,
+    /// Ended because a message failed.
+    failed: i64,
+    cancelled: i64,
+}
+
+impl CampaignView {
+    /// How one looks now.
+    pub fn of(campaign: Campaign) -> Self {
+        let rate = rate(campaign.last_minute);
+        let end = campaign.counted_at.and_then(|at| {
+            let seconds = left(&campaign) as f64 / rate;
+            let goes = campaign.status == CampaignStatus::Running && rate > 0.0;
+            let end = at.checked_add(time::Duration::seconds_f64(seconds.min(1e9)));
+            end.filter(|_| goes)
+        });
+        Self {
+            messages_per_second: Some(rate),
+            expected_end: end.map(Moment),
+            ..Self::in_list(campaign)
+        }
+    }
+
+    /// Without what a list does not read.
+    pub fn in_list(campaign: Campaign) -> Self {
+        Self {
+            id: campaign.id,
+            sender: campaign.id.sender,
+            status: campaign.status,
+            gate: campaign.gate.into(),
+            on_failure: campaign.on_failure,
+            stop_on_reply: campaign.policy.stop_on_reply,
+            on_opt_out: campaign.policy.on_opt_out,
+            outside_window: campaign.policy.outside_window,
+            on_template_pause: campaign.policy.on_template_pause,
+            allow_repeats: campaign.allow_repeats,
+            messages: campaign.steps.iter().map(show_step).collect(),
+            recipients: campaign.recipients,
+            counts: CountsView::of(&campaign),
+            counted_at: campaign.counted_at.map(Moment),
+            messages_per_second: None,
+            expected_end: None,
+            created_at: campaign.created_at.into(),
+            activated_at: campaign.activated_at.map(Moment),
+            paused_at: campaign.paused_at.map(Moment),
+            ended_at: campaign.ended_at.map(Moment),
+            name: campaign.name,
+            label: campaign.label,
+            variables: campaign.variables,
+        }
+    }
+}
+
+impl CountsView {
+    /// Recipients that are no sequences yet wait, or were cancelled before they became any.
+    fn of(campaign: &Campaign) -> Self {
+        let counts = campaign.counts.unwrap_or_default();
+        let others = (campaign.recipients - counts.sequences()).max(0);
+        let is_cancelled = campaign.status == CampaignStatus::Cancelled;
+        Self {
+            queued: counts.queued + if is_cancelled { 0 } else { others },
+            in_progress: counts.in_progress,
+            completed: counts.completed,
+            stopped: counts.stopped,
+            failed: counts.failed,
+            cancelled: counts.cancelled + if is_cancelled { others } else { 0 },
+        }
+    }
+}
+
+fn rate(last_minute: i64) -> f64 {
+    (last_minute as f64 / 60.0 * 100.0).round() / 100.0
+}
+
+/// Messages that may still go, if no sequence ends early.
+fn left(campaign: &Campaign) -> i64 {
+    let counts = campaign.counts.unwrap_or_default();
+    let length = i64::try_from(campaign.steps.len()).unwrap_or(0);
+    counts.messages_left + (campaign.recipients - counts.sequences()).max(0) * length
+}
+
+fn show_step(step: &NewStep) -> Value {
+    let mut shown = json!({
+        "type": step.kind, "delay": duration::show(step.delay), "reference": step.reference,
+        "on_unknown": step.on_unknown, "gate": step.gate.map(GateView::from),
+    });
+    shown[&step.kind] = step.content.clone();
+    shown
+}

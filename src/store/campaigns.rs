@@ -1,0 +1,317 @@
+//! Campaigns: made as drafts, read, listed, counted.
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::once::shown;
+use super::sequence_create::NewStep;
+use super::{Once, Reply, Store, StoreError, again};
+use crate::model::Timestamp;
+use crate::model::campaign::CampaignStatus;
+use crate::model::ids::{self, CampaignId, SenderId};
+use crate::model::sequence::{Gate, OnFailure, Policy};
+
+/// What a campaign is made from.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the columns of campaigns")]
+pub struct NewCampaign {
+    pub sender: SenderId,
+    pub name: String,
+    pub label: Option<String>,
+    pub gate: Gate,
+    pub on_failure: OnFailure,
+    pub policy: Policy,
+    pub allow_repeats: bool,
+    /// What the messages take from each recipient.
+    pub variables: Vec<String>,
+    pub steps: Vec<NewStep>,
+}
+
+/// One as it stands.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the columns of campaigns")]
+pub struct Campaign {
+    pub id: CampaignId,
+    pub name: String,
+    pub label: Option<String>,
+    pub status: CampaignStatus,
+    pub gate: Gate,
+    pub on_failure: OnFailure,
+    pub policy: Policy,
+    pub allow_repeats: bool,
+    pub variables: Vec<String>,
+    pub steps: Vec<NewStep>,
+    pub recipients: i64,
+    /// How its sequences stood.
+    pub counts: Option<Counts>,
+    pub counted_at: Option<Timestamp>,
+    /// Messages of it that were taken up in the last minute.
+    pub last_minute: i64,
+    pub created_at: Timestamp,
+    pub activated_at: Option<Timestamp>,
+    pub paused_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How many sequences of a campaign stand how. Recipients that are no sequences are in none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the words are the model's")]
+pub struct Counts {
+    pub queued: i64,
+    pub in_progress: i64,
+    pub completed: i64,
+    pub stopped: i64,
+    /// Stopped because a message failed.
+    pub failed: i64,
+    pub cancelled: i64,
+    /// Messages that have not been taken up, of sequences that have not ended.
+    pub messages_left: i64,
+}
+
+impl Counts {
+    /// All sequences.
+    pub fn sequences(&self) -> i64 {
+        self.queued
+            + self.in_progress
+            + self.completed
+            + self.stopped
+            + self.failed
+            + self.cancelled
+    }
+}
+
+/// What a list is narrowed to; `None` narrows nothing.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the API's own words")]
+pub struct CampaignFilter {
+    pub sender: Option<SenderId>,
+    pub label: Option<String>,
+    pub status: Option<CampaignStatus>,
+}
+
+/// Campaigns of at most so many recipients are counted whenever they are shown; bigger ones now
+/// and then.
+const COUNTED_WHEN_SHOWN: i64 = 5_000;
+
+impl Store {
+    /// Makes a draft, once; `None` when there is no such sender, or none that can send.
+    pub async fn create_campaign<V: Serialize>(
+        &self,
+        new: &NewCampaign,
+        once: &Once,
+        show: impl Fn(Campaign) -> V + Sync,
+    ) -> Result<Option<Reply>, StoreError> {
+        again!(self, "create_campaign", {
+            let mut transaction = self.begin().await?;
+            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
+                return Ok(Some(reply));
+            }
+            let id = CampaignId {
+                sender: new.sender,
+                uuid: self.clock.new_id(),
+            };
+            if !self.insert_campaign(&mut transaction, id, new).await? {
+                return Ok(None);
+            }
+            let made = read_campaign(&mut transaction, id).await?;
+            let made = made.ok_or_else(|| StoreError::Corrupt(format!("campaigns: {id}")))?;
+            let answer = shown(&show(made))?;
+            let reply = self.commit_reply(transaction, once, answer).await?;
+            Ok(Some(reply))
+        })
+    }
+
+    async fn insert_campaign(
+        &self,
+        connection: &mut PgConnection,
+        id: CampaignId,
+        new: &NewCampaign,
+    ) -> Result<bool, StoreError> {
+        let made = sqlx::query!(
+            r#"
+            -- create_campaign
+            INSERT INTO campaigns (sender, id, status, created_at, name, label, gate, on_failure,
+                                   policy, allow_repeats, variables, steps)
+            SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11
+            FROM senders s JOIN connections c ON c.id = s.connection
+            -- Messages are posted through no other provider yet.
+            WHERE s.id = $1 AND c.provider = 'meta'
+            "#,
+            id.sender.0,
+            id.uuid,
+            self.clock.now(),
+            new.name,
+            new.label,
+            Json(new.gate) as _,
+            new.on_failure.as_str(),
+            Json(new.policy) as _,
+            new.allow_repeats,
+            &new.variables,
+            Json(&new.steps) as _,
+        )
+        .execute(connection)
+        .await?;
+        Ok(made.rows_affected() > 0)
+    }
+
+    /// Reads one, counted now if it is small.
+    pub async fn campaign(&self, id: CampaignId) -> Result<Option<Campaign>, StoreError> {
+        again!(self, "campaign", {
+            let mut connection = self.pool.acquire().await?;
+            let Some(mut campaign) = read_campaign(&mut connection, id).await? else {
+                return Ok(None);
+            };
+            if campaign.recipients <= COUNTED_WHEN_SHOWN {
+                campaign.counts = Some(count(&mut connection, id).await?);
+                campaign.counted_at = Some(self.clock.now());
+            }
+            let minute_ago = ids::first_at(self.clock.now() - MINUTE);
+            campaign.last_minute = sqlx::query_scalar!(
+                r#"
+                -- campaign: last minute
+                SELECT count(*) AS "n!" FROM messages WHERE campaign = $1 AND id >= $2
+                "#,
+                id.uuid,
+                minute_ago,
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            Ok(Some(campaign))
+        })
+    }
+
+    /// A page, newest first. What they have sent in the last minute is not read.
+    pub async fn list_campaigns(
+        &self,
+        filter: &CampaignFilter,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Campaign>, StoreError> {
+        again!(self, "list_campaigns", {
+            let mut list = self.begin_list().await?;
+            read_campaigns(&mut list, None, filter, before, limit).await
+        })
+    }
+}
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Reads one, as it was counted last.
+pub(super) async fn read_campaign(
+    connection: &mut PgConnection,
+    id: CampaignId,
+) -> Result<Option<Campaign>, StoreError> {
+    let one = CampaignFilter {
+        sender: Some(id.sender),
+        ..CampaignFilter::default()
+    };
+    let found = read_campaigns(connection, Some(id.uuid), &one, None, 1).await?;
+    Ok(found.into_iter().next())
+}
+
+async fn read_campaigns(
+    connection: &mut PgConnection,
+    id: Option<Uuid>,
+    filter: &CampaignFilter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Campaign>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        -- read_campaigns
+        SELECT sender, id, name, label, status, gate AS "gate: Json<Gate>", on_failure,
+               policy AS "policy: Json<Policy>", allow_repeats, variables,
+               steps AS "steps: Json<Vec<NewStep>>", recipients,
+               counts AS "counts: Json<Counts>", counted_at, created_at, activated_at, paused_at,
+               ended_at
+        FROM campaigns
+        WHERE ($1::uuid IS NULL OR id = $1)
+            AND ($2::uuid IS NULL OR id < $2)
+            AND ($3::integer IS NULL OR sender = $3)
+            AND ($4::text IS NULL OR label = $4)
+            AND ($5::text IS NULL OR status = $5)
+        ORDER BY id DESC
+        LIMIT $6
+        "#,
+        id,
+        before,
+        filter.sender.map(|sender| sender.0),
+        filter.label,
+        filter.status.map(CampaignStatus::as_str),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let corrupt = || StoreError::Corrupt(format!("campaigns: {} of {}", row.id, row.sender));
+        Ok(Campaign {
+            id: CampaignId {
+                sender: SenderId(row.sender),
+                uuid: row.id,
+            },
+            status: CampaignStatus::parse(&row.status).ok_or_else(corrupt)?,
+            on_failure: OnFailure::parse(&row.on_failure).ok_or_else(corrupt)?,
+            name: row.name,
+            label: row.label,
+            gate: row.gate.0,
+            policy: row.policy.0,
+            allow_repeats: row.allow_repeats,
+            variables: row.variables,
+            steps: row.steps.0,
+            recipients: row.recipients,
+            counts: row.counts.map(|counts| counts.0),
+            counted_at: row.counted_at,
+            last_minute: 0,
+            created_at: row.created_at,
+            activated_at: row.activated_at,
+            paused_at: row.paused_at,
+            ended_at: row.ended_at,
+        })
+    });
+    rows.collect()
+}
+
+/// Looks at every sequence of a campaign.
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    id: CampaignId,
+) -> Result<Counts, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        -- count_campaign
+        SELECT count(*) FILTER (WHERE state = 'queued') AS "queued!",
+               count(*) FILTER (WHERE state = 'in_progress') AS "in_progress!",
+               count(*) FILTER (WHERE state = 'completed') AS "completed!",
+               count(*) FILTER (WHERE state = 'stopped') AS "stopped!",
+               count(*) FILTER (WHERE state = 'failed') AS "failed!",
+               count(*) FILTER (WHERE state = 'cancelled') AS "cancelled!",
+               coalesce(sum(messages_left), 0)::bigint AS "messages_left!"
+        FROM (
+            SELECT CASE
+                       WHEN work = 'done' AND status = 'stopped' AND reason = 'failure' THEN 'failed'
+                       WHEN work = 'done' THEN status
+                       WHEN head = 1 AND attempt = 0 THEN 'queued'
+                       ELSE 'in_progress'
+                   END AS state,
+                   CASE WHEN work = 'done' THEN 0
+                        WHEN attempt > 0 THEN length - head
+                        ELSE length - head + 1 END AS messages_left
+            FROM sequences WHERE campaign = $1 AND (campaign IS NOT NULL) IS TRUE
+        ) q
+        "#,
+        id.uuid,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Counts {
+        queued: row.queued,
+        in_progress: row.in_progress,
+        completed: row.completed,
+        stopped: row.stopped,
+        failed: row.failed,
+        cancelled: row.cancelled,
+        messages_left: row.messages_left,
+    })
+}
