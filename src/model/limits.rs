@@ -60,7 +60,8 @@ impl TokenBucket {
 
     fn refill(&mut self, now: Duration) {
         let gained = now.saturating_sub(self.at).as_secs_f64() * self.rate;
-        self.tokens = (self.tokens + gained).min((self.rate / 2.0).max(1.0));
+        let most = (self.rate / 2.0).max(1.0).min(self.rate);
+        self.tokens = (self.tokens + gained).min(most);
         self.at = self.at.max(now);
     }
 }
