@@ -16,6 +16,12 @@ CREATE TABLE campaigns (
     -- How far recipients have been made into sequences: the last one's upload and id.
     filled_n     integer     NOT NULL DEFAULT 0,
     filled_id    uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    filled_count bigint      NOT NULL DEFAULT 0,
+    -- So many first; the rest when they have been watched for so long and nothing speaks against
+    -- it, or a person says so. NULL where all go, or once the rest does.
+    pace_first   bigint,
+    pace_watch_ms bigint,
+    watch_until  timestamptz,
     -- How its sequences stood at `counted_at`.
     counted_at   timestamptz,
     count_due_at timestamptz NOT NULL DEFAULT '-infinity',
@@ -30,6 +36,8 @@ CREATE TABLE campaigns (
     status       text        NOT NULL CHECK (status IN ('draft', 'activating', 'running', 'paused', 'completed', 'cancelled')),
     name         text        NOT NULL,
     label        text,
+    -- Where nobody asked for the pause.
+    paused_because text,
     on_failure   text        NOT NULL CHECK (on_failure IN ('stop', 'skip', 'retry')),
     -- What its messages take from each recipient.
     variables    text[]      NOT NULL,
@@ -41,6 +49,9 @@ CREATE TABLE campaigns (
     PRIMARY KEY (sender, id),
     CHECK ((status = 'paused') = (paused_at IS NOT NULL)),
     CHECK ((status IN ('completed', 'cancelled')) = (ended_at IS NOT NULL)),
+    CHECK (paused_because IS NULL OR status = 'paused'),
+    CHECK ((pace_first IS NULL) = (pace_watch_ms IS NULL)),
+    CHECK (watch_until IS NULL OR pace_first IS NOT NULL),
     CHECK (status <> 'activating' OR NOT filled),
     CHECK (status NOT IN ('running', 'completed') OR filled)
 );

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::content::Span;
 use super::moment::Moment;
 use super::sequence_view::GateView;
 use crate::model::campaign::CampaignStatus;
@@ -29,6 +30,10 @@ pub struct CampaignView {
     outside_window: OutsideWindow,
     on_template_pause: OnTemplatePause,
     allow_repeats: bool,
+    /// `null` where all go, or once the rest does.
+    pace: Option<PaceView>,
+    /// `template` where it paused itself: one may not be sent any more, or its quality is low.
+    paused_because: Option<String>,
     /// What the messages take from each recipient.
     variables: Vec<String>,
     /// As they were given.
@@ -48,6 +53,17 @@ pub struct CampaignView {
     paused_at: Option<Moment>,
     /// When it was completed or cancelled.
     ended_at: Option<Moment>,
+}
+
+/// Some go first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Pace)]
+struct PaceView {
+    first: i64,
+    #[schema(value_type = Span)]
+    then_watch: String,
+    /// When the rest goes, once all of the first have been taken up.
+    watch_until: Option<Moment>,
 }
 
 /// How many recipients stand how.
@@ -95,6 +111,11 @@ impl CampaignView {
             outside_window: campaign.policy.outside_window,
             on_template_pause: campaign.policy.on_template_pause,
             allow_repeats: campaign.allow_repeats,
+            pace: campaign.pace.map(|pace| PaceView {
+                first: pace.first,
+                then_watch: duration::show(pace.then_watch),
+                watch_until: campaign.watch_until.map(Moment),
+            }),
             messages: campaign.steps.iter().map(show_step).collect(),
             recipients: campaign.recipients,
             counts: CountsView::of(&campaign),
@@ -108,6 +129,7 @@ impl CampaignView {
             name: campaign.name,
             label: campaign.label,
             variables: campaign.variables,
+            paused_because: campaign.paused_because,
         }
     }
 }

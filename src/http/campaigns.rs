@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Api;
 use super::campaign_view::CampaignView;
 use super::carrier::no_such_sender;
-use super::content::{DEFAULT_GATE, GateRequest, Way};
+use super::content::{DEFAULT_GATE, GateRequest, Span, Way};
 use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
@@ -25,7 +25,7 @@ use crate::model::campaign::{CampaignStatus, variables_of};
 use crate::model::ids::{CampaignId, SenderId};
 use crate::model::provider::Provider;
 use crate::model::sequence::{OnFailure, OnOptOut, OnTemplatePause, OutsideWindow, Policy};
-use crate::store::campaigns::{Campaign, CampaignFilter, NewCampaign};
+use crate::store::campaigns::{Campaign, CampaignFilter, NewCampaign, Pace};
 use crate::store::sequence_create::NewStep;
 use crate::store::{CampaignChange, Once};
 
@@ -80,10 +80,26 @@ struct Create {
     outside_window: Option<OutsideWindow>,
     /// `wait` where nothing is said.
     on_template_pause: Option<OnTemplatePause>,
+    /// Some go first, and are watched before the rest goes; all at once where nothing is said.
+    #[schema(value_type = Option<PaceRequest>)]
+    pace: Option<Object<PaceRequest>>,
     /// Whether a recipient that comes twice has it twice: `false` where nothing is said.
     allow_repeats: Option<bool>,
     #[schema(min_items = 1, max_items = 20)]
     messages: Vec<Step>,
+}
+
+/// Some go first. If their templates may still be sent then, and their quality is not low, the rest
+/// goes; else the campaign pauses itself.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewPace)]
+struct PaceRequest {
+    /// How many recipients.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    first: i64,
+    /// Counted from when something has been posted to all of them.
+    then_watch: Span,
 }
 
 /// Makes a draft; recipients are uploaded into it.
@@ -133,6 +149,13 @@ fn read(provider: Provider, new: Create) -> Result<NewCampaign, ApiError> {
     };
     let steps = read_steps(new.messages, MOST, &defaults, &mut errors);
     check_lanes(&steps, &mut errors);
+    let pace = new.pace.map(|Object(pace)| Pace {
+        first: pace.first,
+        then_watch: pace.then_watch.0,
+    });
+    if pace.is_some_and(|pace| !(1..=1_000_000).contains(&pace.first)) {
+        errors.push(FieldError::new("pace.first", "expected 1 to 1,000,000"));
+    }
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
@@ -151,6 +174,7 @@ fn read(provider: Provider, new: Create) -> Result<NewCampaign, ApiError> {
         },
         allow_repeats: new.allow_repeats.unwrap_or(false),
         variables: variables(&steps),
+        pace,
         steps,
     })
 }

@@ -144,6 +144,11 @@ impl Store {
                 activated_at = CASE WHEN $3 IS NULL THEN coalesce(activated_at, $4)
                                     ELSE activated_at END,
                 paused_at = CASE WHEN $3 = 'paused' THEN $4 END,
+                -- Who lets one go on that paused itself has decided about the rest.
+                pace_first = CASE WHEN paused_because IS NULL THEN pace_first END,
+                pace_watch_ms = CASE WHEN paused_because IS NULL THEN pace_watch_ms END,
+                watch_until = CASE WHEN paused_because IS NULL THEN watch_until END,
+                paused_because = NULL,
                 ended_at = CASE WHEN $3 = 'cancelled' THEN $4 END,
                 open = true, count_due_at = '-infinity'
             WHERE sender = $1 AND id = $2

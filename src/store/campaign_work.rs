@@ -47,6 +47,7 @@ struct Locked {
     filled: bool,
     filled_n: i32,
     filled_id: Uuid,
+    filled_count: i64,
     done: bool,
 }
 
@@ -122,6 +123,13 @@ impl Store {
         let Some(campaign) = read_campaign(connection, id).await? else {
             return Ok(CampaignWork::Nothing);
         };
+        let most = match campaign.pace {
+            Some(pace) => FILLED_AT_ONCE.min(pace.first - row.filled_count),
+            None => FILLED_AT_ONCE,
+        };
+        if most <= 0 {
+            return self.watch(connection, &campaign).await;
+        }
         let first = campaign.steps.first();
         let lane = first.map(|step| step.lane()).unwrap_or_default();
         let delay = first.map_or(Duration::ZERO, |step| step.delay);
@@ -156,7 +164,7 @@ impl Store {
             id.uuid,
             row.filled_n,
             row.filled_id,
-            FILLED_AT_ONCE,
+            most,
             i32::try_from(campaign.steps.len()).unwrap_or(i32::MAX),
             now + delay,
             now,
@@ -167,21 +175,27 @@ impl Store {
         )
         .fetch_optional(&mut *connection)
         .await?;
-        let is_last = filled.as_ref().is_none_or(|last| last.n < FILLED_AT_ONCE);
-        let last = filled.map_or((row.filled_n, row.filled_id), |last| (last.upload, last.id));
+        let (n, filled_id, more) = filled.map_or((row.filled_n, row.filled_id, 0), |last| {
+            (last.upload, last.id, last.n)
+        });
         sqlx::query!(
             r#"
             -- fill_campaign: so far
-            UPDATE campaigns
-            SET filled_n = $3, filled_id = $4, filled = $5,
-                status = CASE WHEN $5 AND status = 'activating' THEN 'running' ELSE status END
-            WHERE sender = $1 AND id = $2
+            UPDATE campaigns c
+            SET filled_n = $3, filled_id = $4, filled_count = filled_count + $5,
+                filled = x.filled,
+                status = CASE WHEN x.filled AND c.status = 'activating' THEN 'running'
+                              ELSE c.status END
+            FROM (SELECT NOT EXISTS (
+                SELECT FROM campaign_recipients WHERE campaign = $2 AND (upload, id) > ($3, $4)
+            )) AS x (filled)
+            WHERE c.sender = $1 AND c.id = $2
             "#,
             id.sender.0,
             id.uuid,
-            last.0,
-            last.1,
-            is_last,
+            n,
+            filled_id,
+            more,
         )
         .execute(connection)
         .await?;
@@ -319,7 +333,7 @@ async fn lock(connection: &mut PgConnection, id: CampaignId) -> Result<Option<Lo
         r#"
         -- work_on_campaign: lock
         SELECT status, uploads, upload_until IS NOT NULL AS "has_rest!", filled, filled_n, filled_id,
-               done
+               filled_count, done
         FROM campaigns WHERE sender = $1 AND id = $2 AND open
         FOR UPDATE SKIP LOCKED
         "#,
@@ -337,6 +351,7 @@ async fn lock(connection: &mut PgConnection, id: CampaignId) -> Result<Option<Lo
             filled: row.filled,
             filled_n: row.filled_n,
             filled_id: row.filled_id,
+            filled_count: row.filled_count,
             done: row.done,
         })
     })

@@ -1,5 +1,7 @@
 //! Campaigns: made as drafts, read, listed, counted.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -26,7 +28,17 @@ pub struct NewCampaign {
     pub allow_repeats: bool,
     /// What the messages take from each recipient.
     pub variables: Vec<String>,
+    pub pace: Option<Pace>,
     pub steps: Vec<NewStep>,
+}
+
+/// Some go first, and are watched before the rest goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How many.
+    pub first: i64,
+    /// Counted from when all of them have been taken up.
+    pub then_watch: Duration,
 }
 
 /// One as it stands.
@@ -43,6 +55,10 @@ pub struct Campaign {
     pub allow_repeats: bool,
     pub variables: Vec<String>,
     pub steps: Vec<NewStep>,
+    /// Until the rest goes.
+    pub pace: Option<Pace>,
+    pub watch_until: Option<Timestamp>,
+    pub paused_because: Option<String>,
     pub recipients: i64,
     /// How its sequences stood.
     pub counts: Option<Counts>,
@@ -133,8 +149,9 @@ impl Store {
             r#"
             -- create_campaign
             INSERT INTO campaigns (sender, id, status, created_at, name, label, gate, on_failure,
-                                   policy, allow_repeats, variables, steps)
-            SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11
+                                   policy, allow_repeats, variables, steps, pace_first,
+                                   pace_watch_ms)
+            SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
             FROM senders s JOIN connections c ON c.id = s.connection
             -- Messages are posted through no other provider yet.
             WHERE s.id = $1 AND c.provider = 'meta'
@@ -150,6 +167,9 @@ impl Store {
             new.allow_repeats,
             &new.variables,
             Json(&new.steps) as _,
+            new.pace.map(|pace| pace.first),
+            new.pace
+                .map(|pace| i64::try_from(pace.then_watch.as_millis()).unwrap_or(i64::MAX)),
         )
         .execute(connection)
         .await?;
@@ -196,7 +216,7 @@ impl Store {
     }
 }
 
-const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Reads one, as it was counted last.
 pub(super) async fn read_campaign(
@@ -223,7 +243,8 @@ async fn read_campaigns(
         -- read_campaigns
         SELECT sender, id, name, label, status, gate AS "gate: Json<Gate>", on_failure,
                policy AS "policy: Json<Policy>", allow_repeats, variables,
-               steps AS "steps: Json<Vec<NewStep>>", recipients,
+               steps AS "steps: Json<Vec<NewStep>>", recipients, pace_first, pace_watch_ms,
+               watch_until, paused_because,
                counts AS "counts: Json<Counts>", counted_at, created_at, activated_at, paused_at,
                ended_at
         FROM campaigns
@@ -260,6 +281,15 @@ async fn read_campaigns(
             allow_repeats: row.allow_repeats,
             variables: row.variables,
             steps: row.steps.0,
+            pace: row
+                .pace_first
+                .zip(row.pace_watch_ms)
+                .map(|(first, ms)| Pace {
+                    first,
+                    then_watch: Duration::from_millis(ms.unsigned_abs()),
+                }),
+            watch_until: row.watch_until,
+            paused_because: row.paused_because,
             recipients: row.recipients,
             counts: row.counts.map(|counts| counts.0),
             counted_at: row.counted_at,

@@ -11,6 +11,7 @@ pub mod answers;
 mod attempts;
 mod campaign_changes;
 pub mod campaign_upload;
+mod campaign_watch;
 mod campaign_work;
 pub mod campaigns;
 pub mod claim;

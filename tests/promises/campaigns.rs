@@ -540,3 +540,60 @@ async fn who_wants_no_marketing_gets_none_from_a_campaign_either() {
     assert_eq!(messages[0]["error"]["code"], 131_050);
     assert_eq!(messages[1]["sequence"]["position"], 2);
 }
+
+/// A campaign of which the first go, and the rest an hour later; the first have gone.
+async fn paced(app: &App) -> String {
+    let new = json!({
+        "sender": app.sender, "name": "offer", "messages": [template_step("offer", "{{name}}")],
+        "pace": {"first": 3, "then_watch": "1h"},
+    });
+    let campaign = app.create("/v1/campaigns", new).await;
+    let campaign = campaign["id"].as_str().unwrap().to_owned();
+    add(app, &campaign, lines(0..10)).await;
+    change(app, &campaign, "activate").await;
+    let path = format!("/v1/campaigns/{campaign}");
+    let shown = app
+        .get_until(&path, |shown| shown["pace"]["watch_until"].is_string())
+        .await;
+    assert_eq!(shown["status"], "activating");
+    assert_eq!(shown["counts"]["queued"], 7);
+    assert_eq!(app.posts_until(3).await.len(), 3);
+    campaign
+}
+
+#[tokio::test]
+async fn the_rest_goes_when_the_first_have_been_watched() {
+    let app = App::start().await;
+    let campaign = paced(&app).await;
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await).len(), 3);
+    app.clock.advance(Duration::from_secs(3601));
+    app.posts_until(1 + 10).await;
+    status_until(&app, &campaign, "running").await;
+}
+
+#[tokio::test]
+async fn a_template_of_low_quality_pauses_the_rest_until_a_person_decides() {
+    let app = App::start().await;
+    let campaign = paced(&app).await;
+    let value = json!({"previous_quality_score": "GREEN", "new_quality_score": "RED",
+        "message_template_id": 7, "message_template_name": "offer",
+        "message_template_language": "en_US"});
+    let body = management_body("message_template_quality_update", T0, value);
+    assert_eq!(app.webhook(&body).await, StatusCode::OK);
+    let shown = status_until(&app, &campaign, "paused").await;
+    assert_eq!(shown["paused_because"], "template");
+    let told = "/v1/events?type=campaign.paused";
+    let told = app
+        .get_until(told, |told| told["data"].as_array().unwrap().len() == 1)
+        .await;
+    assert_eq!(told["data"][0]["data"]["template"], "offer");
+    app.clock.advance(Duration::from_secs(3601));
+    app.fence().await;
+    assert_eq!(posted_texts(&app.posts().await).len(), 3);
+
+    change(&app, &campaign, "resume").await;
+    app.posts_until(1 + 10).await;
+    let shown = status_until(&app, &campaign, "running").await;
+    assert_eq!(shown["paused_because"], Value::Null);
+}
