@@ -152,9 +152,7 @@ impl Store {
                                    policy, allow_repeats, variables, steps, pace_first,
                                    pace_watch_ms)
             SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
-            FROM senders s JOIN connections c ON c.id = s.connection
-            -- Messages are posted through no other provider yet.
-            WHERE s.id = $1 AND c.provider = 'meta'
+            FROM senders s WHERE s.id = $1
             "#,
             id.sender.0,
             id.uuid,

@@ -7,6 +7,7 @@ mod campaigns;
 mod corrupt;
 mod due;
 mod plan;
+mod planning;
 mod steps;
 mod write;
 
