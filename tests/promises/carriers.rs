@@ -369,3 +369,31 @@ async fn what_turns_out_impossible_when_it_is_due_fails_and_stops_nothing_else()
     assert!(details.starts_with("`image.id`: "), "{details}");
     app.fence_of(&infobip.sender).await;
 }
+
+#[tokio::test]
+async fn a_campaign_goes_through_every_provider() {
+    let app = start(None).await;
+    let mut carriers = vec![metas(&app).await];
+    for pair in pairs().iter().filter(|pair| pair.query.is_empty()) {
+        carriers.push(carrier(&app, pair).await);
+    }
+    for carrier in &carriers {
+        let message = carrier.step("offer", "{{name}}");
+        let new = json!({"sender": carrier.sender, "name": "spring", "messages": [message]});
+        let campaign = app.create("/v1/campaigns", new).await;
+        let path = format!("/v1/campaigns/{}", campaign["id"].as_str().unwrap());
+        let line = json!({"to": USER, "variables": {"name": carrier.provider}});
+        let upload = app
+            .request(Method::POST, &format!("{path}/recipients"))
+            .header("Content-Type", "application/x-ndjson")
+            .body(line.to_string());
+        assert!(upload.send().await.unwrap().status().is_success());
+        app.create(&format!("{path}/activate"), json!({})).await;
+    }
+    app.posts_until(carriers.len()).await;
+    for carrier in &carriers {
+        let posts = posts(&app, carrier).await;
+        assert_eq!(posts.len(), 1, "{}", carrier.provider);
+        assert_eq!(marker(&posts[0]), carrier.provider);
+    }
+}

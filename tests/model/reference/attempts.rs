@@ -143,7 +143,8 @@ impl Judged<'_> {
         let claimed = message.attempts.iter().find(|attempt| attempt.n == post.n);
         let claimed = claimed
             .and_then(|attempt| attempt.posted_at)
-            .unwrap_or(END.at);
+            // It went back since, and no longer says when.
+            .unwrap_or(post.arrived.at);
         let mut before = self.posts[at].iter().filter(|p| p.n == post.n - 1);
         before.any(|before| {
             let wamid = before.took.as_deref().unwrap_or("-");
