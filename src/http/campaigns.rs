@@ -21,7 +21,7 @@ use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::request::{Query, id};
 use super::sequences::{Defaults, Step, read_steps};
-use crate::model::campaign::{CampaignStatus, variables_of};
+use crate::model::campaign::{CampaignStatus, MOST_PLACEHOLDERS, placeholders, variables_of};
 use crate::model::ids::{CampaignId, SenderId};
 use crate::model::provider::Provider;
 use crate::model::sequence::{OnFailure, OnOptOut, OnTemplatePause, OutsideWindow, Policy};
@@ -149,6 +149,15 @@ fn read(provider: Provider, new: Create) -> Result<NewCampaign, ApiError> {
     };
     let steps = read_steps(new.messages, MOST, &defaults, &mut errors);
     check_lanes(&steps, &mut errors);
+    if steps
+        .iter()
+        .map(|step| placeholders(&step.content))
+        .sum::<usize>()
+        > MOST_PLACEHOLDERS
+    {
+        let message = format!("expected at most {MOST_PLACEHOLDERS} placeholders in all of them");
+        errors.push(FieldError::new("messages", message));
+    }
     let pace = new.pace.map(|Object(pace)| Pace {
         first: pace.first,
         then_watch: pace.then_watch.0,

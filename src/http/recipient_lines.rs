@@ -9,7 +9,7 @@ use super::content::check_reference;
 use super::messages::RecipientType;
 use super::problem::FieldError;
 use super::request;
-use crate::model::campaign::{Variables, is_name};
+use crate::model::campaign::{LONGEST_VALUE, Variables, is_name};
 use crate::store::campaign_upload::NewRecipient;
 
 /// The longest line, in bytes.
@@ -246,6 +246,15 @@ impl Lines {
             if given.is_none_or(|text| text.trim().is_empty()) {
                 let field = format!("variables.{name}");
                 errors.push(FieldError::new(field, "missing: the messages use it"));
+            }
+        }
+        for (name, value) in &variables {
+            if value
+                .as_str()
+                .is_some_and(|text| text.len() > LONGEST_VALUE)
+            {
+                let message = format!("expected at most {LONGEST_VALUE} bytes");
+                errors.push(FieldError::new(format!("variables.{name}"), message));
             }
         }
         match errors.is_empty() {

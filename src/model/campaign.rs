@@ -57,6 +57,22 @@ impl CampaignStatus {
     }
 }
 
+/// The longest value of a variable, in bytes: as long as the longest text of WhatsApp's.
+pub const LONGEST_VALUE: usize = 4096;
+/// The most placeholders in the messages of a campaign: with values of that length, what they become
+/// can still be held in memory, many at a time.
+pub const MOST_PLACEHOLDERS: usize = 200;
+
+/// How many placeholders the texts of a content have.
+pub fn placeholders(content: &Value) -> usize {
+    match content {
+        Value::String(text) => parts(text).filter_map(Part::variable).count(),
+        Value::Array(items) => items.iter().map(placeholders).sum(),
+        Value::Object(members) => members.values().map(placeholders).sum(),
+        _ => 0,
+    }
+}
+
 /// Whether variables may be named so.
 pub fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
@@ -100,6 +116,14 @@ pub fn fill_text(text: &str, variables: &Variables) -> String {
             .unwrap_or(as_written),
     });
     filled.collect()
+}
+
+/// A reference as it is for a recipient, cut to what a reference may be long: an index has it.
+pub fn fill_reference(text: &str, variables: &Variables) -> String {
+    const LONGEST: usize = 256;
+    let mut filled = fill_text(text, variables);
+    filled.truncate(filled.floor_char_boundary(LONGEST));
+    filled
 }
 
 /// A piece of a text.
@@ -174,5 +198,16 @@ mod tests {
             "Dear {{order.id}}, 7: {{{order.id}}  {{no name}} {{"
         );
         assert_eq!(filled["n"], 3);
+        assert_eq!(placeholders(&content), 4);
+    }
+
+    #[test]
+    fn a_reference_is_no_longer_than_an_index_bears() {
+        let Value::Object(variables) = json!({"note": "ü".repeat(2_000)}) else {
+            panic!("an object");
+        };
+        let filled = fill_reference("a{{note}}", &variables);
+        assert_eq!(filled.len(), 255, "cut between two letters");
+        assert_eq!(fill_reference("order", &variables), "order");
     }
 }

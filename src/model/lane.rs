@@ -41,8 +41,12 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Puts lanes in the order of their turns. What is none of these is forgotten.
+    /// Puts lanes in the order of their turns. What is none of these is forgotten; but where there is
+    /// nothing to give away, only decisions are asked for, and turns stay as they are.
     pub fn order(&mut self, lanes: &mut [String]) {
+        if lanes.iter().all(|lane| lane == DECISION) {
+            return;
+        }
         lanes.sort_unstable();
         self.had.retain(|lane, _| lanes.binary_search(lane).is_ok());
         lanes.sort_by_key(|lane| self.had.get(lane).copied().unwrap_or(0));
@@ -69,6 +73,10 @@ mod tests {
             lanes
         };
         assert_eq!(order(&["b", "c", "b"], &["a", "b", "c"]), ["a", "c", "b"]);
+        assert_eq!(order(&["a"], &["a", "b"]), ["b", "a"]);
+        // No POST was to be had: nobody's turn passes.
+        assert_eq!(order(&["b"], &[DECISION]), [DECISION]);
+        assert_eq!(order(&[], &["a", "b"]), ["a", "b"]);
         assert_eq!(order(&["a"], &["a", "b"]), ["b", "a"]);
         // That `c` was served before has been forgotten.
         assert_eq!(order(&[], &["a", "b", "c"]), ["c", "b", "a"]);

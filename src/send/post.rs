@@ -197,6 +197,12 @@ impl Post {
                     outcome,
                 })
             }
+            Came::Answer(Answer::Refused { error, class, .. })
+                if self.may_have_been_taken(connection, &error, class) =>
+            {
+                let title = error.title.unwrap_or_default();
+                Outcome::Unknown(format!("again and again HTTP {}: {title}", error.code))
+            }
             Came::Answer(Answer::Refused {
                 error,
                 class,
@@ -257,6 +263,20 @@ impl Post {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a server that broke may have the message all the same. It was repeated under its id as
+    /// often as it is; under another it could be doubled.
+    fn may_have_been_taken(
+        &self,
+        connection: &Connection,
+        error: &ProviderError,
+        class: ErrorClass,
+    ) -> bool {
+        class == ErrorClass::Retry
+            && (500..600).contains(&error.code)
+            && provider::repeats_harmlessly(connection.provider)
+            && self.claim.refusals >= REPEATS
     }
 
     /// A wait that doubles with every refusal in a row: one that does not pass is told of ever more

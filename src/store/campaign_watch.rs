@@ -92,6 +92,9 @@ async fn look(connection: &mut PgConnection, campaign: &Campaign) -> Result<Firs
                EXISTS (
                    SELECT FROM sequences
                    WHERE campaign = $1 AND (work <> 'done') IS TRUE AND head = 1 AND attempt = 0
+                       -- Who waits for their user, or for a person, may do so for ever.
+                       AND status = 'running'
+                       AND coalesce(ready_because, '') NOT IN ('opted_out', 'window_closed')
                ) AS "queued!"
         "#,
         campaign.id.uuid,

@@ -2,6 +2,8 @@
 //! sender goes: what a refusal in the answer closes, such a failure closes too. Numbers whose
 //! template webhooks go elsewhere hear of a pause in no other way.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Connection as _, PgConnection};
 
 use super::facts::OwnFact;
@@ -132,6 +134,21 @@ async fn read(
             template,
         });
     }
-    dropped.sort_by_key(|dropped| dropped.template.as_ref().map(|said| said.id.0));
-    Ok(dropped)
+    Ok(latest(dropped))
+}
+
+/// A template's pause takes many messages down: the last of each template, and of each sender, in the
+/// order in which these are locked.
+fn latest(dropped: Vec<Dropped>) -> Vec<Dropped> {
+    let mut latest: BTreeMap<_, Dropped> = BTreeMap::new();
+    for dropped in dropped {
+        let template = dropped.template.as_ref().map(|said| said.id.0);
+        let template = template.filter(|_| dropped.class == ErrorClass::TemplateStops);
+        let sender = template.is_none().then_some(dropped.sender);
+        let known = latest.get(&(template, sender));
+        if known.is_none_or(|known| known.at < dropped.at) {
+            latest.insert((template, sender), dropped);
+        }
+    }
+    latest.into_values().collect()
 }

@@ -22,8 +22,8 @@ impl Store {
                 ),
                 due AS (
                     SELECT a.sender, a.message, a.n, a.expires_at
-                    FROM looking l JOIN attempts a
-                        ON a.expires_at > l.looked_until AND a.expires_at <= $1
+                    FROM attempts a
+                    WHERE a.expires_at > (SELECT looked_until FROM looking) AND a.expires_at <= $1
                     ORDER BY a.expires_at
                     FETCH FIRST $2 ROWS WITH TIES
                 ),

@@ -171,6 +171,10 @@ async fn an_upload_is_taken_as_a_whole_or_each_line_that_is_wrong_is_told() {
     let shown = app.get(&format!("/v1/campaigns/{campaign}")).await;
     assert_eq!(shown["recipients"], 0);
     assert_eq!(staged(&app).await, 0, "a refused upload leaves something");
+    let long = json!({"to": number(1), "variables": {"name": "x".repeat(5_000)}});
+    let (status, answer) = upload(&app, &path, ndjson, format!("{long}\n")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(fields(&answer, "errors"), ["lines[1].variables.name"]);
 
     let skipping = format!("{path}?skip_invalid=true");
     let (status, answer) = upload(&app, &skipping, ndjson, with_problems(2_500)).await;

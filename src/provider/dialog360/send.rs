@@ -83,17 +83,28 @@ pub(in crate::provider) fn answer_onprem(
     body: &Members<'_>,
 ) -> Answer {
     meta::send::accepted(status, body)
-        .or_else(|| listed_refusal(retry_after, body))
+        .or_else(|| listed_refusal(status, retry_after, body))
         .or_else(|| own_refusal(retry_after, body))
         .unwrap_or_else(|| meta::send::unexplained(status, retry_after))
 }
 
 /// The first of `errors[]`: what follows are its consequences.
-fn listed_refusal(retry_after: Option<Duration>, body: &Members<'_>) -> Option<Answer> {
+///
+/// Of what broke inside nobody knows how far the message had come, and a repeat would be a second
+/// message.
+fn listed_refusal(
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &Members<'_>,
+) -> Option<Answer> {
     let errors = lenient::elements(body.get("errors")?).ok()?;
     let error = Members::open(errors.first()?.get()).ok()?;
     let code = error.get("code").and_then(lenient::integer)?;
     let text = |name| error.text(name).map(|text| text.into_owned());
+    if status >= 500 {
+        let reason = format!("HTTP {status} with the error {code}");
+        return Some(Answer::Unclear { reason });
+    }
     Some(Answer::Refused {
         class: classify(code),
         error: ProviderError {
@@ -117,7 +128,7 @@ fn own_refusal(retry_after: Option<Duration>, body: &Members<'_>) -> Option<Answ
         return Some(Answer::Unclear { reason });
     }
     let words = text.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let stops = words.contains("disabled") || words.contains("payment");
+    let stops = words.contains("has been disabled") || words.contains("lack of payment");
     Some(Answer::Refused {
         class: if stops {
             ErrorClass::SenderStops
@@ -198,6 +209,9 @@ mod tests {
         let expected = Some((1013, ErrorClass::NeverToRecipient));
         assert_eq!(class(onprem, 400, &error), expected);
         assert_eq!(class(onprem, 503, "<html>"), None);
+        // What broke inside may have gone out all the same.
+        let broke = r#"{"errors":[{"code":1014,"title":"Internal error"}]}"#;
+        assert_eq!(class(onprem, 500, broke), None);
         let taken = format!(
             r#"{{"contacts":[{{"input":"385","wa_id":"385"}}],"messages":[{{"id":"gBEG"}}],{meta}}}"#
         );

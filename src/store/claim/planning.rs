@@ -248,7 +248,7 @@ impl Planning<'_> {
     fn make_row(&mut self, row: &Row, step: &Step) {
         let Some(of) = &step.unmade else { return };
         let own = of.reference.as_ref();
-        let reference = own.map(|text| campaign::fill_text(text, &row.variables));
+        let reference = own.map(|text| campaign::fill_reference(text, &row.variables));
         self.made.push(Made {
             sequence: row.id,
             position: step.position,
