@@ -198,7 +198,7 @@ mod tests {
             "Dear {{order.id}}, 7: {{{order.id}}  {{no name}} {{"
         );
         assert_eq!(filled["n"], 3);
-        assert_eq!(placeholders(&content), 4);
+        assert_eq!(placeholders(&content), 5);
     }
 
     #[test]
