@@ -171,13 +171,15 @@ impl Store {
             r#"
             -- keep_upload
             UPDATE campaigns SET upload_until = $4
-            WHERE sender = $1 AND id = $2 AND uploads = $3 AND upload_until IS NOT NULL
+            -- One that was given up may be half removed.
+            WHERE sender = $1 AND id = $2 AND uploads = $3 AND upload_until > $5
                 AND status = 'draft'
             "#,
             upload.campaign.sender.0,
             upload.campaign.uuid,
             upload.n,
             self.clock.now() + GIVEN_UP,
+            self.clock.now(),
         )
         .execute(connection)
         .await?;
@@ -195,13 +197,14 @@ impl Store {
                 r#"
                 -- finish_upload
                 UPDATE campaigns SET recipients = recipients + $4, upload_until = NULL
-                WHERE sender = $1 AND id = $2 AND uploads = $3 AND upload_until IS NOT NULL
+                WHERE sender = $1 AND id = $2 AND uploads = $3 AND upload_until > $5
                     AND status = 'draft'
                 "#,
                 upload.campaign.sender.0,
                 upload.campaign.uuid,
                 upload.n,
                 i64::try_from(added).unwrap_or(i64::MAX),
+                self.clock.now(),
             )
             .execute(&mut *self.pool.acquire().await?)
             .await?;

@@ -280,6 +280,8 @@ async fn only_a_draft_takes_recipients_and_only_one_upload_at_a_time() {
     assert_eq!(written.unwrap().unwrap(), 1);
     // Its process has died: what it left counts for nothing, and keeps nobody out.
     app.clock.advance(Duration::from_secs(121));
+    // Were it alive after all, it would come too late: its rows may be removed at any moment.
+    assert!(app.store.finish_upload(&begun, 1).await.unwrap().is_err());
     assert_eq!(add(&app, &campaign, lines(7..9)).await["added"], 2);
     assert!(
         app.store
