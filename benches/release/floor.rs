@@ -27,7 +27,7 @@ struct Responder {
 }
 
 pub async fn round(load: &Handle, work: Work) -> Measured {
-    let provider = provider::start(load).await;
+    let provider = provider::start(load, work).await;
     let responder = Responder {
         client: reqwest::Client::new(),
         provider: provider.url.as_str().into(),

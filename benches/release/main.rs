@@ -9,6 +9,9 @@
 //! With `--waiting 0,1000000` also while as many messages of the same senders wait behind a paused
 //! template, which must change nothing.
 //!
+//! With `--per-second 500` at a pace instead of as fast as it goes: `delivered` comes so much later
+//! that about as many gates open a second.
+//!
 //! Options, after `--`: `--messages 6000 --at-once 16,64,512 --senders 8 --rounds 2 --waiting 0`.
 
 #![allow(
@@ -45,6 +48,9 @@ struct Args {
     /// Messages that wait behind a paused template meanwhile
     #[arg(long, value_delimiter = ',', default_value = "0")]
     waiting: Vec<usize>,
+    /// Gates that open in a second, about; else as many as go
+    #[arg(long)]
+    per_second: Option<usize>,
     /// Rounds of each, alternating
     #[arg(long, default_value_t = 2)]
     rounds: usize,
@@ -61,6 +67,8 @@ pub struct Work {
     pub senders: usize,
     /// Messages of the same senders behind a paused template.
     pub waiting: usize,
+    /// How many milliseconds behind its acceptance a message is delivered, on average.
+    pub delivered_after_ms: u64,
 }
 
 /// Messages in one sequence, at most.
@@ -113,6 +121,9 @@ async fn bench(args: Args, load: &Handle) {
                 steps: (args.messages / at_once).clamp(2, MOST_STEPS),
                 senders: args.senders,
                 waiting,
+                delivered_after_ms: args
+                    .per_second
+                    .map_or(0, |rate| (at_once * 1000 / rate) as u64),
             };
             compare(&cluster, &args, load, work).await;
         }

@@ -17,7 +17,7 @@ use crate::{Work, crowd, number, provider, recipient, text};
 const MAKERS: usize = 8;
 
 pub async fn round(cluster: &Cluster, name: &str, load: &Handle, work: Work) -> Measured {
-    let provider = provider::start(load).await;
+    let provider = provider::start(load, work).await;
     let mut database = database::create(cluster, name).await;
     let prepared = service::prepare(&cluster.socket_url(name), provider.url.clone()).await;
     let connection = prepared.connection;

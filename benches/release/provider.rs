@@ -1,4 +1,4 @@
-//! The simulator, on threads of its own, without any delay or fault, and what its log proves.
+//! The simulator, on threads of its own, without any fault, and delays only for the pace, and what its log proves.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -47,13 +47,17 @@ struct Status {
 }
 
 /// Webhooks wait until they have an address to go to.
-pub async fn start(load: &Handle) -> Provider {
+pub async fn start(load: &Handle, work: Work) -> Provider {
     let none = Range { min: 0, max: 0 };
+    let delivered_ms = Range {
+        min: work.delivered_after_ms / 2,
+        max: work.delivered_after_ms * 3 / 2,
+    };
     let config = Config {
         app_secret: SECRET.to_owned(),
         delays: Delays {
             sent_ms: none,
-            delivered_ms: none,
+            delivered_ms,
             ..Delays::default()
         },
         faults: Faults {

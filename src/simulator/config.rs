@@ -137,6 +137,9 @@ pub struct Faults {
     pub no_read: f64,
     /// `failed` comes without `biz_opaque_callback_data`.
     pub drop_callback_on_failed: f64,
+    /// A template message is accepted, then `failed` with 131049: the user has had enough
+    /// marketing.
+    pub enough_marketing: f64,
 }
 
 impl Faults {

@@ -41,6 +41,8 @@ pub struct Fate {
     pub answer_after: Duration,
     /// Held for quality assessment, if it uses a template.
     pub held: bool,
+    /// The user has had enough marketing, if it uses a template.
+    pub enough_marketing: bool,
     /// What webhooks say about it, in the order in which it happens.
     pub steps: Vec<Step>,
 }
@@ -102,6 +104,7 @@ pub fn decide(rng: &mut impl Rng, faults: &Faults, delays: &Delays) -> Fate {
         answer_after: delays.answer_ms.draw(rng),
         held: happens(rng, faults.held),
         steps: steps(rng, faults, delays),
+        enough_marketing: happens(rng, faults.enough_marketing),
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Page {
     /// Where the next page begins. Nothing before it is missing: a page ends where the oldest
     /// request begins whose outcome is not known yet.
     pub next_tick: u64,
+    /// Microseconds since the start.
+    pub now_us: u64,
 }
 
 impl Log {
@@ -149,6 +151,7 @@ impl Log {
                 .map(|(_, s)| s.clone())
                 .collect(),
             next_tick,
+            now_us: self.now_us(),
         }
     }
 

@@ -185,6 +185,9 @@ impl Simulator {
         let is_template = wish.template.is_some();
         let (fate, fails_with) = match doom {
             Some(trouble) => (fate.doomed(), trouble),
+            None if is_template && fate.enough_marketing => {
+                (fate.doomed(), Trouble::EnoughMarketing)
+            }
             None => (fate, Trouble::Undeliverable),
         };
         let held = is_template && fate.held;

@@ -28,6 +28,8 @@ pub enum Trouble {
     Unavailable,
     /// The number has no WhatsApp, or the like: known only after acceptance.
     Undeliverable,
+    /// The user has had enough marketing for now: known only after acceptance.
+    EnoughMarketing,
     TemplatePaused,
     TemplateDisabled,
     TemplateUnknown {

@@ -6,15 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::check::ToldMessage;
 use super::history::Log;
+use crate::clock;
+use crate::simulator::Faults;
 
 /// Longer than the service may wait for its database.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a call is made that meets a process which is being replaced, and the wait between.
+const TRIES: usize = 40;
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// The API's limit for one look-up.
 const LOOKUP: usize = 1_000;
 /// The API's limit for a page of a list.
@@ -85,7 +91,10 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
 
 /// Reads a good answer; of a bad one, what it says.
 async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<T> {
-    let response = request.send().await?;
+    read(request.send().await?).await
+}
+
+async fn read<T: DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<T> {
     let (status, url) = (response.status(), response.url().clone());
     let text = response.text().await?;
     if !status.is_success() {
@@ -110,12 +119,41 @@ impl Service {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        answer(self.http.get(self.url(path)).bearer_auth(&self.key)).await
+        self.call(path, |url| self.http.get(url)).await
     }
 
+    /// Once, however often it is tried.
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
-        let request = self.http.post(self.url(path)).bearer_auth(&self.key);
-        answer(request.json(body)).await
+        let key = HEXLOWER.encode(&clock::random::<16>());
+        let post = |url| {
+            self.http
+                .post(url)
+                .header("Idempotency-Key", &key)
+                .json(body)
+        };
+        self.call(path, post).await
+    }
+
+    /// Asks one process after the other, as long as they are away.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: impl Fn(String) -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let request = request(self.url(path)).bearer_auth(&self.key);
+            let sent = request.send().await;
+            let is_away = match &sent {
+                Ok(response) => matches!(response.status().as_u16(), 409 | 503),
+                Err(error) => !error.is_builder(),
+            };
+            if !is_away || tries == TRIES {
+                return read(sent?).await;
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
     }
 
     pub async fn create_connection(&self, connection: &Value) -> anyhow::Result<Connection> {
@@ -143,12 +181,23 @@ impl Service {
     ) -> anyhow::Result<bool> {
         for url in &self.urls {
             let url = format!("{url}/v1/templates?connection={connection}&name={template}");
-            let page: Page<Template> = answer(self.http.get(url).bearer_auth(&self.key)).await?;
+            let page = answer(self.http.get(url).bearer_auth(&self.key)).await;
+            // One that is away will see it when it is back.
+            let Ok::<Page<Template>, _>(page) = page else {
+                continue;
+            };
             if page.data.is_empty() || page.data.iter().any(|t| t.sendable != sendable) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether a sender has a sequence with this status.
+    pub async fn has_sequence(&self, sender: &str, status: &str) -> anyhow::Result<bool> {
+        let path = format!("/v1/sequences?sender={sender}&status={status}&limit=1");
+        let page: Page<Sequence> = self.get(&path).await?;
+        Ok(!page.data.is_empty())
     }
 
     /// All sequences of a sender.
@@ -205,6 +254,7 @@ pub struct Stats {
     pub late_answers: u64,
     pub held_answers: u64,
     pub violations: u64,
+    pub pair_violations: u64,
     pub webhooks: u64,
     pub webhook_attempts: u64,
     pub duplicates: u64,
@@ -231,6 +281,12 @@ impl Control {
         Ok(())
     }
 
+    pub async fn set_faults(&self, faults: &Faults) -> anyhow::Result<()> {
+        let request = self.http.put(self.at("faults")).json(faults);
+        request.send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// `pause` or `unpause`.
     pub async fn change(&self, template: &str, verb: &str) -> anyhow::Result<()> {
         let request = self
@@ -251,6 +307,11 @@ impl Control {
 
     pub async fn log(&self) -> anyhow::Result<Log> {
         self.log_since(0).await
+    }
+
+    /// Microseconds since the simulator's start.
+    pub async fn now_us(&self) -> anyhow::Result<u64> {
+        Ok(self.log_since(u64::MAX).await?.now_us)
     }
 
     async fn log_since(&self, tick: u64) -> anyhow::Result<Log> {

@@ -3,6 +3,7 @@
 //! tests can show that it finds each kind of violation.
 
 mod story;
+mod usage;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::history::{History, Log, Moment, Rules};
 use super::manifest::Manifest;
 use story::Story;
+pub use usage::{Usage, usage};
 
 /// A time in which a template must not be used, by the simulator's ticks: from when the service
 /// was seen to know of the pause until just before its end.
@@ -146,7 +148,7 @@ fn posts_while_paused(log: &Log, pauses: &[Pause]) -> Vec<String> {
 }
 
 /// Templates that were paused at any time: by hand, or because what they held was dropped.
-fn touched_templates<'a>(log: &'a Log, pauses: &'a [Pause]) -> HashSet<&'a str> {
+pub fn touched_templates<'a>(log: &'a Log, pauses: &'a [Pause]) -> HashSet<&'a str> {
     const PAUSED: Option<i64> = Some(132_015);
     let failed = log.statuses.iter().filter(|status| status.code == PAUSED);
     let failed: HashSet<&str> = failed.map(|status| status.wamid.as_str()).collect();

@@ -31,6 +31,9 @@ pub struct Log {
     pub posts: Vec<Post>,
     pub statuses: Vec<Status>,
     pub next_tick: u64,
+    /// When this was read, in microseconds since the simulator's start.
+    #[serde(default)]
+    pub now_us: u64,
 }
 
 /// A POST that reached the provider.
@@ -65,6 +68,8 @@ pub struct Rules {
     pub attempts: usize,
     /// How long evidence may settle a lost answer.
     pub unknown_after: Duration,
+    /// How long a user who has had enough marketing is left alone, the first time.
+    pub marketing_wait: Duration,
 }
 
 /// One POST of a message and all that was said of it.
@@ -225,6 +230,12 @@ impl Attempt {
             && !self.said_before(now).any(|said| said.callback)
     }
 
+    /// When the provider began to say that it had failed.
+    fn failed_at(&self, now: Moment) -> Option<Moment> {
+        let mut failed = self.said_before(now).filter(|said| said.status == "failed");
+        failed.next().map(|said| said.moment)
+    }
+
     /// The code it failed with, as far as the service can know.
     pub fn failure(&self, now: Moment) -> Option<i64> {
         if let Outcome::Refused { code } = self.outcome {
@@ -250,7 +261,23 @@ pub fn rank(status: &str) -> Option<u8> {
 
 /// Whether Meta may take the same message later: overload, rate limits, paused templates.
 fn may_pass(code: i64) -> bool {
-    matches!(code, 1 | 2 | 131_000 | 131_016 | 130_429 | 132_015)
+    matches!(code, 1 | 2 | 131_000 | 131_016 | 130_429 | 132_015 | ENOUGH)
+}
+
+/// The user has had enough marketing: not before a day has passed, then two, four, seven.
+const ENOUGH: i64 = 131_049;
+
+/// Whether this is too soon for a user who has had enough.
+fn is_too_soon(attempts: &[Attempt], now: Moment, rules: &Rules) -> bool {
+    let enough = |attempt: &&Attempt| attempt.failure(now) == Some(ENOUGH);
+    let times = attempts.iter().filter(enough).count();
+    let wait = match times {
+        0 => return false,
+        1..=3 => rules.marketing_wait * (1 << (times - 1)),
+        _ => rules.marketing_wait * 7,
+    };
+    let failed = attempts.last().and_then(|last| last.failed_at(now));
+    failed.is_some_and(|failed| now.since(failed) < wait)
 }
 
 /// Whether its template's pause took it down: that is no failure, and it goes again.
@@ -279,10 +306,15 @@ pub fn verdict(
     let more = burned.count() < rules.attempts;
     if attempts.iter().any(opened) {
         Verdict::Passed
-    } else if let Some(code) = last.failure(now) {
+    } else if let Some(code) = last.failure(now)
+        && !was_overdue(step, attempts, now)
+    {
         let again =
             !last.is_taken() || is_dropped(last, now) || planned.on_failure == OnFailure::Retry;
         match planned.on_failure {
+            _ if again && code == ENOUGH && more && is_too_soon(attempts, now, rules) => {
+                Verdict::Waiting
+            }
             _ if again && may_pass(code) && more => Verdict::Again,
             OnFailure::Skip => Verdict::Passed,
             OnFailure::Stop | OnFailure::Retry => Verdict::Ended,
@@ -302,6 +334,12 @@ pub fn verdict(
     } else {
         Verdict::Waiting
     }
+}
+
+/// Whether the deadline had passed when the last attempt failed: a gate is decided once.
+fn was_overdue(step: &Step, attempts: &[Attempt], now: Moment) -> bool {
+    let failed = attempts.last().and_then(|last| last.failed_at(now));
+    failed.is_some_and(|failed| running_for(attempts, failed) >= step.deadline)
 }
 
 /// For how long the gate has been waited for: from each acceptance to the failure that followed

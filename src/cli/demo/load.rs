@@ -1,14 +1,17 @@
 //! What is done to the service: sequences asked for over some seconds, a template paused and
-//! unpaused while they run, and the wait until all of it is settled.
+//! unpaused while they run, whatever else the scene has, and the wait until all of it is settled.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{interval, sleep};
 
 use super::api::Sequence;
@@ -16,14 +19,18 @@ use super::check::{Pause, Told, ToldSequence};
 use super::history::Log;
 use super::manifest::{Manifest, PAUSED_TEMPLATE, Planned};
 use super::stage::Stage;
+use crate::simulator::Faults;
 
-/// How long it takes to ask for all sequences, so that not all of them run in step.
-const RAMP: Duration = Duration::from_secs(12);
-/// How much of the load has been taken when the template is paused.
-const PAUSE_AT: f64 = 0.4;
 /// A claim made before the pause was known may still be on its way to the provider.
 const GRACE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(3);
+/// While users have had enough marketing, so many of them.
+const ENOUGH_MARKETING: f64 = 0.5;
+const BURST: Duration = Duration::from_secs(4);
+/// Between two kills: long enough that what one has done is over.
+const KILLS: std::ops::Range<u64> = 20..40;
+/// Calls under way at once.
+const MOST_ASKED: usize = 64;
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long one look at the simulator waits for it to become idle.
@@ -32,30 +39,75 @@ const IDLE: Duration = Duration::from_secs(2);
 /// What is going on, for the view.
 pub type Phase = watch::Sender<&'static str>;
 
-/// All of it, to the end. What the template's pause was, for the checker.
-pub async fn play(stage: &Stage, manifest: &Manifest, phase: &Phase) -> anyhow::Result<Pause> {
-    let ((), pause) = tokio::try_join!(
-        ask(stage, manifest),
-        pause(stage, manifest.messages(), phase)
-    )?;
-    settle(stage).await?;
-    Ok(pause)
+/// What was done, for the checker.
+#[derive(Debug, Default)]
+pub struct Played {
+    pub pauses: Vec<Pause>,
+    /// When a process was killed, in microseconds since the simulator's start.
+    pub kills: Vec<u64>,
+}
+
+/// All of it, to the end.
+pub async fn play(
+    stage: &Stage,
+    manifest: &Manifest,
+    seed: u64,
+    phase: &Phase,
+) -> anyhow::Result<Played> {
+    let messages = manifest.messages();
+    let load = async {
+        let (pauses, (), ()) = tokio::try_join!(
+            pause(stage, messages, phase),
+            burst(stage, messages, phase),
+            ask(stage, manifest),
+        )?;
+        settle(stage).await?;
+        anyhow::Ok(pauses)
+    };
+    let mut kills = Vec::new();
+    let pauses = tokio::select! {
+        pauses = load => pauses?,
+        killed = kill(stage, seed, &mut kills), if stage.scene.kills => match killed? {},
+    };
+    Ok(Played { pauses, kills })
+}
+
+/// Kills one process after the other, each when the last is there again.
+async fn kill(stage: &Stage, seed: u64, kills: &mut Vec<u64>) -> anyhow::Result<Infallible> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    loop {
+        sleep(Duration::from_secs(rng.random_range(KILLS))).await;
+        kills.push(stage.control.now_us().await?);
+        stage
+            .kill(rng.random_range(0..stage.scene.processes))
+            .await?;
+    }
 }
 
 /// Asks for every sequence of the manifest, each at its time, however long an answer takes.
 async fn ask(stage: &Stage, manifest: &Manifest) -> anyhow::Result<()> {
     let count = u32::try_from(manifest.sequences.len()).unwrap_or(u32::MAX);
-    let mut pace = interval(RAMP / count.max(1));
+    let mut pace = interval(stage.scene.ramp / count.max(1));
     let mut asking = JoinSet::new();
     for planned in &manifest.sequences {
         pace.tick().await;
+        while asking.len() >= MOST_ASKED {
+            asked(asking.join_next().await)?;
+        }
         let (service, request) = (Arc::clone(&stage.service), request(stage, planned)?);
         asking.spawn(async move { service.create_sequence(&request).await });
     }
-    while let Some(asked) = asking.join_next().await {
-        asked?.context("a sequence cannot be asked for")?;
+    while !asking.is_empty() {
+        asked(asking.join_next().await)?;
     }
     Ok(())
+}
+
+fn asked(asked: Option<Result<anyhow::Result<()>, JoinError>>) -> anyhow::Result<()> {
+    match asked {
+        Some(asked) => asked?.context("a sequence cannot be asked for"),
+        None => Ok(()),
+    }
 }
 
 /// Asks for one sequence.
@@ -73,29 +125,56 @@ fn request(stage: &Stage, planned: &Planned) -> anyhow::Result<Value> {
     Ok(planned.to_json(&sender.id))
 }
 
-/// Pauses a template in mid-flight, waits until the service knows, and unpauses it again. While
-/// it is known to be paused no message may use it.
-async fn pause(stage: &Stage, messages: usize, phase: &Phase) -> anyhow::Result<Pause> {
-    let enough = (messages as f64 * PAUSE_AT) as u64;
+/// Waits until this share of all messages has been taken.
+async fn until_taken(stage: &Stage, messages: usize, share: f64) -> anyhow::Result<()> {
+    let enough = (messages as f64 * share) as u64;
     while stage.control.stats().await?.accepted < enough {
         sleep(LOOK).await;
     }
-    phase.send_replace("template paused, not known yet");
-    stage.control.change(PAUSED_TEMPLATE, "pause").await?;
-    wait_until(stage, false).await?;
-    phase.send_replace("template paused: its messages wait");
-    sleep(GRACE).await;
-    let from = stage.control.tick().await?;
-    sleep(PAUSE).await;
-    let until = stage.control.tick().await?;
-    stage.control.change(PAUSED_TEMPLATE, "unpause").await?;
-    wait_until(stage, true).await?;
-    phase.send_replace("template unpaused: everything goes on");
-    Ok(Pause {
-        template: PAUSED_TEMPLATE.to_owned(),
-        from,
-        until,
-    })
+    Ok(())
+}
+
+/// Users have had enough marketing, for a while.
+async fn burst(stage: &Stage, messages: usize, phase: &Phase) -> anyhow::Result<()> {
+    for &share in stage.scene.bursts {
+        until_taken(stage, messages, share).await?;
+        let faults = Faults {
+            enough_marketing: ENOUGH_MARKETING,
+            ..stage.scene.faults
+        };
+        phase.send_replace("users have had enough marketing");
+        stage.control.set_faults(&faults).await?;
+        sleep(BURST).await;
+        stage.control.set_faults(&stage.scene.faults).await?;
+        phase.send_replace("users want marketing again");
+    }
+    Ok(())
+}
+
+/// Pauses a template in mid-flight, waits until the service knows, and unpauses it again. While
+/// it is known to be paused no message may use it.
+async fn pause(stage: &Stage, messages: usize, phase: &Phase) -> anyhow::Result<Vec<Pause>> {
+    let mut pauses = Vec::new();
+    for &share in stage.scene.pauses {
+        until_taken(stage, messages, share).await?;
+        phase.send_replace("template paused, not known yet");
+        stage.control.change(PAUSED_TEMPLATE, "pause").await?;
+        wait_until(stage, false).await?;
+        phase.send_replace("template paused: its messages wait");
+        sleep(GRACE).await;
+        let from = stage.control.tick().await?;
+        sleep(PAUSE).await;
+        let until = stage.control.tick().await?;
+        stage.control.change(PAUSED_TEMPLATE, "unpause").await?;
+        wait_until(stage, true).await?;
+        phase.send_replace("template unpaused: everything goes on");
+        pauses.push(Pause {
+            template: PAUSED_TEMPLATE.to_owned(),
+            from,
+            until,
+        });
+    }
+    Ok(pauses)
 }
 
 /// Waits until all processes see the template like this.
@@ -122,11 +201,23 @@ pub async fn sequences(stage: &Stage) -> anyhow::Result<Vec<Sequence>> {
 /// Waits until the provider has said everything and no sequence goes on by itself.
 async fn settle(stage: &Stage) -> anyhow::Result<()> {
     loop {
-        if stage.control.is_idle(IDLE).await? && unsettled(&sequences(stage).await?).is_empty() {
+        if stage.control.is_idle(IDLE).await? && !goes_on(stage).await? {
             return Ok(());
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether any sequence still goes on by itself.
+async fn goes_on(stage: &Stage) -> anyhow::Result<bool> {
+    for sender in &stage.senders {
+        for status in ["running", "paused"] {
+            if stage.service.has_sequence(&sender.id, status).await? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Those that still go on by themselves.

@@ -24,7 +24,6 @@ const TEMPLATES: [&str; 5] = [
 const WITHOUT_TEMPLATE: f64 = 0.3;
 /// How many gates wait for `read`. Read receipts can be off, so those have a short deadline.
 const READ_GATES: f64 = 0.15;
-const READ_DEADLINE: Duration = Duration::from_secs(4);
 const DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// Names that come out right only if nobody on the way takes bytes for characters.
 const NAMES: [&str; 6] = [
@@ -68,8 +67,8 @@ pub struct Step {
 
 impl Manifest {
     /// The same seed and senders give the same manifest.
-    pub fn make(seed: u64, sequences: usize, senders: &[String]) -> Self {
-        let mut author = Author::new(seed);
+    pub fn make(seed: u64, sequences: usize, senders: &[String], read_deadline: Duration) -> Self {
+        let mut author = Author::new(seed, read_deadline);
         Self {
             sequences: (0..sequences).map(|_| author.plan(senders)).collect(),
         }
@@ -85,13 +84,15 @@ impl Manifest {
 pub struct Author {
     rng: Xoshiro256PlusPlus,
     written: usize,
+    read_deadline: Duration,
 }
 
 impl Author {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, read_deadline: Duration) -> Self {
         Self {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             written: 0,
+            read_deadline,
         }
     }
 
@@ -120,7 +121,7 @@ impl Author {
         let read = rng.random::<f64>() < READ_GATES;
         let resend = rng.random::<f64>() < 0.1;
         let (gate, deadline, on_deadline) = match read {
-            true => (GateStatus::Read, READ_DEADLINE, OnDeadline::Skip),
+            true => (GateStatus::Read, self.read_deadline, OnDeadline::Skip),
             false => (GateStatus::Delivered, DEADLINE, OnDeadline::Stop),
         };
         Step {
@@ -194,15 +195,16 @@ mod tests {
     #[test]
     fn no_two_messages_say_the_same_and_a_seed_tells_one_story() {
         let senders = ["1".to_owned(), "2".to_owned()];
-        let manifest = Manifest::make(7, 300, &senders);
+        let make = |seed| Manifest::make(seed, 300, &senders, Duration::from_secs(4));
+        let manifest = make(7);
         let texts = |m: &Manifest| -> Vec<String> {
             let steps = m.sequences.iter().flat_map(|s| &s.steps);
             steps.map(|step| step.text.clone()).collect()
         };
         let distinct: HashSet<String> = texts(&manifest).into_iter().collect();
         assert_eq!(distinct.len(), manifest.messages());
-        assert_eq!(texts(&manifest), texts(&Manifest::make(7, 300, &senders)));
-        assert_ne!(texts(&manifest), texts(&Manifest::make(8, 300, &senders)));
+        assert_eq!(texts(&manifest), texts(&make(7)));
+        assert_ne!(texts(&manifest), texts(&make(8)));
         assert!(
             manifest
                 .sequences

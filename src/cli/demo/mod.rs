@@ -13,6 +13,7 @@ mod history;
 mod load;
 mod manifest;
 mod process;
+mod scene;
 mod stage;
 mod summary;
 mod view;
@@ -28,16 +29,17 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
-use check::check;
+use check::{check, touched_templates, usage};
 use history::Moment;
+use load::Played;
 use manifest::{Author, Manifest};
-use stage::{RULES, Stage};
+use scene::Scene;
+use stage::Stage;
+use summary::Seen;
 use view::View;
 
 /// Starting takes a few seconds; a slow machine gets more.
 const START_LIMIT: Duration = Duration::from_secs(45);
-/// Everything is settled by then, or the demo has failed.
-const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 /// Two drains at once, and Postgres.
 const STRIKE_LIMIT: Duration = Duration::from_secs(25);
 /// Between two sequences once the load is through.
@@ -54,9 +56,16 @@ pub struct DemoArgs {
     /// End after the summary, with exit code 0 if nothing was out of order, twice or lost
     #[arg(long)]
     once: bool,
-    /// How many sequences, of 3 to 5 messages each
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=4_000))]
-    sequences: u32,
+    /// How many sequences, of 3 to 5 messages each; 300, or 12,500 in a trial
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    sequences: Option<u32>,
+    /// The long proof: 50 senders at their limits, three processes that are killed now and then,
+    /// one answer in twenty lost
+    #[arg(long)]
+    trial: bool,
+    /// Of each sender in a trial, configured and allowed
+    #[arg(long, default_value_t = 10, requires = "trial")]
+    messages_per_second: u32,
     /// Decides what is sent and what goes wrong; else a random one, which is shown
     #[arg(long)]
     seed: Option<u64>,
@@ -65,15 +74,33 @@ pub struct DemoArgs {
     verbose: bool,
 }
 
+impl DemoArgs {
+    fn sequences(&self) -> usize {
+        let few = if self.trial { 12_500 } else { 300 };
+        self.sequences.map_or(few, |sequences| sequences as usize)
+    }
+
+    fn scene(&self) -> Scene {
+        match self.trial {
+            true => scene::trial(self.messages_per_second, self.sequences() * 4),
+            false => scene::demo(),
+        }
+    }
+}
+
 /// Runs the demo until it is through (`--once`) or `shutdown`.
 #[expect(clippy::print_stdout, reason = "the proof is this command's output")]
 pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let seed = args
         .seed
         .unwrap_or_else(|| u32::from_le_bytes(clock::random()).into());
-    println!("seed {seed}: starting Postgres, the simulated provider and two service processes");
+    let scene = args.scene();
+    println!(
+        "seed {seed}: starting Postgres, the simulated provider and {} service processes",
+        scene.processes
+    );
     let mut stage = tokio::select! {
-        stage = timeout(START_LIMIT, Stage::set(seed, args.verbose)) => {
+        stage = timeout(START_LIMIT, Stage::set(scene, seed, args.verbose)) => {
             stage.context("the service did not start in time")??
         }
         () = shutdown.cancelled() => anyhow::bail!("interrupted"),
@@ -101,54 +128,69 @@ pub async fn run(args: DemoArgs, shutdown: CancellationToken) -> anyhow::Result<
 }
 
 fn addresses(stage: &Stage) -> String {
-    let urls: Vec<&str> = stage.processes.iter().map(|p| p.url.as_str()).collect();
     format!(
         "service    {}\nAPI key    {}\nprovider   {}\ndatabase   {}",
-        urls.join(" and "),
+        stage.urls.join(" and "),
         stage.key,
         stage.simulator_url,
         stage.database_url,
     )
 }
 
-/// The load, and the proof. `true`: nothing was out of order, twice or lost.
+/// The load, and the proof. `true`: nothing was out of order, twice or lost, or above a limit.
 #[expect(clippy::print_stdout, reason = "the proof is this command's output")]
 async fn play(stage: &mut Stage, args: &DemoArgs, seed: u64) -> anyhow::Result<bool> {
-    let manifest = Manifest::make(seed, args.sequences as usize, &phone_numbers(stage));
+    let manifest = {
+        let (senders, deadline) = (phone_numbers(stage), stage.scene.read_deadline);
+        Manifest::make(seed, args.sequences(), &senders, deadline)
+    };
     let (phase, seen) = watch::channel("sending");
     let view = View::new(manifest.sequences.len())?;
     let clock = Clock::system();
+    let playing = load::play(stage, &manifest, seed, &phase);
     let played = tokio::select! {
-        played = timeout(SETTLE_LIMIT, load::play(stage, &manifest, &phase)) => played,
+        played = timeout(stage.scene.settle_limit, playing) => played,
         never = view.run(stage, &clock, seen) => match never {},
     };
     view.clear();
     stage.check()?;
     let sequences = load::sequences(stage).await?;
-    let pauses = match played {
-        Ok(pause) => vec![pause?],
+    let in_time = played.is_ok();
+    let Played { pauses, kills } = match played {
+        Ok(played) => played?,
         Err(_) => {
             println!("{}", summary::unsettled(&load::unsettled(&sequences)));
-            Vec::new()
+            Played::default()
         }
     };
-    let in_time = !pauses.is_empty();
     let (log, stats) = (stage.control.log().await?, stage.control.stats().await?);
     let told = load::told(stage, &manifest, &sequences, &log).await?;
-    let findings = check(&manifest, &log, &pauses, &told, &RULES, END_OF_TIME);
-    let clean = findings.is_clean() && in_time;
+    let rules = &stage.scene.rules;
+    let findings = check(&manifest, &log, &pauses, &told, rules, END_OF_TIME);
+    let within_limits = stats.violations == 0 && stats.pair_violations == 0;
+    let clean = findings.is_clean() && in_time && within_limits;
     if let (false, Some(logs)) = (clean, stage.logs()) {
         println!("the service's logs are kept in {}", logs.display());
     }
-    println!("{}", summary::write(&sequences, &log, &stats, &findings));
+    let touched = touched_templates(&log, &pauses);
+    let rate = stage.scene.messages_per_second;
+    let usage = (!stage.scene.is_small).then(|| usage(&manifest, &log, &touched, &kills, rate));
+    let seen = Seen {
+        sequences: &sequences,
+        log: &log,
+        stats: &stats,
+        kills: kills.len(),
+        usage,
+    };
+    println!("{}", summary::write(&seen, &findings));
     Ok(clean)
 }
 
 /// New sequences, a few a minute, for somebody who looks around.
 async fn trickle(stage: &Stage, args: &DemoArgs, seed: u64) -> Infallible {
-    let mut author = Author::new(seed);
+    let mut author = Author::new(seed, stage.scene.read_deadline);
     let senders = phone_numbers(stage);
-    for _ in 0..args.sequences {
+    for _ in 0..args.sequences() {
         author.plan(&senders);
     }
     let mut pace = interval(TRICKLE);

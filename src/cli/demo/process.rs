@@ -1,6 +1,7 @@
 //! One process of the service: this very binary, started as an operator would start it. It ends
 //! with the demo, however the demo ends: its standard input is a pipe that only the demo holds.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub struct Environment {
 #[derive(Debug)]
 pub struct Process {
     pub url: String,
-    name: &'static str,
+    name: String,
     child: Child,
 }
 
@@ -44,16 +45,19 @@ impl Environment {
             .kill_on_drop(true)
             .stdout(Stdio::piped());
         if let Some(logs) = &self.logs {
-            command.stderr(std::fs::File::create(log_file(logs, name))?);
+            // What was killed and started again goes on in its log.
+            let mut log = OpenOptions::new();
+            let log = log.create(true).append(true).open(log_file(logs, name));
+            command.stderr(log?);
         }
         Ok(command)
     }
 
-    /// Starts a process and waits until it listens.
-    pub async fn serve(&self, name: &'static str) -> anyhow::Result<Process> {
+    /// Starts a process and waits until it listens; on port 0 wherever it likes.
+    pub async fn serve(&self, name: &str, listen: &str) -> anyhow::Result<Process> {
         let mut child = self
             .command(name)?
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", listen])
             .env("TWOTICK_EXIT_WITH_PARENT", "1")
             .stdin(Stdio::piped())
             .spawn()
@@ -64,6 +68,7 @@ impl Environment {
             Ok(Ok(Some(url))) => {
                 // Read to the end, or a full pipe would stop the process some day.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                let name = name.to_owned();
                 Ok(Process { url, name, child })
             }
             ended => {
@@ -122,6 +127,17 @@ impl Process {
             None => Ok(()),
             Some(status) => bail!("`twotick serve` ({}) ended by itself: {status}", self.name),
         }
+    }
+
+    /// Ends it as a machine does that loses its power; what listens where it did can be started.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// The same again, at the same address.
+    pub async fn again(&self, environment: &Environment) -> anyhow::Result<Self> {
+        let address = self.url.trim_start_matches("http://");
+        environment.serve(&self.name, address).await
     }
 
     /// Lets it drain. Taking too long is an error, and dropping it then kills it.

@@ -1,7 +1,7 @@
 //! Everything that runs during a demo: a private Postgres (or a database of its own on the server
-//! that `DATABASE_URL` names), the simulator,
-//! two processes of the service and a load balancer before them. Taken down in the reverse
-//! order; whatever drops it on the way ends its processes too.
+//! that `DATABASE_URL` names), the simulator, the processes of the service and a load balancer
+//! before them. Taken down in the reverse order; whatever drops it on the way ends its processes
+//! too.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,31 +12,23 @@ use data_encoding::HEXLOWER;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Control, Service, http_client};
 use super::balancer;
-use super::history::Rules;
 use super::manifest::{self, LANGUAGE};
 use super::process::{Environment, Process};
+use super::scene::Scene;
 use crate::clock::{self, Clock};
 use crate::postgres::{Cluster, Options, Scratch};
 use crate::seal::SealingKey;
-use crate::simulator::{self, Config, Delays, Faults, Range};
+use crate::simulator::{self, Config};
 
-const SENDERS: usize = 4;
-/// What a new number may do with Meta.
-const MESSAGES_PER_SECOND: u32 = 80;
-/// What the provider allows.
-const PATIENCE: u32 = MESSAGES_PER_SECOND;
 const WABA_ID: &str = "204411887755301";
-
-/// What the service is told about trying again, and the checker with it.
-pub const RULES: Rules = Rules {
-    attempts: 5,
-    unknown_after: Duration::from_secs(8),
-};
+/// Between the end of a process and the start of the next in its place.
+const REPLACED_AFTER: Duration = Duration::from_secs(2);
 
 /// A sender: its id with the provider and ours.
 #[derive(Debug, Clone)]
@@ -48,6 +40,7 @@ pub struct Sender {
 /// Everything that runs.
 #[derive(Debug)]
 pub struct Stage {
+    pub scene: Scene,
     pub service: Arc<Service>,
     pub control: Control,
     pub connection: String,
@@ -55,55 +48,25 @@ pub struct Stage {
     pub key: String,
     pub simulator_url: String,
     pub database_url: String,
-    pub processes: Vec<Process>,
+    /// Of the processes.
+    pub urls: Vec<String>,
+    processes: Mutex<Vec<Process>>,
+    environment: Environment,
     logs: Option<Logs>,
     home: Home,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
-/// All of the faults that the real provider has, often enough that a few hundred sequences meet
-/// each of them.
-fn faults() -> Faults {
-    Faults {
-        read_without_delivered: 0.10,
-        duplicate: 0.15,
-        disorder: 0.15,
-        refuse_transient: 0.05,
-        rate_limited: 0.01,
-        fail_permanent: 0.03,
-        lost_answer: 0.03,
-        answer_late: 0.10,
-        held: 0.03,
-        held_dropped: 0.35,
-        no_read: 0.20,
-        drop_callback_on_failed: 0.30,
-    }
-}
-
-/// Slow enough to watch.
-fn delays() -> Delays {
-    Delays {
-        answer_ms: Range { min: 5, max: 60 },
-        sent_ms: Range { min: 40, max: 300 },
-        delivered_ms: Range { min: 100, max: 900 },
-        read_ms: Range {
-            min: 200,
-            max: 1_500,
-        },
-        ..Delays::default()
-    }
-}
-
 impl Stage {
     /// Starts everything and makes a connection with its senders.
-    pub async fn set(seed: u64, verbose: bool) -> anyhow::Result<Self> {
+    pub async fn set(scene: Scene, seed: u64, verbose: bool) -> anyhow::Result<Self> {
         let logs = match verbose {
             true => None,
             false => Some(Logs::make()?),
         };
         let folder = logs.as_ref().map(|logs| logs.0.clone());
-        match Self::set_with(seed, folder).await {
+        match Self::set_with(scene, seed, folder).await {
             Ok(stage) => Ok(Self { logs, ..stage }),
             Err(error) => Err(error.context(match logs.map(Logs::keep) {
                 Some(logs) => format!("the demo cannot start (logs: {})", logs.display()),
@@ -117,37 +80,42 @@ impl Stage {
         self.logs.as_ref().map(|logs| logs.0.as_path())
     }
 
-    async fn set_with(seed: u64, logs: Option<PathBuf>) -> anyhow::Result<Self> {
+    async fn set_with(scene: Scene, seed: u64, logs: Option<PathBuf>) -> anyhow::Result<Self> {
         let home = Home::find().await?;
         let database_url = home.url();
         let environment = Environment {
-            variables: settings(&database_url),
+            variables: settings(&scene, &database_url),
             logs,
         };
+        let mut processes = Vec::new();
         // The first one migrates.
-        let first = environment.serve("service-1").await?;
-        let second = environment.serve("service-2").await?;
+        for n in 1..=scene.processes {
+            let name = format!("service-{n}");
+            processes.push(environment.serve(&name, "127.0.0.1:0").await?);
+        }
         let key = environment.create_key().await?;
-        let processes = vec![first, second];
         let urls: Vec<String> = processes.iter().map(|p| p.url.clone()).collect();
 
         let http = http_client()?;
         let shutdown = CancellationToken::new();
         let secrets = Secrets::make();
-        let (simulator_url, simulating) = simulate(seed, &secrets, &shutdown).await?;
+        let (simulator_url, simulating) = simulate(&scene, seed, &secrets, &shutdown).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let balancer_url = format!("http://{}", listener.local_addr()?);
         let balancing = balancer::run(listener, http.clone(), urls.clone(), shutdown.clone());
 
         let mut stage = Self {
-            service: Arc::new(Service::new(http.clone(), urls, key.clone())),
+            scene,
+            service: Arc::new(Service::new(http.clone(), urls.clone(), key.clone())),
             control: Control::new(http, simulator_url.clone()),
             connection: String::new(),
             senders: Vec::new(),
             key,
             simulator_url,
             database_url,
-            processes,
+            urls,
+            processes: Mutex::new(processes),
+            environment,
             logs: None,
             home,
             shutdown,
@@ -171,14 +139,14 @@ impl Stage {
                 "verify_token": secrets.verify_token,
             }))
             .await?;
-        for n in 0..SENDERS {
+        for n in 0..self.scene.senders {
             let phone_number_id = format!("3100224466{n:05}");
             let sender = json!({
                 "connection": connection.id,
                 "phone_number_id": phone_number_id,
                 "display_phone_number": format!("1555014{n:04}"),
                 "waba_id": WABA_ID,
-                "messages_per_second": MESSAGES_PER_SECOND,
+                "messages_per_second": self.scene.messages_per_second,
             });
             let id = self.service.create_sender(&sender).await?;
             self.senders.push(Sender {
@@ -197,12 +165,24 @@ impl Stage {
 
     /// No process ended by itself.
     pub fn check(&mut self) -> anyhow::Result<()> {
-        self.processes.iter_mut().try_for_each(Process::check)
+        self.processes
+            .get_mut()
+            .iter_mut()
+            .try_for_each(Process::check)
+    }
+
+    /// Kills a process, and starts it again after a while.
+    pub async fn kill(&self, n: usize) -> anyhow::Result<()> {
+        let mut processes = self.processes.lock().await;
+        processes[n].kill().await?;
+        tokio::time::sleep(REPLACED_AFTER).await;
+        processes[n] = processes[n].again(&self.environment).await?;
+        Ok(())
     }
 
     /// Stops everything. Logs are removed unless somebody will want them.
     pub async fn strike(self, keep_logs: bool) -> anyhow::Result<()> {
-        let stopping = self.processes.into_iter().map(Process::stop);
+        let stopping = self.processes.into_inner().into_iter().map(Process::stop);
         let stopping: Vec<_> = stopping.map(tokio::spawn).collect();
         for stopped in stopping {
             stopped.await??;
@@ -300,6 +280,7 @@ impl Secrets {
 
 /// Starts the simulator in this process; its address.
 async fn simulate(
+    scene: &Scene,
     seed: u64,
     secrets: &Secrets,
     shutdown: &CancellationToken,
@@ -309,9 +290,10 @@ async fn simulate(
         app_secret: secrets.app_secret.clone(),
         access_token: Some(secrets.access_token.clone()),
         waba_id: WABA_ID.to_owned(),
-        faults: faults(),
-        delays: delays(),
-        messages_per_second: Some(PATIENCE),
+        faults: scene.faults,
+        delays: scene.delays,
+        messages_per_second: Some(scene.messages_per_second),
+        pair: scene.pair,
         ..Config::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -321,21 +303,31 @@ async fn simulate(
 }
 
 /// What the service's processes are told: impatient, so that the demo is short.
-fn settings(database_url: &str) -> Vec<(&'static str, String)> {
-    let unknown_after = RULES.unknown_after.as_millis().to_string();
-    vec![
+fn settings(scene: &Scene, database_url: &str) -> Vec<(&'static str, String)> {
+    let rules = &scene.rules;
+    let unknown_after = rules.unknown_after.as_millis().to_string();
+    let marketing_wait = rules.marketing_wait.as_millis().to_string();
+    let mut settings = vec![
         ("DATABASE_URL", database_url.to_owned()),
         (
             "TWOTICK_SEALING_KEY",
             SealingKey::generate().expose_secret().to_owned(),
         ),
-        ("TWOTICK__SEND__MAX_ATTEMPTS", RULES.attempts.to_string()),
+        ("TWOTICK__SEND__MAX_ATTEMPTS", rules.attempts.to_string()),
         ("TWOTICK__SEND__UNKNOWN_AFTER_MS", unknown_after),
+        ("TWOTICK__SEND__MARKETING_WAIT_MS", marketing_wait),
         ("TWOTICK__SEND__POST_TIMEOUT_MS", "1500".to_owned()),
         ("TWOTICK__SEND__ANSWER_TIMEOUT_MS", "5000".to_owned()),
         ("TWOTICK__SEND__LEASE_MS", "3000".to_owned()),
         ("TWOTICK__SEND__BACKOFF_MS", "200".to_owned()),
         ("TWOTICK__SEND__RATE_LIMIT_WAIT_MS", "300".to_owned()),
         ("TWOTICK__SEND__TEMPLATE_READ_MS", "1000".to_owned()),
-    ]
+    ];
+    if let Some(pair) = scene.pair {
+        settings.extend([
+            ("TWOTICK__SEND__PAIR_EVERY_MS", pair.every_ms.to_string()),
+            ("TWOTICK__SEND__PAIR_BURST", pair.burst.to_string()),
+        ]);
+    }
+    settings
 }

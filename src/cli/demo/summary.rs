@@ -6,15 +6,32 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::api::{Sequence, Stats};
-use super::check::Findings;
+use super::check::{Findings, Usage};
 use super::history::{Log, rank};
 use super::view::{by_status, list_all};
 
 /// How many violations of each kind, and how many unsettled sequences, are explained.
 const EXPLAINED: usize = 5;
 
+/// What was seen of it all.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub sequences: &'a [Sequence],
+    pub log: &'a Log,
+    pub stats: &'a Stats,
+    pub kills: usize,
+    /// Of the rate, where the senders were at their limits.
+    pub usage: Option<Usage>,
+}
+
 /// Everything up to the proof, and the proof.
-pub fn write(sequences: &[Sequence], log: &Log, stats: &Stats, findings: &Findings) -> String {
+pub fn write(seen: &Seen<'_>, findings: &Findings) -> String {
+    let Seen {
+        sequences,
+        log,
+        stats,
+        ..
+    } = *seen;
     let mut rows = Rows::default();
     rows.add("messages", list_all(&by_status(sequences)));
     rows.add(
@@ -24,10 +41,20 @@ pub fn write(sequences: &[Sequence], log: &Log, stats: &Stats, findings: &Findin
     rows.add(
         "traffic",
         format!(
-            "{} posts, {} accepted; {} webhooks, posted {} times; above the rate: {}",
-            stats.posts, stats.accepted, stats.webhooks, stats.webhook_attempts, stats.violations
+            "{} posts, {} accepted; {} webhooks, posted {} times",
+            stats.posts, stats.accepted, stats.webhooks, stats.webhook_attempts
         ),
     );
+    rows.add(
+        "above the limits",
+        format!(
+            "{} posts above the rate, {} above the pair limit",
+            stats.violations, stats.pair_violations
+        ),
+    );
+    if let Some(usage) = seen.usage {
+        rows.add("rate used", rate_used(&usage, seen.kills));
+    }
     let again = stats.webhook_attempts.saturating_sub(stats.webhooks);
     rows.add(
         "duplicates absorbed",
@@ -116,11 +143,13 @@ fn faults(log: &Log, stats: &Stats) -> Vec<String> {
             read_only.count(),
         ),
         format!(
-            "{} answers lost, {} late; {} held for quality, {} of them dropped",
+            "{} answers lost, {} late; {} held for quality, {} of them dropped; {} users had \
+             enough marketing",
             stats.lost_answers,
             stats.late_answers,
             stats.held_answers,
             failed(132_015),
+            failed(131_049),
         ),
         format!(
             "refused: {} in passing (131000, 2), {} rate limit (130429), {} template paused (132015)",
@@ -130,6 +159,15 @@ fn faults(log: &Log, stats: &Stats) -> Vec<String> {
         ),
         format!("{} failed for good (131026)", failed(131_026)),
     ]
+}
+
+fn rate_used(usage: &Usage, kills: usize) -> String {
+    format!(
+        "{:.1} % while at least a second's worth waited; {:.1} % without the time between a kill \
+         ({kills}) and the next owner",
+        usage.share() * 100.0,
+        usage.share_owned() * 100.0,
+    )
 }
 
 fn latency(latencies: &[Duration]) -> String {
@@ -160,7 +198,14 @@ mod tests {
             latencies: (1..=100).map(Duration::from_millis).collect(),
             ..Findings::default()
         };
-        let text = write(&[], &Log::default(), &Stats::default(), &findings);
+        let seen = Seen {
+            sequences: &[],
+            log: &Log::default(),
+            stats: &Stats::default(),
+            kills: 0,
+            usage: None,
+        };
+        let text = write(&seen, &findings);
         assert!(
             text.ends_with("\norder violations: 0, duplicates: 0, lost: 1"),
             "{text}"

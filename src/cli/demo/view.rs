@@ -83,7 +83,10 @@ impl View {
         let mut last = (clock.monotonic(), 0);
         loop {
             pace.tick().await;
-            let seen = load::sequences(stage).await;
+            let seen = match stage.scene.is_small {
+                true => load::sequences(stage).await,
+                false => Ok(Vec::new()),
+            };
             let stats = stage.control.stats().await;
             if let (Ok(sequences), Ok(stats)) = (seen, stats) {
                 let snapshot = Snapshot::of(&sequences, stats, clock, &mut last);

@@ -127,6 +127,7 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
         Trouble::SomethingWentWrong => (500, 131_000, "(#131000) Something went wrong"),
         Trouble::Unavailable => (503, 2, "(#2) Service temporarily unavailable"),
         Trouble::Undeliverable => (400, 131_026, "Message undeliverable"),
+        Trouble::EnoughMarketing => (400, 131_049, "Message not delivered"),
         Trouble::TemplatePaused => (400, 132_015, "Template is paused"),
         Trouble::TemplateDisabled => (400, 132_016, "Template is disabled"),
         Trouble::TemplateUnknown { .. } => {
@@ -147,6 +148,9 @@ fn details(trouble: &Trouble) -> &'static str {
         Trouble::Undeliverable => {
             "Unable to deliver message. Reasons can include: the number is not a WhatsApp phone \
              number, or the user has not accepted our new Terms."
+        }
+        Trouble::EnoughMarketing => {
+            "This message was not delivered to maintain healthy ecosystem engagement."
         }
         Trouble::TemplatePaused => {
             "Template is paused due to low quality so it cannot be sent in a template message."

@@ -109,6 +109,7 @@ pub fn failure(trouble: &Trouble) -> Value {
             (7017, "EC_TOO_MANY_REQUESTS", "Too many requests", false)
         }
         Trouble::Undeliverable => (7002, "EC_UNKNOWN_USER", "Unknown user", true),
+        Trouble::EnoughMarketing => (7032, "EC_FREQUENCY_CAPPING", "Frequency capping", true),
         _ => (
             7050,
             "EC_PROVIDER_INTERNAL_ERROR",

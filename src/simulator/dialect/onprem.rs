@@ -91,7 +91,9 @@ fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
         }
         Trouble::SomethingWentWrong => (1014, "Internal error", "Try again."),
         Trouble::Unavailable => (1011, "Service not ready", "Try again."),
-        Trouble::Undeliverable => (1013, "User is not valid", "The number has no WhatsApp."),
+        Trouble::Undeliverable | Trouble::EnoughMarketing => {
+            (1013, "User is not valid", "The number has no WhatsApp.")
+        }
         Trouble::TemplatePaused => (2061, "Template is paused", "Its quality is low."),
         Trouble::TemplateDisabled => (2062, "Template is disabled", "Its quality is low."),
         Trouble::TemplateUnknown { .. } => (

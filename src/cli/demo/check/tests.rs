@@ -10,6 +10,7 @@ use crate::model::sequence::{GateStatus, OnDeadline, OnFailure, OnUnknown};
 const RULES: Rules = Rules {
     attempts: 3,
     unknown_after: Duration::from_secs(1),
+    marketing_wait: Duration::from_secs(10),
 };
 
 /// One sequence, and a log that grows by a tick and a millisecond with everything that happens.
@@ -173,6 +174,28 @@ fn a_good_run_is_clean() {
 fn read_without_delivered_opens_the_gate() {
     let case = Case::new(2).post(1, "a").said("a", "read");
     case.post(2, "b").said("b", "read").finds(0, 0, 0);
+}
+
+#[test]
+fn what_fails_behind_its_deadline_has_been_decided_by_the_deadline() {
+    let skip = |planned: &mut Planned| planned.steps[0].on_deadline = OnDeadline::Skip;
+    let case = Case::new(2).with(skip).post(1, "a");
+    let late = case.wait(Duration::from_secs(61)).said("a", "131026");
+    late.post(2, "b").said("b", "delivered").finds(0, 0, 0);
+    let case = Case::new(2).with(skip).post(1, "a");
+    let early = case.wait(Duration::from_secs(59)).said("a", "131026");
+    early.post(2, "b").said("b", "delivered").finds(1, 0, 1);
+}
+
+#[test]
+fn a_user_who_has_had_enough_is_left_alone_for_a_while() {
+    let retry = |planned: &mut Planned| planned.on_failure = OnFailure::Retry;
+    let case = Case::new(1).with(retry).post(1, "a").said("a", "131049");
+    let soon = case.wait(Duration::from_secs(9)).post(1, "b");
+    soon.said("b", "delivered").finds(0, 1, 0);
+    let case = Case::new(1).with(retry).post(1, "a").said("a", "131049");
+    let later = case.wait(Duration::from_secs(11)).post(1, "b");
+    later.said("b", "delivered").finds(0, 0, 0);
 }
 
 #[test]
