@@ -52,10 +52,11 @@ impl TokenBucket {
         self.tokens = self.tokens.min(-self.rate * wait.as_secs_f64());
     }
 
-    /// How long until one may be posted.
-    pub fn until_next(&mut self, now: Duration) -> Duration {
+    /// How long until as many may be posted as come in `span`, or one.
+    pub fn until(&mut self, span: Duration, now: Duration) -> Duration {
         self.refill(now);
-        Duration::from_secs_f64(((1.0 - self.tokens) / self.rate).max(0.0))
+        let many = (self.rate * span.as_secs_f64()).floor().max(1.0);
+        Duration::from_secs_f64(((many - self.tokens) / self.rate).max(0.0))
     }
 
     fn refill(&mut self, now: Duration) {
@@ -252,8 +253,12 @@ mod tests {
         bucket.drain(Duration::from_secs(9), Duration::from_secs(1));
         assert_eq!(bucket.available(Duration::from_secs(11)), 0);
         assert_eq!(
-            bucket.until_next(Duration::from_secs(11)),
+            bucket.until(Duration::ZERO, Duration::from_secs(11)),
             Duration::from_millis(100)
+        );
+        assert_eq!(
+            bucket.until(Duration::from_millis(450), Duration::from_secs(11)),
+            Duration::from_millis(400)
         );
     }
 

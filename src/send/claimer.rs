@@ -19,8 +19,8 @@ use crate::store::leases::Lease;
 
 /// Messages in one claim: they are written in one transaction and posted side by side.
 const MAX_POSTS: usize = 64;
-/// The shortest wait for tokens: a claim for each single token would cost more than it gains.
-const TOKEN_WAIT: Duration = Duration::from_millis(10);
+/// Whoever is at its rate claims what so long a wait brings, and not each message by itself.
+const TOKENS_OF: Duration = Duration::from_millis(200);
 
 /// How often claims of owners that are gone are looked for.
 const ORPHANS_EVERY: Duration = Duration::from_secs(1);
@@ -68,6 +68,8 @@ enum Pause {
     For(Duration),
     /// All slots of the connection are taken.
     ForSlot,
+    /// The rate is used up. Whatever happens meanwhile, nothing can be posted.
+    ForTokens(Duration),
 }
 
 impl Drop for Claimer {
@@ -130,14 +132,15 @@ impl Claimer {
                 tracing::warn!(sender = %self.lease.sender, %error, "claiming failed");
                 Pause::For(self.sending.settings.poll)
             });
-            let (wait, no_slot) = match pause {
-                Pause::For(wait) => (wait, false),
-                Pause::ForSlot => (self.sending.settings.poll, true),
+            let (wait, no_slot, no_token) = match pause {
+                Pause::For(wait) => (wait, false, false),
+                Pause::ForSlot => (self.sending.settings.poll, true, false),
+                Pause::ForTokens(wait) => (wait, false, true),
             };
             let has_its_share = self.own_slots_left() == 0;
             tokio::select! {
                 () = self.stop.cancelled() => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified(), if !no_token => {}
                 _ = self.posts.join_next(), if no_slot && has_its_share => {}
                 _ = self.slots.acquire(), if no_slot && !has_its_share => {}
                 () = tokio::time::sleep(wait) => {}
@@ -203,7 +206,7 @@ impl Claimer {
                 return Ok(Pause::For(Duration::ZERO));
             }
             if took_all && tokens == 0 {
-                return Ok(Pause::For(self.wait_for_tokens()));
+                return Ok(Pause::ForTokens(self.wait_for_tokens()));
             }
             if took_all && posts < tokens {
                 return Ok(Pause::ForSlot);
@@ -315,7 +318,7 @@ impl Claimer {
     }
 
     fn wait_for_tokens(&self) -> Duration {
-        let next = self.rate.with(|bucket, now| bucket.until_next(now));
-        next.clamp(TOKEN_WAIT, self.sending.settings.poll)
+        let wait = self.rate.with(|bucket, now| bucket.until(TOKENS_OF, now));
+        wait.min(self.sending.settings.poll)
     }
 }
