@@ -346,7 +346,18 @@ impl Store {
                         OR (a.watch <= 4 AND a.played_at = x.played_at)
                         OR (a.watch IS NOT NULL AND a.failed_at = x.failed_at) AS heard
             ),
-            -- The rest by the provider's id.
+            -- The rest by the provider's id. Each is looked up by itself (OFFSET 0): a plan that was
+            -- kept from when there were few attempts would read them all.
+            others AS MATERIALIZED (
+                SELECT s.*, a.message AS found, a.n AS found_n
+                FROM said s
+                CROSS JOIN LATERAL (
+                    SELECT a.message, a.n FROM attempts a
+                    WHERE a.provider_message_id = s.provider_message_id AND a.sender = s.sender
+                    OFFSET 0
+                ) a
+                WHERE NOT EXISTS (SELECT FROM ours o WHERE o.entry = s.entry)
+            ),
             theirs AS (
                 UPDATE attempts a
                 SET sent_at = LEAST(a.sent_at, x.sent_at),
@@ -359,11 +370,9 @@ impl Store {
                         WHEN x.failed_at = a.failed_at THEN LEAST(a.failed_code, x.failed_code)
                         ELSE x.failed_code
                     END
-                FROM (
-                    SELECT * FROM said s
-                    WHERE NOT EXISTS (SELECT FROM ours o WHERE o.entry = s.entry)
-                ) x
-                WHERE a.provider_message_id = x.provider_message_id AND a.sender = x.sender
+                FROM others x
+                WHERE a.sender = x.sender AND a.message = x.found AND a.n = x.found_n
+                    AND a.provider_message_id = x.provider_message_id
                 RETURNING x.entry, a.sender, a.message, a.n, a.sequence, a.position,
                     (a.watch <= 1 AND a.sent_at = x.sent_at)
                         OR (a.watch <= 2 AND a.delivered_at = x.delivered_at)
