@@ -53,7 +53,7 @@ async fn bench(args: Args, load: &Handle) {
     let url = cluster.socket_url("campaign");
     let prepared = service::prepare(&url, "http://127.0.0.1:9".to_owned()).await;
     let connection = prepared.connection;
-    let key = prepared.store.create_key("bench").await.unwrap();
+    let key = prepared.store.create_admin_key("bench").await.unwrap();
     let key = key.expose_secret().to_owned();
     let running = prepared.run().await;
     let mut api = Wire::connect(running.address).await;

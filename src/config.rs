@@ -44,6 +44,7 @@ pub struct Http {
     #[serde(rename = "body_timeout_ms", deserialize_with = "millis")]
     pub body_timeout: Duration,
     pub api_bytes: usize,
+    pub requests_per_second: u32,
     #[serde(rename = "drain_ms", deserialize_with = "millis")]
     pub drain: Duration,
     #[serde(rename = "shutdown_ms", deserialize_with = "millis")]

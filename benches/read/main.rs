@@ -65,7 +65,7 @@ async fn bench(args: Args, load: &Handle) {
     let known: Arc<[Known]> = data::create(&cluster, "reading").await.into();
     let prepared = service::prepare(&url, "http://127.0.0.1:9".to_owned()).await;
     data::own_by_nobody(&url, prepared.connection).await;
-    let key = prepared.store.create_key("bench").await.unwrap();
+    let key = prepared.store.create_admin_key("bench").await.unwrap();
     let running = prepared.run().await;
     let ours = Target {
         address: running.address,

@@ -21,7 +21,7 @@ pub async fn round(cluster: &Cluster, name: &str, load: &Handle, work: Work) -> 
     let mut database = database::create(cluster, name).await;
     let prepared = service::prepare(&cluster.socket_url(name), provider.url.clone()).await;
     let connection = prepared.connection;
-    let key = prepared.store.create_key("bench").await.unwrap();
+    let key = prepared.store.create_admin_key("bench").await.unwrap();
     let key = key.expose_secret().to_owned();
     let running = prepared.run().await;
     let url = format!("http://{}/webhooks/{connection}", running.address);

@@ -1,29 +1,100 @@
-//! Who may use the API: whoever has a key. Laid over everything under `/v1`; it leaves the key's
-//! id with the request, and where the request counts the memory that it takes.
+//! Who may use the API: whoever has a key that allows it (`permit`). Laid over everything under
+//! `/v1`; it leaves the key with the request, and where the request counts the memory that it
+//! takes. What is done with a key that manages or administers is written down before it is done.
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
-use super::Api;
 use super::body::Shares;
 use super::problem::ApiError;
+use super::{Api, observe, permit};
+use crate::model::scope::Scope;
+use crate::store::Left;
+use crate::store::audit::NewAct;
+use crate::store::keys::Key;
 
-/// Lets a request with a valid key through.
+/// Lets a request through whose key allows it.
 pub async fn require_key(
     State(api): State<Api>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let key = bearer(request.headers()).ok_or(ApiError::Unauthorized)?;
     let key = api.keys.find(key).await?.ok_or(ApiError::Unauthorized)?;
-    request.extensions_mut().insert(key);
-    let shares = Shares::default();
-    request.extensions_mut().insert(shares.clone());
-    let response = next.run(request).await;
-    drop(shares);
+    let limit = key.requests_per_second;
+    let limit = limit.unwrap_or(api.config.http.requests_per_second);
+    let left = (limit > 0).then(|| api.keys.take(key.id, limit));
+    let mut response = match left.filter(|left| !left.wait.is_zero()) {
+        Some(left) => ApiError::TooManyRequests(left).into_response(),
+        None => {
+            let permitted = permitted(&api, key, request, next).await;
+            permitted.unwrap_or_else(ApiError::into_response)
+        }
+    };
+    if let Some(left) = left {
+        tell(response.headers_mut(), left);
+    }
     Ok(response)
+}
+
+async fn permitted(
+    api: &Api,
+    key: Arc<Key>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map(MatchedPath::as_str).unwrap_or_default();
+    let needed = permit::needed(request.method(), path);
+    permit::check(&key, needed, request.method(), request.uri())?;
+    let act = match needed.first().is_some_and(|scope| is_act(*scope, &request)) {
+        true => Some(api.store.begin_act(&act(&key, &request)).await?),
+        false => None,
+    };
+    let extensions = request.extensions_mut();
+    extensions.insert(key.id);
+    extensions.insert(Arc::clone(&key));
+    let shares = Shares::default();
+    extensions.insert(shares.clone());
+    let response = permit::within(key, next.run(request)).await;
+    drop(shares);
+    if let Some(act) = act
+        && let Err(error) = api.store.end_act(act, response.status().as_u16()).await
+    {
+        tracing::warn!(%act, %error, "the audit does not know what came of this");
+    }
+    Ok(response)
+}
+
+fn is_act(needed: Scope, request: &Request) -> bool {
+    needed.is_audited() && !request.method().is_safe()
+}
+
+fn act(key: &Key, request: &Request) -> NewAct {
+    let uri = request.extensions().get::<OriginalUri>();
+    let path = uri.map_or_else(|| request.uri().path(), |uri| uri.path());
+    NewAct {
+        by_key: key.id.to_string(),
+        by_name: key.name.clone(),
+        action: format!("{} {path}", request.method()),
+        request_id: observe::request_id(),
+    }
+}
+
+/// What the key has left, as `draft-ietf-httpapi-ratelimit-headers-03` has it.
+fn tell(headers: &mut HeaderMap, left: Left) {
+    let seconds = left.wait.as_secs() + u64::from(left.wait.subsec_nanos() > 0);
+    for (name, value) in [
+        ("ratelimit-limit", u64::from(left.limit)),
+        ("ratelimit-remaining", left.remaining as u64),
+        ("ratelimit-reset", seconds),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

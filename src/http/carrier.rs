@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::Api;
 use super::problem::{ApiError, FieldError};
+use super::{Api, permit};
 use crate::model::ids::SenderId;
 use crate::model::provider::Provider;
 use crate::provider;
@@ -21,8 +21,9 @@ impl Carriers {
 }
 
 impl Api {
-    /// The provider of a sender that is to send.
+    /// The provider of a sender that is to send, for the caller whose request this is.
     pub(super) async fn carrier(&self, sender: SenderId) -> Result<Provider, ApiError> {
+        permit::of_sender(sender)?;
         if let Some(known) = self.carriers.with(|known| known.get(&sender).copied()) {
             return Ok(known);
         }

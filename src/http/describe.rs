@@ -108,7 +108,12 @@ fn standard(path: &str, operation: &Value, once: bool) -> Vec<(&'static str, &'s
         .as_array()
         .is_some_and(|all| all.iter().any(|parameter| parameter["in"] == "query"));
     if path.starts_with("/v1/") {
-        met.push(("401", "unauthorized"));
+        met.extend([
+            ("401", "unauthorized"),
+            ("403", "forbidden"),
+            ("403", "missing_scope"),
+            ("429", "too_many_requests"),
+        ]);
     }
     if path.contains('{') {
         met.push(("404", "not_found"));
@@ -147,7 +152,7 @@ fn response(status: &str, codes: &BTreeSet<String>, problems: &Problems) -> Valu
     });
     let header = match status {
         "401" => Some(("WWW-Authenticate", "The scheme: `Bearer`.")),
-        "503" => Some(("Retry-After", "Seconds.")),
+        "429" | "503" => Some(("Retry-After", "Seconds.")),
         _ => None,
     };
     if let Some((name, says)) = header {

@@ -1,5 +1,7 @@
 //! `/v1/webhooks`: what providers posted, byte for byte, and what became of it.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use data_encoding::BASE64;
@@ -16,8 +18,8 @@ use super::request::{Query, id};
 use super::schema::BodyEncoding;
 use crate::ingest::{NotReplayed, Replayer};
 use crate::model::ids::{ConnectionId, WebhookId};
-use crate::store::ApiKeyId;
 use crate::store::journal::{JournalFilter, State as Became, WebhookRow};
+use crate::store::keys::Key;
 
 type Webhooks = Page<View>;
 
@@ -183,11 +185,11 @@ async fn one(State(api): State<Api>, Path(webhook): Path<String>) -> Result<Json
 )]
 async fn replay_one(
     State(api): State<Api>,
-    Extension(key): Extension<ApiKeyId>,
+    Extension(key): Extension<Arc<Key>>,
     Path(webhook): Path<String>,
 ) -> Result<Json<View>, ApiError> {
     let webhook = id(&webhook, "webhook")?;
-    let replayed = replayer(&api).one(webhook, &by(key)).await?;
+    let replayed = replayer(&api).one(webhook, &by(&key)).await?;
     let webhook = replayed.ok_or(ApiError::NotFound("webhook"))?;
     Ok(Json(webhook.into()))
 }
@@ -206,12 +208,12 @@ async fn replay_one(
 )]
 async fn replay(
     State(api): State<Api>,
-    Extension(key): Extension<ApiKeyId>,
+    Extension(key): Extension<Arc<Key>>,
     Query(asked): Query<List>,
 ) -> Result<Json<Page<View>>, ApiError> {
     let (before, limit) = (asked.cursor.map(IdCursor::id), asked.limit);
     let replayed = replayer(&api)
-        .page(&asked.filter(), before, limit.rows(), &by(key))
+        .page(&asked.filter(), before, limit.rows(), &by(&key))
         .await?;
     Ok(Json(Page::of(replayed, limit, place, View::from)))
 }
@@ -224,8 +226,8 @@ fn replayer(api: &Api) -> Replayer {
     }
 }
 
-fn by(key: ApiKeyId) -> String {
-    format!("API key {}", key.0)
+fn by(key: &Key) -> String {
+    format!("API key {} ({})", key.id, key.name)
 }
 
 impl From<NotReplayed> for ApiError {

@@ -12,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::message_view::MessageView;
+use super::permit;
 use super::problem::ApiError;
 use super::request::Body;
 use crate::model::ids::MessageId;
@@ -75,6 +76,7 @@ async fn lookup(
     if !theirs.is_empty() {
         wanted.extend(api.store.messages_of_provider_ids(&theirs).await?);
     }
+    wanted.retain(|_, message| permit::of_sender(message.sender).is_ok());
     let all: Vec<_> = wanted.values().copied().collect();
     let found: HashMap<_, _> = api.store.messages(&all).await?.into_iter().collect();
     let show = |id: String| {

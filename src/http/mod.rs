@@ -4,6 +4,7 @@
 //! Handlers read the request, call `store`, and show what it says. They decide nothing about
 //! messages: that is `model`'s.
 
+mod audit;
 mod auth;
 mod body;
 mod campaign_view;
@@ -16,6 +17,7 @@ mod event_data;
 mod events;
 mod health;
 mod journal;
+mod keys;
 mod listener;
 mod lookup;
 mod message_view;
@@ -27,6 +29,7 @@ mod once;
 mod openapi;
 mod page;
 mod peer;
+mod permit;
 mod problem;
 mod quiet;
 mod recipient_lines;
@@ -137,6 +140,8 @@ pub fn router(api: Api) -> Router {
         .merge(templates::router())
         .merge(events::router())
         .merge(journal::router())
+        .merge(keys::router())
+        .merge(audit::router())
         .route_layer(from_fn_with_state(api.clone(), auth::require_key));
     let (router, described) = openapi::begin()
         .nest("/v1", v1)

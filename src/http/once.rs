@@ -15,7 +15,8 @@ use super::Api;
 use super::body::whole_body;
 use super::problem::ApiError;
 use super::request::json;
-use crate::store::{ApiKeyId, Once, Reply};
+use crate::model::ids::KeyId;
+use crate::store::{Once, Reply};
 
 static KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 static REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -68,7 +69,7 @@ async fn read(request: Request, api: &Api) -> Result<(Once, Bytes), ApiError> {
         return Ok((Once::default(), whole_body(request, api).await?));
     };
     let extensions = request.extensions();
-    let api_key = *extensions.get::<ApiKeyId>().ok_or(ApiError::Internal)?;
+    let api_key = *extensions.get::<KeyId>().ok_or(ApiError::Internal)?;
     let uri = extensions.get::<OriginalUri>().ok_or(ApiError::Internal)?;
     let endpoint = format!("{} {}", request.method(), uri.path());
     let body = whole_body(request, api).await?;

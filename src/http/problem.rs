@@ -1,14 +1,17 @@
 //! Everything that the API can answer instead of what was asked for: one closed list with stable
 //! codes, in the form of RFC 9457. Handlers return these; nothing else makes an error's body.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::observe;
+use crate::model::scope::Scope;
 use crate::provider::content::{Fault, Wrong};
-use crate::store::{StoreError, WrongState};
+use crate::store::{Left, StoreError, WrongState};
 
 /// What is wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -73,6 +76,15 @@ pub enum ApiError {
     /// A webhook that its provider did not sign.
     #[error("{0}")]
     BadSignature(String),
+    /// The key does not have a scope that is needed: any of these.
+    #[error("this needs an API key with the scope {}", quoted(.0))]
+    MissingScope(&'static [Scope]),
+    /// The key is restricted to others.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// The key has made too many requests.
+    #[error("this API key may make {} requests a second", .0.limit)]
+    TooManyRequests(Left),
     /// A handshake with the wrong token.
     #[error("{0}")]
     Forbidden(String),
@@ -166,6 +178,12 @@ impl ApiError {
             Self::field("to", "expected a phone number"),
             Self::Unauthorized,
             Self::Forbidden("the verify token is another".to_owned()),
+            Self::MissingScope(&[Scope::MessagesWrite]),
+            Self::TooManyRequests(Left {
+                limit: 100,
+                remaining: 0,
+                wait: Duration::from_millis(10),
+            }),
             Self::NotFound("message"),
             Self::MethodNotAllowed,
             Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
@@ -195,7 +213,13 @@ impl ApiError {
             Self::Unauthorized | Self::BadSignature(_) => {
                 (S::UNAUTHORIZED, "unauthorized", "Unauthorized")
             }
-            Self::Forbidden(_) => (S::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::Forbidden(_) | Self::OutOfReach(_) => (S::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::MissingScope(_) => (S::FORBIDDEN, "missing_scope", "Scope missing"),
+            Self::TooManyRequests(_) => (
+                S::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+            ),
             Self::NotFound(_) => (S::NOT_FOUND, "not_found", "Not found"),
             Self::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,
@@ -222,6 +246,11 @@ impl ApiError {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
+}
+
+fn quoted(scopes: &[Scope]) -> String {
+    let scopes: Vec<_> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
+    scopes.join(" or ")
 }
 
 fn in_words(errors: &[FieldError]) -> String {
@@ -275,7 +304,7 @@ impl IntoResponse for ApiError {
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Overloaded(_) | Self::TooManyBodies => {
+            Self::Overloaded(_) | Self::TooManyBodies | Self::TooManyRequests(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

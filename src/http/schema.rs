@@ -13,7 +13,8 @@ use super::moment::Moment;
 use super::page::{Cursor, Limit};
 use crate::model::error_class::ErrorClass;
 use crate::model::ids::{
-    CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+    CampaignId, ConnectionId, EventId, KeyId, MessageId, SenderId, SequenceId, TemplateId,
+    WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::model::proof::Hash;
@@ -56,6 +57,7 @@ ids! {
     MessageId "a message";
     SequenceId "a sequence";
     CampaignId "a campaign";
+    KeyId "an API key";
     TemplateId "a template";
     EventId "an event";
     WebhookId "a webhook: one request that a provider posted to us";

@@ -148,6 +148,11 @@ uuid_id!(
     "con_"
 );
 uuid_id!(
+    /// An API key: which one it is, not what it says.
+    KeyId,
+    "key_"
+);
+uuid_id!(
     /// A template: name and language on a WABA.
     TemplateId,
     "tpl_"

@@ -27,6 +27,13 @@ impl TokenBucket {
         }
     }
 
+    /// A full bucket.
+    pub fn full(rate: u32, now: Duration) -> Self {
+        let mut bucket = Self::empty(rate, now);
+        bucket.tokens = bucket.most();
+        bucket
+    }
+
     /// Another rate from now on.
     pub fn set_rate(&mut self, rate: u32, now: Duration) {
         self.refill(now);
@@ -61,9 +68,12 @@ impl TokenBucket {
 
     fn refill(&mut self, now: Duration) {
         let gained = now.saturating_sub(self.at).as_secs_f64() * self.rate;
-        let most = (self.rate / 2.0).max(1.0).min(self.rate);
-        self.tokens = (self.tokens + gained).min(most);
+        self.tokens = (self.tokens + gained).min(self.most());
         self.at = self.at.max(now);
+    }
+
+    fn most(&self) -> f64 {
+        (self.rate / 2.0).max(1.0).min(self.rate)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod provider;
 pub mod quiet;
 pub mod reading;
 pub mod recipient;
+pub mod scope;
 pub mod sequence;
 pub mod template;
 

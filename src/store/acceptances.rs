@@ -113,7 +113,16 @@ impl Store {
             a AS (
                 UPDATE attempts a
                 SET provider_message_id = coalesce(a.provider_message_id, x.provider_message_id),
-                    expires_at = coalesce(a.expires_at, $1::timestamptz + lifetime(a.sender, a.message, $16, $17)),
+                    -- No function of the schema: one with a query in it is planned anew each time.
+                    expires_at = coalesce(a.expires_at, $1::timestamptz + CASE WHEN EXISTS (
+                        SELECT FROM messages m
+                        JOIN senders s ON s.id = m.sender
+                        JOIN templates t ON t.connection = s.connection
+                            AND t.name = m.template_name AND t.language = m.template_language
+                        WHERE m.sender = a.sender AND m.id = a.message
+                            AND t.category = 'AUTHENTICATION'
+                            AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
+                    ) THEN $17::interval ELSE $16::interval END),
                     accepted_at = LEAST(a.accepted_at, $1),
                     held_at = CASE WHEN x.outcome = 'held' THEN LEAST(a.held_at, $1)
                         ELSE a.held_at END,

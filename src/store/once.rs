@@ -12,7 +12,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{ApiKeyId, Store, StoreError, Transaction, again};
+use super::{Store, StoreError, Transaction, again};
+use crate::model::ids::KeyId;
 
 /// For how long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -26,7 +27,7 @@ pub struct Once(Option<Name>);
 
 #[derive(Debug)]
 struct Name {
-    api_key: ApiKeyId,
+    api_key: KeyId,
     endpoint: String,
     key: String,
     digest: [u8; 32],
@@ -35,7 +36,7 @@ struct Name {
 impl Once {
     /// A request that its caller named `key`. The name is one of this API key's and of this
     /// endpoint, method and path; elsewhere the same is another.
-    pub fn named(api_key: ApiKeyId, endpoint: String, key: String, body: &[u8]) -> Self {
+    pub fn named(api_key: KeyId, endpoint: String, key: String, body: &[u8]) -> Self {
         let digest = Sha256::new()
             .chain_update(&endpoint)
             // No path has one, so that no body can pretend to be the path's end.

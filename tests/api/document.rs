@@ -11,15 +11,19 @@ use crate::support::{Answer, App, send};
 
 /// What is served. A line that comes or goes changes what clients can rely on.
 const OPERATIONS: &str = "\
+DELETE /v1/keys/{id} revoke_key
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
 GET /openapi.json openapi
+GET /v1/audit list_audit
 GET /v1/campaigns list_campaigns
 GET /v1/campaigns/{id} get_campaign
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
 GET /v1/events list_events
+GET /v1/keys list_keys
+GET /v1/keys/{id} get_key
 GET /v1/messages list_messages
 GET /v1/messages/{id} get_message
 GET /v1/messages/{id}/history get_message_history
@@ -42,6 +46,8 @@ POST /v1/campaigns/{id}/pause pause_campaign
 POST /v1/campaigns/{id}/recipients upload_recipients
 POST /v1/campaigns/{id}/resume resume_campaign
 POST /v1/connections create_connection
+POST /v1/keys create_key
+POST /v1/keys/{id}/rotate rotate_key
 POST /v1/messages create_message
 POST /v1/messages/lookup lookup_messages
 POST /v1/messages/{id}/cancel cancel_message

@@ -106,7 +106,7 @@ async fn what_is_wrong_with_a_query_is_said_by_field() {
 #[tokio::test]
 async fn what_is_not_json_is_malformed() {
     let app = App::start().await;
-    let key = app.store.create_key("another").await.unwrap();
+    let key = app.store.create_admin_key("another").await.unwrap();
     let key = secrecy::ExposeSecret::expose_secret(&key).to_owned();
     let request = app
         .request(Method::POST, "/v1/messages")

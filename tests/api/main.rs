@@ -6,6 +6,7 @@ mod document;
 mod errors;
 mod event_data;
 mod feed;
+mod keys;
 mod lists;
 mod messages;
 mod once;

@@ -198,7 +198,7 @@ async fn a_key_names_one_request_of_one_caller_at_one_address() {
         .is(409, "idempotency_conflict");
     assert_eq!(rows(&app, "messages").await, 1);
 
-    let other = app.store.create_key("another").await.unwrap();
+    let other = app.store.create_admin_key("another").await.unwrap();
     let other = post_as(&app, other.expose_secret(), "1", new.to_string()).await;
     assert!(!is_replayed(&other));
     assert_ne!(other.ok()["id"], first["id"]);

@@ -105,7 +105,7 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, http::router(api)).await });
-        let key = store.create_key("tests").await.unwrap();
+        let key = store.create_admin_key("tests").await.unwrap();
         Self {
             base,
             pool: PgPool::connect(&database.url).await.unwrap(),

@@ -55,7 +55,7 @@ impl Ground {
         let parsed = SealingKey::parse(&sealing_key).unwrap();
         let store = Store::open(&direct, &config.database, parsed, Clock::system());
         let store = store.await.unwrap();
-        let key = store.create_key("chaos").await.unwrap();
+        let key = store.create_admin_key("chaos").await.unwrap();
         store.close().await;
         Self {
             url: format!(

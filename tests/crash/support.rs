@@ -47,7 +47,7 @@ impl Ground {
         let store = Store::open(&database.url, &config.database, key, Clock::system());
         let store = store.await.unwrap();
         let key = store
-            .create_key("test")
+            .create_admin_key("test")
             .await
             .unwrap()
             .expose_secret()

@@ -108,7 +108,8 @@ impl Ground {
         runtime.spawn(async move {
             let config = settings();
             let store = open(&url, &config).await;
-            tell.send(store.create_key("test").await.unwrap()).unwrap();
+            tell.send(store.create_admin_key("test").await.unwrap())
+                .unwrap();
             let service = Service {
                 config,
                 store,

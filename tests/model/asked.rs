@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use twotick::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
+use twotick::model::ids::{AttemptId, KeyId, MessageId, SenderId, SequenceId};
 use twotick::model::sequence as model;
 use twotick::store::messages::Message;
 use twotick::store::sequence_changes::{Changed, MessageChange, SequenceChange};
 use twotick::store::sequence_create::{NewSequence, NewStep};
 use twotick::store::sequences::SequenceRow;
-use twotick::store::{ApiKeyId, Once, Reply, Store, StoreError};
+use twotick::store::{Once, Reply, Store, StoreError};
 use uuid::Uuid;
 
 use crate::history::{Gate, History, OnDeadline, OnFailure, Sequence, What, Word};
@@ -135,7 +135,7 @@ async fn once(
     limits: model::RetryLimits,
     name: String,
 ) -> Result<Result<Shown, String>, StoreError> {
-    let once = Once::named(ApiKeyId(Uuid::nil()), "POST /".to_owned(), name, b"");
+    let once = Once::named(KeyId(Uuid::nil()), "POST /".to_owned(), name, b"");
     let changed: Changed = match call {
         Call::Create(new) if new.single => {
             let made = store.create_message(new, &once, view_message).await?;

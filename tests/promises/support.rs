@@ -83,7 +83,7 @@ impl App {
         let key = SealingKey::parse(&sealing_key).unwrap();
         let store = Store::open(&database.url, &config.database, key, clock.clone());
         let store = store.await.unwrap();
-        let key = store.create_key("test").await.unwrap();
+        let key = store.create_admin_key("test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = Service {
