@@ -169,6 +169,7 @@ impl ApiError {
             W::OfCampaign,
             W::NotDraft,
             W::Uploading,
+            W::UploadGivenUp,
             W::NoRecipients,
             W::CampaignNotPaused,
             W::CampaignEnded,

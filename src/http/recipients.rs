@@ -3,6 +3,7 @@
 //! nothing.
 
 use std::pin::Pin;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
@@ -18,7 +19,7 @@ use super::recipient_lines::{Form, Line, Lines};
 use super::request::{Query, id};
 use crate::model::ids::CampaignId;
 use crate::store::WrongState;
-use crate::store::campaign_upload::{GivenUp, NewRecipient, Upload};
+use crate::store::campaign_upload::{GIVEN_UP, GivenUp, NewRecipient, Upload};
 
 /// Recipients that are written at once, and how many bytes they may have come in.
 const PART: usize = 2_000;
@@ -84,7 +85,7 @@ struct Uploaded {
         (String = "application/x-ndjson"),
         (String = "text/csv"),
     )),
-    responses((status = 200, body = Uploaded), (status = 409, description = "not_draft, upload_under_way")),
+    responses((status = 200, body = Uploaded), (status = 409, description = "not_draft, upload_under_way, upload_given_up")),
 )]
 async fn upload(
     State(api): State<Api>,
@@ -107,6 +108,7 @@ async fn upload(
             skip,
             part: Vec::new(),
             part_bytes: 0,
+            written_at: api.clock().monotonic(),
             taken: 0,
             uploaded: Uploaded::default(),
         };
@@ -141,6 +143,8 @@ struct Reading<'a> {
     skip: bool,
     part: Vec<NewRecipient>,
     part_bytes: usize,
+    /// When the database last heard of this upload.
+    written_at: Instant,
     /// Lines that are recipients.
     taken: u64,
     uploaded: Uploaded,
@@ -155,7 +159,7 @@ impl Reading<'_> {
                 let read = lines.read(piece, &mut |line| self.take(line));
                 read.map_err(ApiError::Invalid)?;
                 self.part_bytes += piece.len();
-                if self.part.len() >= PART || self.part_bytes >= PART_BYTES {
+                if self.part.len() >= PART || self.part_bytes >= PART_BYTES || self.is_silent() {
                     self.write().await?;
                 }
             }
@@ -174,7 +178,9 @@ impl Reading<'_> {
             .api
             .store
             .finish_upload(self.upload, self.uploaded.added);
-        finished.await?.map_err(|GivenUp| WrongState::NotDraft)?;
+        finished
+            .await?
+            .map_err(|GivenUp| WrongState::UploadGivenUp)?;
         Ok(())
     }
 
@@ -214,15 +220,25 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether the database would soon give this up, though it goes on.
+    fn is_silent(&self) -> bool {
+        let now = self.api.clock().monotonic();
+        now.duration_since(self.written_at) >= GIVEN_UP / 4
+    }
+
     async fn write(&mut self) -> Result<(), ApiError> {
         self.part_bytes = 0;
-        let part = std::mem::take(&mut self.part);
+        let mut part = std::mem::take(&mut self.part);
         // What will be refused as a whole is only looked at.
-        if part.is_empty() || (self.uploaded.invalid > 0 && !self.skip) {
+        if self.uploaded.invalid > 0 && !self.skip {
+            part.clear();
+        }
+        if part.is_empty() && !self.is_silent() {
             return Ok(());
         }
+        self.written_at = self.api.clock().monotonic();
         let written = self.api.store.upload_part(self.upload, &part).await?;
-        self.uploaded.added += written.map_err(|GivenUp| WrongState::NotDraft)?;
+        self.uploaded.added += written.map_err(|GivenUp| WrongState::UploadGivenUp)?;
         let had = u64::try_from(self.upload.recipients).unwrap_or(0);
         if had + self.uploaded.added > MOST {
             let message = "more than 1,000,000 recipients: make several campaigns under one label";

@@ -13,7 +13,7 @@ use crate::model::campaign::{CampaignStatus, Variables};
 use crate::model::ids::CampaignId;
 
 /// How long an upload may write nothing.
-const GIVEN_UP: Duration = Duration::from_secs(120);
+pub const GIVEN_UP: Duration = Duration::from_secs(120);
 
 /// Rows that one transaction deletes.
 const REMOVED_AT_ONCE: i64 = 10_000;
@@ -114,7 +114,7 @@ impl Store {
         }))))
     }
 
-    /// Writes some of its recipients. Returns how many of them were not there yet.
+    /// Writes some of its recipients, or says that it goes on. Returns how many of them were not there yet.
     pub async fn upload_part(
         &self,
         upload: &Upload,

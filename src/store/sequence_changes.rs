@@ -48,6 +48,12 @@ pub enum WrongState {
     /// One at a time.
     #[error("recipients of this campaign are being uploaded just now")]
     Uploading,
+    /// The upload of recipients was given up, since nothing came of it for long, or its campaign is
+    /// no draft any more.
+    #[error(
+        "this upload was given up: it was silent for two minutes, or the campaign is no draft any more"
+    )]
+    UploadGivenUp,
     /// There is nobody to send to.
     #[error("the campaign has no recipients yet")]
     NoRecipients,
@@ -78,6 +84,7 @@ impl WrongState {
             Self::OfCampaign => "part_of_campaign",
             Self::NotDraft => "not_draft",
             Self::Uploading => "upload_under_way",
+            Self::UploadGivenUp => "upload_given_up",
             Self::NoRecipients => "no_recipients",
             Self::CampaignNotRunning => "not_running",
             Self::CampaignNotPaused => "not_paused",

@@ -278,6 +278,15 @@ async fn only_a_draft_takes_recipients_and_only_one_upload_at_a_time() {
         .upload_part(&begun, std::slice::from_ref(&one))
         .await;
     assert_eq!(written.unwrap().unwrap(), 1);
+    // One whose caller is slow says that it goes on, and is not given up.
+    app.clock.advance(Duration::from_secs(100));
+    assert_eq!(
+        app.store.upload_part(&begun, &[]).await.unwrap().unwrap(),
+        0
+    );
+    app.clock.advance(Duration::from_secs(100));
+    let (_, answer) = upload(&app, &path, ndjson, lines(0..1)).await;
+    assert_eq!(answer["code"], "upload_under_way");
     // Its process has died: what it left counts for nothing, and keeps nobody out.
     app.clock.advance(Duration::from_secs(121));
     // Were it alive after all, it would come too late: its rows may be removed at any moment.
