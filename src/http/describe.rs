@@ -28,8 +28,8 @@ pub fn describe(document: &mut Value) {
     }});
     document["security"] = json!([{"api_key": []}]);
     for (path, operations) in members(&mut document["paths"]) {
-        for (_, operation) in members(operations) {
-            finish(path, operation, &problems);
+        for (method, operation) in members(operations) {
+            finish(method, path, operation, &problems);
         }
     }
     let mut shown = BTreeSet::new();
@@ -53,18 +53,25 @@ fn items<'a>(value: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut V
     list.into_iter().flatten()
 }
 
-fn finish(path: &str, operation: &mut Value, problems: &Problems) {
+fn finish(method: &str, path: &str, operation: &mut Value, problems: &Problems) {
     if !path.starts_with("/v1/") {
         operation["security"] = json!([]);
     }
     let once = items(operation, "parameters").any(|it| it["name"] == "Idempotency-Key");
     let met = standard(path, operation, once);
+    let tagged = method == "get" && path.starts_with("/v1/");
     let responses = &mut operation["responses"];
     let mut own = Map::new();
     for (status, response) in members(responses) {
         if status.starts_with(['4', '5']) {
             own.insert(status.clone(), response["description"].clone());
             continue;
+        }
+        if tagged {
+            response["headers"]["ETag"] = json!({
+                "description": "Names this answer: in `If-None-Match` it spares the same again.",
+                "schema": {"type": "string"},
+            });
         }
         if response.get("description").is_none() {
             response["description"] = json!(word(status));
@@ -87,6 +94,9 @@ fn finish(path: &str, operation: &mut Value, problems: &Problems) {
         all.entry(status)
             .or_default()
             .extend(codes.map(str::to_owned));
+    }
+    if tagged {
+        responses["304"] = json!({"description": "It is as `If-None-Match` has it."});
     }
     for (status, codes) in all {
         responses[&status] = response(&status, &codes, problems);

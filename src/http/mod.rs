@@ -39,6 +39,7 @@ mod schema;
 mod senders;
 mod sequence_view;
 mod sequences;
+mod tag;
 mod templates;
 mod tls;
 mod webhook_auth;
@@ -49,7 +50,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -142,7 +143,8 @@ pub fn router(api: Api) -> Router {
         .merge(journal::router())
         .merge(keys::router())
         .merge(audit::router())
-        .route_layer(from_fn_with_state(api.clone(), auth::require_key));
+        .route_layer(from_fn_with_state(api.clone(), auth::require_key))
+        .route_layer(from_fn(tag::tag));
     let (router, described) = openapi::begin()
         .nest("/v1", v1)
         .merge(webhooks::router())

@@ -1,7 +1,7 @@
 //! What cannot be done is answered with a problem that says why.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{App, send, text};
 
@@ -193,4 +193,31 @@ async fn what_was_expected_is_said_in_the_apis_words() {
     assert_eq!(message, "expected a whole number");
     let lookup = app.post("/v1/messages/lookup", json!([["msg_x"]])).await;
     lookup.names("");
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let path = format!("/v1/senders/{sender}");
+    let first = app.get(&path).await;
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(first.headers["cache-control"], "private, no-cache");
+    assert_eq!(first.headers["x-content-type-options"], "nosniff");
+    let again = async || {
+        let request = app.request(Method::GET, &path).bearer_auth(&app.key);
+        send(request.header("if-none-match", &tag)).await
+    };
+    let same = again().await;
+    assert_eq!(
+        (same.status.as_u16(), same.body),
+        (304, Value::String(String::new()))
+    );
+    assert_eq!(same.headers["etag"], tag.as_str());
+    let change = app.request(Method::PATCH, &path).bearer_auth(&app.key);
+    send(change.json(&json!({"messages_per_second": 40})))
+        .await
+        .ok();
+    let changed = again().await.ok();
+    assert_eq!(changed["messages_per_second"], 40);
 }

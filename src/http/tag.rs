@@ -1,0 +1,89 @@
+//! What an answer of the API says of itself: a tag, by which what has not changed need not be sent
+//! again, who may keep it, and that it is nothing for a browser to run.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest, Sha256};
+
+use super::problem::ApiError;
+
+/// How much of a hash tells two answers apart.
+const LENGTH: usize = 16;
+
+/// Laid over everything under `/v1`.
+pub async fn tag(request: Request, next: Next) -> Response {
+    let is_read = request.method().is_safe();
+    let known = request.headers().get(IF_NONE_MATCH).cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        // By its caller alone, who asks each time whether it is still so.
+        (CACHE_CONTROL, "private, no-cache"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    match is_read && response.status() == StatusCode::OK && is_json(response.headers()) {
+        true => tagged(response, known).await,
+        false => response,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let json = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/json");
+    headers.get(CONTENT_TYPE).is_some_and(json)
+}
+
+async fn tagged(response: Response, known: Option<HeaderValue>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // Made by a handler, so it is all there.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return ApiError::Internal.into_response();
+    };
+    let hash = Sha256::digest(&bytes);
+    let tag = format!("\"{}\"", BASE64URL_NOPAD.encode(&hash[..LENGTH]));
+    let is_known = known.is_some_and(|known| names(&known, &tag));
+    // Printable by how it is made.
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        parts.headers.insert(ETAG, value);
+    }
+    if is_known {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(CONTENT_TYPE);
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+/// Whether `If-None-Match` names this tag.
+fn names(known: &HeaderValue, tag: &str) -> bool {
+    let known = known.to_str().unwrap_or_default();
+    known.split(',').map(str::trim).any(|one| {
+        // A proxy that compresses makes it weak.
+        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_among_others_also_where_a_proxy_made_it_weak() {
+        let names = |known: &'static str| names(&HeaderValue::from_static(known), "\"a\"");
+        assert!(names("\"a\"") && names("\"b\", W/\"a\"") && names("*"));
+        assert!(!names("\"b\"") && !names("a") && !names(""));
+    }
+}
