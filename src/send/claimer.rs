@@ -13,6 +13,7 @@ use super::{Sending, Standing, post};
 use crate::model::Timestamp;
 use crate::model::lane::Turns;
 use crate::model::limits::{Pairs, TokenBucket};
+use crate::provider;
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
 use crate::store::leases::Lease;
@@ -223,6 +224,7 @@ impl Claimer {
             posts,
             limits: self.sending.settings.retry_limits(),
             rules: self.sending.settings.rules(),
+            repeats_harmlessly: provider::repeats_harmlessly(self.lease.provider),
             post_timeout: self.sending.settings.post_timeout,
         }
     }

@@ -95,7 +95,13 @@ impl Post {
                 self.record(Outcome::Returned(reason, at)).await;
             }
             Err(NotPosted::Ever(faults)) => {
-                self.record(Outcome::Refused(cannot_be_sent(&faults))).await;
+                let refused = cannot_be_sent(&faults);
+                let outcome = match self.claim.repeated {
+                    false => Outcome::Refused(refused),
+                    // Nobody was asked, and it may have gone.
+                    true => Outcome::Unknown(refused.error.details.unwrap_or_default()),
+                };
+                self.record(outcome).await;
             }
         }
         let took = self
@@ -174,7 +180,7 @@ impl Post {
                 let ((), came) = tokio::join!(self.record(lost), came);
                 match came {
                     // Still unknown: nothing to add.
-                    Came::Lost(_) => return,
+                    Came::Lost(_) | Came::Answer(Answer::Unclear { .. }) => return,
                     known => known,
                 }
             }
@@ -207,7 +213,7 @@ impl Post {
                 error,
                 class,
                 retry_after,
-            }) => Outcome::Refused(self.refused(connection, error, class, retry_after, posted_at)),
+            }) => self.told(self.refused(connection, error, class, retry_after, posted_at)),
             Came::NotSent(reason) => {
                 tracing::warn!(sender = %self.lease.sender, reason, "it was not posted");
                 let at = self.sending.clock().now() + self.sending.settings.backoff;
@@ -263,6 +269,18 @@ impl Post {
             }
         }
         Ok(true)
+    }
+
+    /// What a refusal says of an attempt that may have been taken when it was posted before. The
+    /// provider would refuse a repeat of what it has, so that this one is right about its content
+    /// and its recipient; another attempt must not follow for anything else.
+    fn told(&self, refused: Refused) -> Outcome {
+        let ends = [ErrorClass::FixRequest, ErrorClass::NeverToRecipient].contains(&refused.class);
+        if !self.claim.repeated || ends || refused.again_at.is_some() {
+            return Outcome::Refused(refused);
+        }
+        let title = refused.error.title.unwrap_or_default();
+        Outcome::Unknown(format!("refused when it was repeated: {title}"))
     }
 
     /// Whether a server that broke may have the message all the same. It was repeated under its id as

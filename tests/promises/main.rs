@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod answers;
-
 mod campaigns;
 mod carriers;
 mod certificates;
@@ -22,6 +21,7 @@ mod poll;
 mod providers;
 mod races;
 mod refusals;
+mod repeats;
 mod replay;
 mod said;
 mod sealing;
