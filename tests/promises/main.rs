@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod answers;
+mod bulk;
 mod campaigns;
 mod carriers;
 mod certificates;
