@@ -171,6 +171,11 @@ pub fn answer(
     }
 }
 
+/// Whether it takes several messages in one request at all.
+pub const fn joins(provider: Provider) -> bool {
+    matches!(provider, Provider::Infobip)
+}
+
 /// How many requests with this path one request can stand for. 1: each goes alone.
 pub fn most_joined(provider: Provider, path: &str) -> usize {
     match provider {

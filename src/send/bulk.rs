@@ -62,9 +62,12 @@ struct Group {
 pub(super) async fn join(posts: &[Post]) -> Vec<Ready> {
     let mut ready: Vec<Ready> = posts.iter().map(|_| None).collect();
     let fresh = |post: &Post| post.claim.refusals == 0 && !post.claim.repeated;
-    let Some(first) = posts.first().filter(|_| posts.len() > 1) else {
+    let Some(first) = posts.first() else {
         return ready;
     };
+    if posts.len() < 2 || !provider::joins(first.lease.provider) {
+        return ready;
+    }
     // Where it cannot be read, each finds that out.
     let Ok(connection) = first.connection().await else {
         return ready;
