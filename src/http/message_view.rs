@@ -140,6 +140,12 @@ impl MessageView {
             .map(|attempt| attempt.said.evidence)
             .unwrap_or_default();
         let queued = status == MessageStatus::Queued;
+        // A lost answer is asked for again by posting the same once more.
+        let step = message.step.as_ref();
+        let repeated = status == MessageStatus::Unknown
+            && message.is_head()
+            && step.is_some_and(|step| step.state.work == SequenceWork::Ready);
+        let to_go = queued || repeated;
         Self {
             id: message.id,
             sender: message.id.sender,
@@ -155,7 +161,7 @@ impl MessageView {
                 .filter(|attempt| !attempt.was_given_back())
                 .map(AttemptView::from)
                 .collect(),
-            next_attempt_at: next_attempt_at(message).filter(|_| queued).map(Moment),
+            next_attempt_at: next_attempt_at(message).filter(|_| to_go).map(Moment),
             accepted_at: evidence.accepted_at.map(Moment),
             held_at: evidence.held_at.map(Moment),
             sent_at: evidence.sent_at.map(Moment),
@@ -165,7 +171,7 @@ impl MessageView {
             failed_at: failed.or(shown).and_then(failed_at).map(Moment),
             expires_at: last.and_then(|last| last.expires_at).map(Moment),
             error: failed.and_then(ErrorView::of),
-            waiting: queued.then(|| waiting(message, now)).flatten(),
+            waiting: to_go.then(|| waiting(message, now)).flatten(),
             contradiction: message
                 .attempts
                 .iter()

@@ -16,6 +16,8 @@ pub struct Attempt {
     pub rule: Option<Refusal>,
     /// When its time was over without a word on delivery or failure.
     pub expired_at: Option<Timestamp>,
+    /// How often it was posted and the answer lost.
+    pub lost: u16,
 }
 
 /// How a POST ended. What the provider says afterwards is [`Evidence`].
@@ -55,6 +57,12 @@ impl Attempt {
     /// under the same number.
     pub fn was_given_back(&self) -> bool {
         self.outcome.is_none() && self.evidence.is_empty()
+    }
+
+    /// Whether what is posted next is this attempt again, under its number. `harmless`: the provider
+    /// makes one message of it, however often it is posted.
+    pub fn is_posted_again(&self, harmless: bool) -> bool {
+        self.was_given_back() || (harmless && self.is_unknown())
     }
 
     /// Whether its time is over, and nothing was heard since.

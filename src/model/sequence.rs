@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::evidence::Rank;
+use super::limits::backoff;
 use super::message::{Attempt, Outcome, Work};
 
 /// What the next message waits for: a status of the one before, with a deadline.
@@ -112,6 +113,8 @@ pub struct Circumstances<'a> {
     pub limits: &'a RetryLimits,
     /// What is not posted.
     pub rules: &'a Rules,
+    /// Whether the same attempt, posted again, is one message to the provider.
+    pub repeats_harmlessly: bool,
 }
 
 /// What is to be done with a sequence now.
@@ -237,7 +240,7 @@ fn is_settled(sequence: &Sequence, head: &Head<'_>) -> bool {
 
 /// The head has been posted and its gate has not opened.
 fn wait(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action {
-    let Circumstances { now, limits, .. } = *at;
+    let now = at.now;
     let held = (sequence.status == SequenceStatus::Held)
         .then_some(sequence.reason)
         .flatten();
@@ -253,18 +256,9 @@ fn wait(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action 
         return failed(sequence, head, attempts, at);
     }
     if let (Some(Outcome::Unknown { since }), true) = (last.outcome, last.is_unknown()) {
-        let policy_at = since + limits.unknown_after;
-        return match head.on_unknown {
-            _ if held.is_some() => idle,
-            _ if now < policy_at => Action::Wait {
-                due_at: Some(policy_at),
-                deadline_at: None,
-            },
-            OnUnknown::Resend if attempts.len() < limits.attempts => Action::Retry {
-                at: now,
-                because: Reason::Unknown,
-            },
-            OnUnknown::Resend | OnUnknown::Hold => Action::Hold(Reason::Unknown),
+        return match held {
+            Some(_) => idle,
+            None => lost(head, attempts, since, at),
         };
     }
     if last.evidence.is_held() || held == Some(Reason::Deadline) {
@@ -281,6 +275,33 @@ fn wait(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action 
         OnDeadline::Stop => Action::Stop(Reason::Deadline),
         OnDeadline::Skip => Action::Advance(Passed::DeadlineSkipped),
         OnDeadline::Hold => Action::Hold(Reason::Deadline),
+    }
+}
+
+/// How often an attempt is posted again for a lost answer: by the waits between, for ten minutes or
+/// so. What is lost for longer somebody has to look at.
+const REPEATS: u16 = 8;
+
+/// The answer to the last attempt was lost, and nothing was heard since. Where a repeat is harmless
+/// its answer will tell; no other attempt is ever made then, which could double the message.
+fn lost(head: &Head<'_>, attempts: &[Attempt], since: Timestamp, at: &Circumstances<'_>) -> Action {
+    let Circumstances { now, limits, .. } = *at;
+    let lost = attempts.last().map_or(0, |last| last.lost);
+    let policy_at = since + limits.unknown_after;
+    let because = Reason::Unknown;
+    match head.on_unknown {
+        _ if at.repeats_harmlessly && lost <= REPEATS => Action::Retry {
+            at: now + backoff(limits.first_backoff, lost.into()),
+            because,
+        },
+        _ if now < policy_at => Action::Wait {
+            due_at: Some(policy_at),
+            deadline_at: None,
+        },
+        OnUnknown::Resend if !at.repeats_harmlessly && attempts.len() < limits.attempts => {
+            Action::Retry { at: now, because }
+        }
+        OnUnknown::Resend | OnUnknown::Hold => Action::Hold(because),
     }
 }
 

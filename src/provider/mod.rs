@@ -171,6 +171,53 @@ pub fn answer(
     }
 }
 
+/// Whether it takes several messages in one request at all.
+pub const fn joins(provider: Provider) -> bool {
+    matches!(provider, Provider::Infobip)
+}
+
+/// How many requests with this path one request can stand for. 1: each goes alone.
+pub fn most_joined(provider: Provider, path: &str) -> usize {
+    match provider {
+        Provider::Meta | Provider::Dialog360 | Provider::Dialog360Onprem => 1,
+        Provider::Infobip => infobip::send::most_joined(path),
+    }
+}
+
+/// One request for several with one path, no more of them than [`most_joined`] says.
+pub fn join(provider: Provider, path: String, requests: Vec<Request>) -> Request {
+    let bodies = requests.into_iter().map(|request| request.body);
+    let body = match provider {
+        // Nobody joins theirs.
+        Provider::Meta | Provider::Dialog360 | Provider::Dialog360Onprem => bodies.collect(),
+        Provider::Infobip => infobip::send::join(bodies),
+    };
+    Request { path, body }
+}
+
+/// What the answer to a request for messages with these ids means.
+pub fn answers(
+    provider: Provider,
+    ids: &[String],
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Answers {
+    if let [id] = ids {
+        return Answers::Each(vec![answer(provider, id, status, retry_after, body)]);
+    }
+    let text = String::from_utf8_lossy(body);
+    let text = lenient::storable(&text);
+    let body = lenient::Members::open(&text).unwrap_or_default();
+    match provider {
+        // Nobody joins theirs.
+        Provider::Meta | Provider::Dialog360 | Provider::Dialog360Onprem => Answers::Apart {
+            reason: "it takes one message a request".to_owned(),
+        },
+        Provider::Infobip => infobip::send::answers(ids, status, retry_after, &body),
+    }
+}
+
 /// The headers of answers that say how much of what the provider allows is used up.
 pub const fn usage_headers(provider: Provider) -> &'static [&'static str] {
     match provider {
@@ -242,6 +289,18 @@ pub enum Answer {
     /// been waited for.
     Unclear {
         /// What the answer was.
+        reason: String,
+    },
+}
+
+/// What the answer to a request for several messages means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answers {
+    /// Of each message, in the order in which they were asked about.
+    Each(Vec<Answer>),
+    /// None was taken, for what may be wrong with one of them: each is to be asked for alone.
+    Apart {
+        /// What the provider said.
         reason: String,
     },
 }

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
-use super::{Sending, Standing, post};
+use super::{Sending, Standing, bulk, post};
 use crate::model::Timestamp;
 use crate::model::lane::Turns;
 use crate::model::limits::{Pairs, TokenBucket};
+use crate::provider;
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
 use crate::store::leases::Lease;
@@ -198,7 +199,7 @@ impl Claimer {
                 metrics::histogram!("twotick_gate_wait_seconds").record(wait);
             }
             let took_all = claims.len() == posts;
-            self.post(claims, slots, asked_at);
+            self.post(claims, slots, asked_at).await;
             if progress {
                 self.sending.signals.changed();
             }
@@ -226,25 +227,33 @@ impl Claimer {
             posts,
             limits: self.sending.settings.retry_limits(),
             rules: self.sending.settings.rules(),
+            repeats_harmlessly: provider::repeats_harmlessly(self.lease.provider),
             post_timeout: self.sending.settings.post_timeout,
         }
     }
 
-    fn post(&mut self, claims: Vec<Claim>, slots: Vec<OwnedSemaphorePermit>, asked_at: Instant) {
+    async fn post(
+        &mut self,
+        claims: Vec<Claim>,
+        slots: Vec<OwnedSemaphorePermit>,
+        asked_at: Instant,
+    ) {
         metrics::counter!("twotick_messages_claimed_total").increment(claims.len() as u64);
         self.rate.with(|bucket, _| bucket.spend(claims.len()));
-        for (claim, slot) in claims.into_iter().zip(slots) {
-            let post = post::Post {
-                sending: self.sending.clone(),
-                claim: Arc::new(claim),
-                recorder: self.recorder.clone(),
-                lease: self.lease,
-                standing: self.standing.clone(),
-                rate: self.rate.clone(),
-                pairs: Arc::clone(&self.pairs),
-                asked_at,
-            };
-            self.posts.spawn(post.run(slot));
+        let post = |claim| post::Post {
+            sending: self.sending.clone(),
+            claim: Arc::new(claim),
+            recorder: self.recorder.clone(),
+            lease: self.lease,
+            standing: self.standing.clone(),
+            rate: self.rate.clone(),
+            pairs: Arc::clone(&self.pairs),
+            asked_at,
+        };
+        let posts: Vec<_> = claims.into_iter().map(post).collect();
+        let ready = bulk::join(&posts).await;
+        for ((post, ready), slot) in posts.into_iter().zip(ready).zip(slots) {
+            self.posts.spawn(post.run(ready, slot));
         }
     }
 

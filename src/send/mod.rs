@@ -5,6 +5,7 @@
 //! * a **claimer** (`claimer.rs`) takes what may be posted now, within the sender's rate and the
 //!   connection's slots, and decides gates on the way;
 //! * a **post** (`post.rs`) is one attempt: it asks the provider and records what came of it;
+//! * **bulk** (`bulk.rs`) joins posts of one claim to one request, where the provider takes several;
 //! * the **recorder** (`recorder.rs`) writes what was accepted for all posts of the instance;
 //! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
 //!   closed, because a webhook can be missed for good;
@@ -16,6 +17,7 @@
 
 mod answer;
 mod ask;
+mod bulk;
 mod call;
 mod campaigns;
 mod claimer;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::bulk::{Exchange, Ready};
 use super::call::{Call, Came};
 use super::claimer::Rate;
 use super::last_look::LastLook;
@@ -17,7 +18,7 @@ use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::fact::ProviderError;
 use crate::model::limits::{Pairs, backoff, pair_backoff};
 use crate::provider::content::Fault;
-use crate::provider::{self, Answer, Outgoing};
+use crate::provider::{self, Answer, Outgoing, Request};
 use crate::store::acceptances::Accepted;
 use crate::store::answers::{Closes, Refused};
 use crate::store::claim::Claim;
@@ -62,7 +63,7 @@ pub(super) struct Post {
 }
 
 /// Why nothing was posted.
-enum NotPosted {
+pub(super) enum NotPosted {
     /// Something is away.
     Yet(String),
     /// The provider cannot send this: it was taken before that was known.
@@ -86,16 +87,26 @@ enum Outcome {
 
 impl Post {
     /// Posts and records. The slot is held until the answer is recorded.
-    pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
+    pub(super) async fn run(self, ready: Ready, slot: OwnedSemaphorePermit) {
         let started = self.sending.clock().monotonic();
-        match self.prepare().await {
-            Ok((connection, call)) => self.post(&connection, call).await,
+        let prepared = match ready {
+            Some(ready) => Ok(ready),
+            None => self.prepare().await,
+        };
+        match prepared {
+            Ok((connection, exchange)) => self.post(&connection, exchange).await,
             Err(NotPosted::Yet(reason)) => {
                 let at = self.sending.clock().now() + self.sending.settings.poll;
                 self.record(Outcome::Returned(reason, at)).await;
             }
             Err(NotPosted::Ever(faults)) => {
-                self.record(Outcome::Refused(cannot_be_sent(&faults))).await;
+                let refused = cannot_be_sent(&faults);
+                let outcome = match self.claim.repeated {
+                    false => Outcome::Refused(refused),
+                    // Nobody was asked, and it may have gone.
+                    true => Outcome::Unknown(refused.error.details.unwrap_or_default()),
+                };
+                self.record(outcome).await;
             }
         }
         let took = self
@@ -111,17 +122,21 @@ impl Post {
     /// Everything that can fail before a connection is asked for. The last look at the lease comes
     /// after that: a process that was stalled since its claim must not post for a sender that
     /// others own by now.
-    async fn prepare(&self) -> Result<(Arc<Connection>, Call), NotPosted> {
-        let Sending {
-            connections,
-            client,
-            settings,
-            ..
-        } = &self.sending;
-        let connection = connections
-            .get(self.lease.connection)
-            .await?
-            .ok_or("the connection is gone")?;
+    async fn prepare(&self) -> Result<(Arc<Connection>, Exchange), NotPosted> {
+        let connection = self.connection().await?;
+        let request = self.request(&connection)?;
+        let ids = vec![self.claim.attempt.to_callback()];
+        let call = self.call(&connection, &request, ids)?;
+        Ok((connection, Exchange::Alone(call)))
+    }
+
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, NotPosted> {
+        let connection = self.sending.connections.get(self.lease.connection).await?;
+        Ok(connection.ok_or("the connection is gone")?)
+    }
+
+    /// What is to be asked of the provider.
+    pub(super) fn request(&self, connection: &Connection) -> Result<Request, NotPosted> {
         let id = self.claim.attempt.to_callback();
         let outgoing = Outgoing {
             from: &self.claim.phone_number_id,
@@ -133,21 +148,32 @@ impl Post {
         };
         let api_version = connection.api_version.as_deref();
         let request = provider::request(connection.provider, api_version, &outgoing);
-        let request = request.map_err(NotPosted::Ever)?;
+        request.map_err(NotPosted::Ever)
+    }
+
+    /// A request for the messages of these attempts, all claimed at once under one lease.
+    pub(super) fn call(
+        &self,
+        connection: &Connection,
+        request: &Request,
+        ids: Vec<String>,
+    ) -> Result<Call, NotPosted> {
+        let Sending {
+            client, settings, ..
+        } = &self.sending;
         let call = client.post(format!("{}/{}", connection.base_url, request.path));
-        let call = ask::authorized(call, &connection)
+        let call = ask::authorized(call, connection)
             .timeout(settings.answer_timeout)
             .header(CONTENT_TYPE, "application/json");
         let body = serde_json::to_vec(&request.body)?;
         let (body, held_back) = LastLook::new(body.into(), self.lease_holds());
-        let call = Call {
+        Ok(Call {
             call: call.body(reqwest::Body::wrap(body)),
             held_back,
             provider: connection.provider,
-            id,
+            ids,
             rate: self.rate.clone(),
-        };
-        Ok((connection, call))
+        })
     }
 
     /// Whether this may still be posted, asked when it would leave.
@@ -161,9 +187,9 @@ impl Post {
         }
     }
 
-    async fn post(&self, connection: &Connection, call: Call) {
+    async fn post(&self, connection: &Connection, exchange: Exchange) {
         let posted_at = self.sending.clock().now();
-        let mut came = Box::pin(call.exchange());
+        let mut came = Box::pin(exchange.came());
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
         let came = match in_time {
             Ok(came) => came,
@@ -174,7 +200,7 @@ impl Post {
                 let ((), came) = tokio::join!(self.record(lost), came);
                 match came {
                     // Still unknown: nothing to add.
-                    Came::Lost(_) => return,
+                    Came::Lost(_) | Came::Answer(Answer::Unclear { .. }) => return,
                     known => known,
                 }
             }
@@ -207,7 +233,10 @@ impl Post {
                 error,
                 class,
                 retry_after,
-            }) => Outcome::Refused(self.refused(connection, error, class, retry_after, posted_at)),
+            }) => self.told(self.refused(connection, error, class, retry_after, posted_at)),
+            Came::Apart(reason) => {
+                Outcome::Refused(refused_with_others(reason, self.sending.clock().now()))
+            }
             Came::NotSent(reason) => {
                 tracing::warn!(sender = %self.lease.sender, reason, "it was not posted");
                 let at = self.sending.clock().now() + self.sending.settings.backoff;
@@ -263,6 +292,18 @@ impl Post {
             }
         }
         Ok(true)
+    }
+
+    /// What a refusal says of an attempt that may have been taken when it was posted before. The
+    /// provider would refuse a repeat of what it has, so that this one is right about its content
+    /// and its recipient; another attempt must not follow for anything else.
+    fn told(&self, refused: Refused) -> Outcome {
+        let ends = [ErrorClass::FixRequest, ErrorClass::NeverToRecipient].contains(&refused.class);
+        if !self.claim.repeated || ends || refused.again_at.is_some() {
+            return Outcome::Refused(refused);
+        }
+        let title = refused.error.title.unwrap_or_default();
+        Outcome::Unknown(format!("refused when it was repeated: {title}"))
     }
 
     /// Whether a server that broke may have the message all the same. It was repeated under its id as
@@ -356,6 +397,22 @@ impl Post {
             again_at,
             closes,
         }
+    }
+}
+
+/// None of a request was taken, for what may be wrong with another. It goes again at once, alone.
+fn refused_with_others(reason: String, now: Timestamp) -> Refused {
+    /// The provider said no more than HTTP has.
+    const BAD_REQUEST: i64 = 400;
+    Refused {
+        error: ProviderError {
+            code: BAD_REQUEST,
+            title: Some(reason),
+            details: Some("refused with others in one request: it is posted alone".to_owned()),
+        },
+        class: ErrorClass::Retry,
+        again_at: Some(now),
+        closes: None,
     }
 }
 

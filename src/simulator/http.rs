@@ -195,27 +195,24 @@ impl Entry<'_> {
     fn posts(&self, bytes: &[u8], decided: &Result<Vec<Taken>, Trouble>) -> Vec<Post> {
         let body = self.call.body.as_ref();
         let bulk = body.and_then(|body| body["messages"].as_array());
-        let bulk = bulk.filter(|_| self.call.dialect == Dialect::Infobip);
-        match decided {
-            Ok(taken) if bulk.is_some() => {
-                let messages = bulk.into_iter().flatten().zip(taken);
-                let of = |(message, taken): (&Value, &Taken)| {
-                    let raw = serde_json::value::to_raw_value(message).ok();
-                    self.post(Some(message), raw, Ok(taken))
-                };
-                messages.map(of).collect()
-            }
-            Ok(taken) => {
-                let raw = serde_json::from_slice(bytes).ok();
-                let first = taken.first().map(|taken| self.post(body, raw, Ok(taken)));
-                first.into_iter().collect()
-            }
-            Err(trouble) => {
-                let first = bulk.and_then(|messages| messages.first()).or(body);
-                let raw = serde_json::from_slice(bytes).ok();
-                vec![self.post(first, raw, Err(trouble))]
-            }
-        }
+        let bulk = bulk.filter(|list| self.call.dialect == Dialect::Infobip && !list.is_empty());
+        let Some(messages) = bulk else {
+            let raw = serde_json::from_slice(bytes).ok();
+            let post = match decided {
+                Ok(taken) => taken.first().map(|taken| self.post(body, raw, Ok(taken))),
+                Err(trouble) => Some(self.post(body, raw, Err(trouble))),
+            };
+            return post.into_iter().collect();
+        };
+        let of = |(n, message): (usize, &Value)| {
+            let raw = serde_json::value::to_raw_value(message).ok();
+            let decided = match decided {
+                Ok(taken) => Ok(taken.get(n)?),
+                Err(trouble) => Err(trouble),
+            };
+            Some(self.post(Some(message), raw, decided))
+        };
+        messages.iter().enumerate().filter_map(of).collect()
     }
 
     fn post(

@@ -85,8 +85,13 @@ impl Store {
             r#"
             -- record_refused
             WITH a AS (
-                UPDATE attempts SET outcome = 'refused', refusal = $4
-                WHERE sender = $1 AND message = $2 AND n = $3
+                UPDATE attempts
+                -- Of an attempt that was posted twice the other POST may have been taken.
+                SET refusal = CASE WHEN coalesce(outcome, 'unknown') = 'unknown' THEN $4
+                        ELSE refusal END,
+                    outcome = CASE WHEN coalesce(outcome, 'unknown') = 'unknown' THEN 'refused'
+                        ELSE outcome END
+                WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $7
                 RETURNING sequence, position
             )
             UPDATE sequences q
@@ -102,6 +107,7 @@ impl Store {
             refusal,
             self.clock.now(),
             claim.epoch,
+            claim.posted_at,
         )
         .execute(&mut *connection)
         .await?;
@@ -227,9 +233,13 @@ impl Store {
                 r#"
                 -- record_unknown
                 WITH a AS (
-                    UPDATE attempts SET outcome = 'unknown', unknown_at = $4, watch = $5
-                    WHERE sender = $1 AND message = $2 AND n = $3 AND outcome IS NULL
-                    RETURNING sequence, position
+                    UPDATE attempts
+                    SET unknown_at = CASE WHEN outcome IS NULL THEN $4 ELSE unknown_at END,
+                        watch = CASE WHEN outcome IS NULL THEN $5 ELSE watch END,
+                        lost = lost + (coalesce(outcome, 'unknown') = 'unknown')::integer,
+                        outcome = coalesce(outcome, 'unknown')
+                    WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $7
+                    RETURNING sequence, position, outcome
                 )
                 UPDATE sequences q
                 SET work = 'waiting', claim_epoch = NULL, claim_until = NULL, due_at = $4,
@@ -237,6 +247,7 @@ impl Store {
                 FROM a
                 WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position
                     AND q.work = 'claimed' AND q.claim_epoch = $6 AND q.attempt = $3
+                RETURNING a.outcome = 'unknown' AS "unknown!"
                 "#,
                 claim.attempt.message.sender.0,
                 claim.attempt.message.uuid,
@@ -244,10 +255,12 @@ impl Store {
                 self.clock.now(),
                 Rank::Sent as i16,
                 claim.epoch,
+                claim.posted_at,
             )
-            .execute(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await?;
-            if settled.rows_affected() > 0 {
+            // Of an attempt that was posted twice the other POST may have been answered.
+            if settled.is_some_and(|row| row.unknown) {
                 self.write_facts(&mut transaction, std::slice::from_ref(&fact))
                     .await?;
             }
@@ -343,11 +356,13 @@ impl Store {
                     FOR NO KEY UPDATE
                 ),
                 a AS (
-                    UPDATE attempts a SET outcome = 'unknown', unknown_at = $3, watch = $4
+                    UPDATE attempts a
+                    SET outcome = 'unknown', unknown_at = coalesce(a.unknown_at, $3), watch = $4,
+                        lost = a.lost + 1
                     FROM orphans o
                     JOIN messages m ON m.sender = $1 AND m.sequence = o.id AND m.position = o.head
                     WHERE a.sender = $1 AND a.message = m.id AND a.n = o.attempt
-                        AND a.outcome IS NULL
+                        AND coalesce(a.outcome, 'unknown') = 'unknown'
                     RETURNING a.message, a.n
                 ),
                 q AS (
@@ -403,7 +418,8 @@ fn alarm(r#type: &'static str, stream: i32, reason: &str, source: &'static str) 
 }
 
 /// The attempt has not been taken by the provider and is not counted: it may be posted again
-/// from `at` on. Nothing happens if it has been: claimed again since, or followed by another.
+/// from `at` on. Nothing happens if it has been: claimed again since, or followed by another. One
+/// that was posted before and is unknown stays so: of that POST nothing was said.
 /// Returns whether the sequence took it back.
 async fn give_back(
     connection: &mut sqlx::PgConnection,
@@ -416,7 +432,9 @@ async fn give_back(
         -- give_back
         WITH a AS (
             UPDATE attempts
-            SET posted_at = NULL, outcome = NULL, unknown_at = NULL, refusal = $7
+            SET posted_at = NULL, refusal = $7, outcome = CASE WHEN $8 THEN outcome END,
+                unknown_at = CASE WHEN $8 THEN unknown_at END,
+                lost = CASE WHEN $8 THEN lost ELSE 0 END
             WHERE sender = $1 AND message = $2 AND n = $3 AND posted_at = $6
                 AND (outcome IS NULL OR outcome = 'unknown')
             RETURNING sequence, position
@@ -427,7 +445,9 @@ async fn give_back(
             lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
         FROM a
         WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position AND q.attempt = $3
-            AND ((q.work = 'claimed' AND q.claim_epoch = $5) OR q.work = 'waiting')
+            AND ((q.work = 'claimed' AND q.claim_epoch = $5) OR q.work = 'waiting'
+                -- About to be repeated, because this answer was taken for lost.
+                OR (q.work = 'ready' AND q.reason = 'unknown'))
         "#,
         claim.attempt.message.sender.0,
         claim.attempt.message.uuid,
@@ -436,6 +456,7 @@ async fn give_back(
         claim.epoch,
         claim.posted_at,
         refusal,
+        claim.repeated,
     )
     .execute(connection)
     .await?;

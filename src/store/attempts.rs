@@ -18,6 +18,10 @@ pub(super) const REFUSED_AT: &str = "refused_at";
 /// The member of `refusal` that [`rule`] reads.
 pub(super) const RULE: &str = "rule";
 
+/// The outcome of an attempt whose answer was lost. What it was posted again for may be in
+/// `refusal` then.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// Why we did not post an attempt at all.
 pub(super) fn rule(refusal: Option<&Value>) -> Option<Refusal> {
     Refusal::deserialize(refusal?.get(RULE)?).ok()

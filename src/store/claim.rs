@@ -50,6 +50,8 @@ pub struct ClaimRequest<'a> {
     pub pairs: &'a Mutex<Pairs>,
     /// Which lanes have had POSTs.
     pub turns: &'a Mutex<Turns>,
+    /// Whether the provider makes one message of an attempt that is posted again.
+    pub repeats_harmlessly: bool,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
     pub post_timeout: Duration,
 }
@@ -69,6 +71,9 @@ pub struct Claim {
     pub posted_at: Timestamp,
     /// How often in a row it has been refused before and not counted.
     pub refusals: u32,
+    /// Whether it was posted before and the answer lost: whatever comes of it now, it may have been
+    /// taken then.
+    pub repeated: bool,
     /// What the next message waits for.
     pub gate: Gate,
     /// The template's name and language, if it uses one.
@@ -121,7 +126,7 @@ impl Store {
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
-            let mut steps = read_steps(&mut transaction, sender, &mut rows, &mut corrupt).await?;
+            let mut steps = read_steps(&mut transaction, request, &mut rows, &mut corrupt).await?;
             self.add_unmade(&mut transaction, sender, &rows, &mut steps, &mut corrupt)
                 .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
@@ -174,6 +179,7 @@ impl Store {
                 epoch: request.lease.epoch,
                 posted_at: now,
                 refusals: step.refusals,
+                repeated: step.repeats(),
                 gate: step.gate,
                 template: step.template.clone(),
                 phone_number_id: poster.phone_number_id.clone(),

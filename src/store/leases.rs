@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId};
+use crate::model::provider::Provider;
 
 /// A sender that is ours for now.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,8 @@ pub struct Lease {
     pub sender: SenderId,
     /// Under which connection.
     pub connection: ConnectionId,
+    /// Through whom.
+    pub provider: Provider,
     /// Which ownership this is; every claim bears it.
     pub epoch: i64,
     /// The sender's rate.
@@ -28,16 +31,21 @@ struct Row {
     connection: Uuid,
     lease_epoch: i64,
     messages_per_second: i32,
+    provider: String,
 }
 
-impl From<Row> for Lease {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Lease {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("connections.provider: {}", row.provider));
+        Ok(Self {
             sender: SenderId(row.id),
             connection: ConnectionId(row.connection),
+            provider: Provider::parse(&row.provider).ok_or_else(corrupt)?,
             epoch: row.lease_epoch,
             messages_per_second: row.messages_per_second.unsigned_abs(),
-        }
+        })
     }
 }
 
@@ -110,7 +118,8 @@ impl Store {
             -- renew_leases
             UPDATE senders SET lease_until = clock_timestamp() + $3::interval
             WHERE id = ANY ($2) AND lease_owner = $1 AND lease_until > clock_timestamp()
-            RETURNING id, connection, lease_epoch, messages_per_second
+            RETURNING id, connection, lease_epoch, messages_per_second,
+                (SELECT provider FROM connections c WHERE c.id = senders.connection) AS "provider!"
             "#,
                 instance,
                 &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
@@ -119,7 +128,7 @@ impl Store {
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
-        Ok(rows.into_iter().map(Lease::from).collect())
+        rows.into_iter().map(Lease::try_from).collect()
     }
 
     /// Takes up to `most` senders that nobody owns (any longer).
@@ -144,7 +153,8 @@ impl Store {
                 LIMIT $2
                 FOR NO KEY UPDATE SKIP LOCKED
             )
-            RETURNING id, connection, lease_epoch, messages_per_second
+            RETURNING id, connection, lease_epoch, messages_per_second,
+                (SELECT provider FROM connections c WHERE c.id = senders.connection) AS "provider!"
             "#,
                 instance,
                 most,
@@ -153,7 +163,7 @@ impl Store {
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
-        Ok(rows.into_iter().map(Lease::from).collect())
+        rows.into_iter().map(Lease::try_from).collect()
     }
 
     /// When the next lease of another instance ends, or its share of the senders, should it say

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::attempts::{outcome, refused_at, rule};
+use super::attempts::{UNKNOWN, outcome, refused_at, rule};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::infobip;
@@ -382,7 +382,8 @@ fn said_of(code: i64, errors: Option<Value>) -> ProviderError {
 }
 
 fn attempt(n: i16, mut row: Row) -> Attempt {
-    let returned = row.refusal.take_if(|_| row.outcome.is_none());
+    let is_open = row.outcome.as_deref().is_none_or(|word| word == UNKNOWN);
+    let returned = row.refusal.take_if(|_| is_open);
     let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
     let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
     let failed = row.failed_code.map(|code| said_of(code, row.failed_errors));
@@ -418,6 +419,8 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
                     code: row.failed_code.unwrap_or(i64::MAX),
                 }),
             },
+            // What it decides is not shown.
+            lost: 0,
         },
     }
 }

@@ -9,6 +9,7 @@ mod ingest;
 mod measures;
 mod memory;
 mod provider;
+mod repeats;
 mod restart;
 mod send;
 mod slow_clients;

@@ -50,6 +50,14 @@ impl Provider {
         assert!(put.send().await.unwrap().status().is_success());
     }
 
+    /// How long it takes to answer, from now on.
+    pub async fn answers_after(&self, ms: u64) {
+        let delays = json!({"answer_ms": {"min": ms, "max": ms}});
+        let url = format!("{}/_control/delays", self.url);
+        let put = self.client.put(url).json(&delays);
+        assert!(put.send().await.unwrap().status().is_success());
+    }
+
     /// What it was asked to send, in order.
     pub async fn posts(&self) -> Vec<Value> {
         let log = self.client.get(format!("{}/_control/log", self.url));

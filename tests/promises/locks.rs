@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use twotick::model::ids::SenderId;
+use twotick::model::provider::Provider;
 use twotick::store::leases::Lease;
 
 use crate::races::{
@@ -68,6 +69,7 @@ async fn who_gives_up_a_claim_waits_for_its_attempt_and_holds_no_sequence() {
     let lease = Lease {
         sender,
         connection: app.connection.parse().unwrap(),
+        provider: Provider::Meta,
         epoch: 1,
         messages_per_second: 1,
     };

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod answers;
-
+mod bulk;
 mod campaigns;
 mod carriers;
 mod certificates;
@@ -22,6 +22,7 @@ mod poll;
 mod providers;
 mod races;
 mod refusals;
+mod repeats;
 mod replay;
 mod said;
 mod sealing;

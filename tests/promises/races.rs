@@ -9,6 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use twotick::model::error_class::{ErrorClass, Scope};
 use twotick::model::fact::ProviderError;
 use twotick::model::ids::{SenderId, SequenceId};
+use twotick::model::provider::Provider;
 use twotick::model::sequence::{Gate, GateStatus, OnDeadline};
 use twotick::simulator::{self, Faults};
 use twotick::store::acceptances::Accepted;
@@ -57,6 +58,7 @@ pub async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         epoch: 1,
         posted_at,
         refusals: 0,
+        repeated: false,
         gate: Gate {
             status: GateStatus::Delivered,
             deadline: Duration::from_secs(3600),
@@ -349,6 +351,7 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
     let lease = |epoch| Lease {
         sender,
         connection: app.connection.parse().unwrap(),
+        provider: Provider::Meta,
         epoch,
         messages_per_second: 1,
     };

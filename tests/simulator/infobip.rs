@@ -149,6 +149,27 @@ async fn a_refusal_of_the_whole_request_is_a_service_exception() {
         .await;
     assert_eq!(http, 404);
 
+    let mut blank = offer("c.2");
+    blank["content"]["templateData"]["body"]["placeholders"] = json!([""]);
+    let bulk = json!({"messages": [offer("c.1"), blank, offer("c.3")]});
+    let (http, answer) = scene.answer(INFOBIP, TEMPLATE, &bulk).await;
+    assert_eq!(http, 400, "none is taken for the fault of one: {answer}");
+    let log = scene.get("/_control/log").await;
+    let posts = log["posts"].as_array().unwrap().iter();
+    let posts = posts.filter(|post| {
+        post["callback"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("c."))
+    });
+    let said: Vec<_> = posts
+        .map(|post| (post["outcome"].clone(), post["code"].clone()))
+        .collect();
+    assert_eq!(
+        said,
+        vec![(json!("refused"), json!(400)); 3],
+        "each is in the log"
+    );
+
     let limited = json!({"rate_limited": 1.0});
     assert_eq!(scene.control("PUT", "/faults", &limited).await, 200);
     let refused = scene.ask(INFOBIP, TEXT, "key", &text("b")).await;

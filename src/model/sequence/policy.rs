@@ -134,8 +134,24 @@ impl Refusal {
 /// How long after the user's last message anything may be sent.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// What becomes of a head that nothing else keeps from being posted now.
+/// What becomes of a head that nothing else keeps from being posted now. One that is posted again
+/// because its answer was lost may have gone, and so it has not failed: it waits for a person, or
+/// for evidence.
 pub fn may_post(
+    policy: &Policy,
+    content: Content,
+    user: &User,
+    rules: &Rules,
+    now: Timestamp,
+    repeats: bool,
+) -> Action {
+    match allowed(policy, content, user, rules, now) {
+        Action::Refuse(_) if repeats => Action::Hold(Reason::Unknown),
+        action => action,
+    }
+}
+
+fn allowed(
     policy: &Policy,
     content: Content,
     user: &User,

@@ -158,6 +158,7 @@ fn at(now: Timestamp, user: &User) -> Circumstances<'_> {
         now,
         limits: &LIMITS,
         rules: &RULES,
+        repeats_harmlessly: false,
     }
 }
 
@@ -343,6 +344,57 @@ fn a_lost_answer_waits_for_evidence_and_is_never_resent_blindly() {
 }
 
 #[test]
+fn where_a_repeat_is_harmless_what_is_lost_is_repeated_ever_more_rarely_and_then_held() {
+    let user = User::default();
+    let lost = |lost, on_unknown, now| {
+        let attempts = [Attempt { lost, ..unknown() }];
+        let circumstances = Circumstances {
+            repeats_harmlessly: true,
+            ..at(now, &user)
+        };
+        let head = Head {
+            on_unknown,
+            ..head(&attempts)
+        };
+        next(&waiting(), Some(&head), &circumstances)
+    };
+    let because = Reason::Unknown;
+    for on_unknown in [OnUnknown::Hold, OnUnknown::Resend] {
+        let mut waits = Duration::ZERO;
+        for times in 1..=8_u16 {
+            let wait = LIMITS.first_backoff * 2_u32.pow(u32::from(times) - 1);
+            waits += wait;
+            // Not by the time: it may have been paused meanwhile.
+            let now = NOW + LIMITS.unknown_after;
+            let at = now + wait;
+            assert_eq!(lost(times, on_unknown, now), Action::Retry { at, because });
+        }
+        let policy_at = NOW + LIMITS.unknown_after;
+        let wait = Action::Wait {
+            due_at: Some(policy_at),
+            deadline_at: None,
+        };
+        assert_eq!(lost(9, on_unknown, NOW), wait, "evidence may come still");
+        assert_eq!(lost(9, on_unknown, policy_at), Action::Hold(because));
+    }
+}
+
+#[test]
+fn what_may_have_gone_is_not_refused_for_what_the_user_wants_now() {
+    let user = User {
+        no_marketing: true,
+        ..User::default()
+    };
+    let policy = Policy {
+        on_opt_out: OnOptOut::Fail,
+        ..Policy::default()
+    };
+    let posts = |repeats| may_post(&policy, Content::Marketing, &user, &RULES, NOW, repeats);
+    assert_eq!(posts(false), Action::Refuse(Refusal::OptedOut));
+    assert_eq!(posts(true), Action::Hold(Reason::Unknown));
+}
+
+#[test]
 fn evidence_settles_a_lost_answer_even_while_it_waits_to_be_posted_again() {
     let settled = Attempt {
         evidence: with(GateStatus::Sent),
@@ -508,7 +560,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is done with a head that nothing else keeps from being posted.
 fn posting(sequence: &Sequence, content: Content, user: &User, now: Timestamp) -> Action {
-    may_post(&sequence.policy, content, user, &RULES, now)
+    may_post(&sequence.policy, content, user, &RULES, now, false)
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! the second is refused as a duplicate, which says that the first was taken. A message that is
 //! refused is answered with HTTP 200: the refusal is in its `status`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use crate::model::fact::ProviderError;
 use crate::provider::content::{Fault, Faults, Place};
 use crate::provider::lenient::{self, KEY_BYTES, Members};
 use crate::provider::reading::{ReadError, inside};
-use crate::provider::{Answer, Outgoing, Request, Standing, meta};
+use crate::provider::{Answer, Answers, Outgoing, Request, Standing, meta};
 
 /// `messageId` stands in every report.
 pub const CORRELATES: bool = true;
@@ -27,6 +28,12 @@ const DUPLICATE: i64 = 23;
 
 /// The endpoint that takes several messages; all others take one.
 const TEMPLATE: &str = "template";
+
+/// Where messages are sent: an endpoint a kind.
+const MESSAGES: &str = "whatsapp/1/message/";
+
+/// Messages in one request. Infobip names no limit; this many surely are no burden.
+const MOST_JOINED: usize = 100;
 
 /// A message's request, or why it cannot be sent.
 pub fn request(message: &Outgoing<'_>) -> Result<Request, Vec<Fault>> {
@@ -55,12 +62,30 @@ pub fn request(message: &Outgoing<'_>) -> Result<Request, Vec<Fault>> {
     }
     let body = Value::from(body);
     Ok(Request {
-        path: format!("whatsapp/1/message/{endpoint}"),
+        path: format!("{MESSAGES}{endpoint}"),
         body: match endpoint == TEMPLATE {
             true => json!({"messages": [body]}),
             false => body,
         },
     })
+}
+
+/// How many requests with this path go as one.
+pub(in crate::provider) fn most_joined(path: &str) -> usize {
+    match path.strip_prefix(MESSAGES) {
+        Some(TEMPLATE) => MOST_JOINED,
+        _ => 1,
+    }
+}
+
+/// The body of one request for all messages of these.
+pub(in crate::provider) fn join(bodies: impl Iterator<Item = Value>) -> Value {
+    let messages = |mut body: Value| match body["messages"].take() {
+        Value::Array(messages) => messages,
+        _ => Vec::new(),
+    };
+    let messages: Vec<_> = bodies.flat_map(messages).collect();
+    json!({"messages": messages})
 }
 
 /// What a caller wrote itself: the endpoint, and the fields of the message beside.
@@ -134,15 +159,62 @@ pub(in crate::provider) fn answer(
         .unwrap_or_else(|| meta::send::unexplained(status, retry_after))
 }
 
+/// What an answer to a POST of [`join`] means. Each message is found by its id; of one that is not
+/// named nobody knows. Where the request as a whole was refused for what it said, that may be the
+/// fault of one.
+pub(in crate::provider) fn answers(
+    ids: &[String],
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &Members<'_>,
+) -> Answers {
+    let each = |answer: Answer| Answers::Each(vec![answer; ids.len()]);
+    match refusal(status, retry_after, body) {
+        Some(Answer::Refused {
+            class: ErrorClass::FixRequest,
+            error,
+            ..
+        }) => {
+            return Answers::Apart {
+                reason: error.title.unwrap_or_default(),
+            };
+        }
+        Some(refused) => return each(refused),
+        None => {}
+    }
+    let unexplained = meta::send::unexplained(status, retry_after);
+    if !(200..300).contains(&status) {
+        return each(unexplained);
+    }
+    let mut told = HashMap::new();
+    for message in messages(body) {
+        if let Some(id) = message.text("messageId") {
+            told.entry(id.into_owned()).or_insert(message);
+        }
+    }
+    let of = |id: &String| {
+        let answer = told.get(id).map(|told| told_of(id, retry_after, told));
+        answer.flatten().unwrap_or_else(|| unexplained.clone())
+    };
+    Answers::Each(ids.iter().map(of).collect())
+}
+
 /// The one message of the answer: templates are answered in an array.
 fn of_message<'a>(body: &Members<'a>) -> Option<Members<'a>> {
     match body.get("messages") {
-        Some(messages) => {
-            let messages = lenient::elements(messages).ok()?;
-            Members::open(messages.first()?.get()).ok()
-        }
+        Some(_) => messages(body).into_iter().next(),
         None => Some(body.clone()),
     }
+}
+
+/// The array that templates are answered in. What is no message in it is left out.
+fn messages<'a>(body: &Members<'a>) -> Vec<Members<'a>> {
+    let messages = body.get("messages").map(lenient::elements);
+    let messages = messages.and_then(Result::ok).unwrap_or_default();
+    let messages = messages.into_iter();
+    messages
+        .filter_map(|raw| Members::open(raw.get()).ok())
+        .collect()
 }
 
 fn told_of(id: &str, retry_after: Option<Duration>, message: &Members<'_>) -> Option<Answer> {
@@ -274,6 +346,100 @@ mod tests {
             assert_eq!((error.code, found), (status.into(), class));
             assert!(error.details.unwrap().contains("must not be blank"));
         }
+    }
+
+    fn joined(status: u16, body: &str) -> Answers {
+        let ids = ["msg_7.1", "msg_8.1", "msg_9.1"].map(str::to_owned);
+        provider::answers(Provider::Infobip, &ids, status, None, body.as_bytes())
+    }
+
+    fn kinds(answers: Answers) -> Vec<&'static str> {
+        let Answers::Each(answers) = answers else {
+            panic!("{answers:?}");
+        };
+        let kind = |answer: &Answer| match answer {
+            Answer::Accepted { .. } => "accepted",
+            Answer::Refused { .. } => "refused",
+            Answer::Unclear { .. } => "unclear",
+        };
+        answers.iter().map(kind).collect()
+    }
+
+    #[test]
+    fn of_several_messages_each_is_told_of_by_its_id() {
+        let other = |id: &str, group, code| message(group, code).replace("msg_7.1", id);
+        let body = |messages: &[String]| format!(r#"{{"messages":[{}]}}"#, messages.join(","));
+        let taken = message(1, 7);
+        let all = [
+            other("msg_9.1", 5, 12),
+            taken.clone(),
+            other("msg_8.1", 5, DUPLICATE),
+        ];
+        assert_eq!(
+            kinds(joined(200, &body(&all))),
+            ["accepted", "accepted", "refused"]
+        );
+        let missing = [taken.clone(), other("msg_4.1", 1, 7), "5".to_owned()];
+        assert_eq!(
+            kinds(joined(200, &body(&missing))),
+            ["accepted", "unclear", "unclear"]
+        );
+        // The first word on a message counts, as with one that is alone.
+        let twice = [taken, message(5, 12), other("msg_8.1", 9, 1)];
+        assert_eq!(
+            kinds(joined(200, &body(&twice))),
+            ["accepted", "unclear", "unclear"]
+        );
+        for nothing in ["", "{}", r#"{"messages":{}}"#] {
+            assert_eq!(kinds(joined(200, nothing)), ["unclear"; 3], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn several_messages_are_refused_as_a_whole_each_or_to_be_asked_for_apart() {
+        let body = |name: &str| {
+            format!(r#"{{"requestError":{{"serviceException":{{"messageId":"{name}"}}}}}}"#)
+        };
+        for (status, name) in [
+            (401, "UNAUTHORIZED"),
+            (403, "FORBIDDEN"),
+            (429, "TOO_MANY_REQUESTS"),
+            (500, "GENERAL_ERROR"),
+        ] {
+            let answers = joined(status, &body(name));
+            let Answers::Each(each) = &answers else {
+                panic!("{name}");
+            };
+            let alone = answered(status, &body(name));
+            assert!(each.iter().all(|answer| *answer == alone), "{each:?}");
+            assert_eq!(each.len(), 3);
+        }
+        assert_eq!(kinds(joined(413, "too large")), ["refused"; 3]);
+        assert_eq!(kinds(joined(502, "<html>")), ["unclear"; 3]);
+        let reason = "BAD_REQUEST: ".to_owned();
+        let bad = joined(400, &body("BAD_REQUEST"));
+        assert_eq!(bad, Answers::Apart { reason });
+    }
+
+    #[test]
+    fn templates_are_joined_and_nothing_else() {
+        let most = |path: &str| provider::most_joined(Provider::Infobip, path);
+        assert!(most("whatsapp/1/message/template") > 1);
+        for other in ["whatsapp/1/message/text", "template", "v25.0/1/messages"] {
+            assert_eq!(most(other), 1);
+        }
+        let path = "whatsapp/1/message/template".to_owned();
+        let one = |id: &str| Request {
+            path: path.clone(),
+            body: json!({"messages": [{"messageId": id}]}),
+        };
+        let joined = provider::join(
+            Provider::Infobip,
+            path.clone(),
+            vec![one("a.1"), one("b.1")],
+        );
+        let both = json!({"messages": [{"messageId": "a.1"}, {"messageId": "b.1"}]});
+        assert_eq!((joined.path, joined.body), (path.clone(), both));
     }
 
     #[test]

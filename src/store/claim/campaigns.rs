@@ -67,6 +67,8 @@ impl Store {
             raw: of.kind == "raw",
             attempts: Vec::new(),
             refusals: 0,
+            // It has no attempt that could be repeated.
+            harmless: false,
         }
     }
 }

@@ -125,6 +125,8 @@ pub(super) struct Step {
     pub(super) attempts: Vec<Attempt>,
     /// How often in a row its last attempt was refused and not counted.
     pub(super) refusals: u32,
+    /// Whether its provider makes one message of an attempt that is posted again.
+    pub(super) harmless: bool,
 }
 
 impl Step {
@@ -144,13 +146,19 @@ impl Step {
     }
 
     /// The number of the attempt that is posted now: a new one, or the last if the provider is
-    /// known not to have taken it and it was not counted.
+    /// known not to have taken it and it was not counted, or would not take it twice.
     pub(super) fn next_n(&self) -> i16 {
         let n = i16::try_from(self.attempts.len()).unwrap_or(i16::MAX);
         match self.attempts.last() {
-            Some(last) if last.was_given_back() => n,
+            Some(last) if last.is_posted_again(self.harmless) => n,
             _ => n.saturating_add(1),
         }
+    }
+
+    /// Whether what is posted now was posted before, and the answer lost.
+    pub(super) fn repeats(&self) -> bool {
+        let last = self.attempts.last();
+        self.harmless && last.is_some_and(Attempt::is_unknown)
     }
 }
 
@@ -205,6 +213,7 @@ impl Plan {
             limits: request.limits,
             rules: request.rules,
             posts: request.posts,
+            harmless: request.repeats_harmlessly,
             lanes,
             now,
             facts: Vec::new(),

@@ -31,6 +31,7 @@ pub(super) struct Planning<'a> {
     pub(super) limits: RetryLimits,
     pub(super) rules: Rules,
     pub(super) posts: usize,
+    pub(super) harmless: bool,
     pub(super) lanes: &'a Lanes,
     pub(super) now: Timestamp,
     pub(super) facts: Vec<OwnFact>,
@@ -72,12 +73,15 @@ impl Planning<'_> {
                         ControlFlow::Continue(row) => row,
                     };
                     let (content, user) = (self.lanes.content(&row, step), row.user);
-                    match may_post(&row.policy, content, &user, &self.rules, self.now) {
+                    let policy = &row.policy;
+                    let repeats = step.repeats();
+                    match may_post(policy, content, &user, &self.rules, self.now, repeats) {
                         Action::Refuse(refusal) => {
                             let step = head.and_then(|head| steps.get_mut(head));
                             row = self.refuse(row, step, refusal);
                         }
                         Action::AwaitUser(until) => return self.await_user(row, until),
+                        hold @ Action::Hold(_) => return self.stay(row, hold, Some(step)),
                         _ => return self.post(row, step),
                     }
                 }
@@ -110,6 +114,7 @@ impl Planning<'_> {
             now: self.now,
             limits: &self.limits,
             rules: &self.rules,
+            repeats_harmlessly: self.harmless,
         };
         next(&sequence, head.as_ref(), &circumstances)
     }
@@ -285,7 +290,7 @@ impl Planning<'_> {
             (Action::Retry { at, because }, Some(step)) => {
                 let last = AttemptId {
                     message: self.message(step),
-                    n: step.next_n() - 1,
+                    n: step.next_n() - i16::from(!step.repeats()),
                 };
                 let data = json!({"next_attempt_at": crate::model::rfc3339(at)});
                 let fact = OwnFact::of_attempt(last, event::MESSAGE_RETRYING, "sweep");

@@ -8,12 +8,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::attempts::{outcome, refusals, rule};
+use super::super::attempts::{UNKNOWN, outcome, refusals, rule};
 use super::super::recipients::STOP;
+use super::ClaimRequest;
 use super::corrupt::Corrupt;
 use super::plan::{Row, Step};
 use crate::model::evidence::{Evidence, Failure};
-use crate::model::ids::SenderId;
 use crate::model::message::Attempt;
 use crate::model::sequence::{Gate, OnUnknown};
 
@@ -25,7 +25,7 @@ pub(super) const STEPS_READ: i32 = 3;
 /// Sequences with a step that cannot be understood are added to `corrupt`.
 pub(super) async fn read_steps(
     connection: &mut PgConnection,
-    sender: SenderId,
+    request: &ClaimRequest<'_>,
     rows: &mut [Row],
     corrupt: &mut Vec<Corrupt>,
 ) -> Result<HashMap<Uuid, Vec<Step>>, StoreError> {
@@ -35,7 +35,7 @@ pub(super) async fn read_steps(
         SELECT q.id AS "sequence!", m.position AS "position?", m.id AS "id?", m.cancelled_at,
                m.template_name, m.template_language, m.delay_ms AS "delay_ms?",
                m.on_unknown AS "on_unknown?", m.gate, m.type = 'raw' AS raw, u.wrote_at AS "wrote_at?",
-               u.marketing AS "marketing?", a.n AS "n?", a.outcome, a.refusal, a.unknown_at,
+               u.marketing AS "marketing?", a.n AS "n?", a.outcome, a.refusal, a.unknown_at, a.lost AS "lost?",
                a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at, a.played_at,
                a.failed_at, a.failed_code
         FROM unnest($2::uuid[], $3::integer[], $5::text[]) AS q (id, head, recipient)
@@ -46,7 +46,7 @@ pub(super) async fn read_steps(
         LEFT JOIN attempts a ON a.sender = $1 AND a.message = m.id
         ORDER BY q.id, m.position, a.n
         "#,
-        sender.0,
+        request.lease.sender.0,
         &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.head).collect::<Vec<_>>(),
         STEPS_READ - 1,
@@ -101,18 +101,21 @@ pub(super) async fn read_steps(
                 raw: row.raw.unwrap_or(false),
                 attempts: Vec::new(),
                 refusals: 0,
+                harmless: request.repeats_harmlessly,
             });
         }
         let (Some(_), Some(step)) = (row.n, sequence.last_mut()) else {
             continue;
         };
-        let went_back = row.refusal.as_ref().filter(|_| row.outcome.is_none());
+        let is_open = row.outcome.as_deref().is_none_or(|word| word == UNKNOWN);
+        let went_back = row.refusal.as_ref().filter(|_| is_open);
         step.refusals = refusals(went_back);
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             rule: rule(row.refusal.as_ref()),
             // The gate has a deadline of its own.
             expired_at: None,
+            lost: row.lost.map_or(0, |lost| lost.unsigned_abs()),
             evidence: Evidence {
                 accepted_at: row.accepted_at,
                 held_at: row.held_at,

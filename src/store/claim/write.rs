@@ -24,7 +24,8 @@ pub(super) struct Written {
 }
 
 /// An attempt's row stands before its POST, so that a webhook always finds it. One that was
-/// given back is used again: nothing was posted under it that the provider took.
+/// given back is used again: nothing was posted under it that the provider took. So is one whose
+/// answer was lost, where a repeat is harmless; it stays unknown meanwhile.
 pub(super) async fn write(
     connection: &mut PgConnection,
     request: &ClaimRequest<'_>,
@@ -59,7 +60,10 @@ pub(super) async fn write(
             FROM unnest($16::uuid[], $17::smallint[], $18::uuid[], $19::integer[], $20::smallint[])
                 AS x (message, n, sequence, position, watch)
             ON CONFLICT (sender, message, n) DO UPDATE
-            SET posted_at = excluded.posted_at, watch = excluded.watch, refusal = NULL
+            SET posted_at = excluded.posted_at, refusal = NULL,
+                -- Whose answer was lost still waits for any evidence.
+                watch = CASE WHEN attempts.outcome = 'unknown' THEN attempts.watch
+                    ELSE excluded.watch END
         ),
         -- Not posted at all.
         refused AS (
