@@ -14,6 +14,8 @@ pub const MESSAGE_ACCEPTED: &str = "message.accepted";
 pub const MESSAGE_HELD: &str = "message.held";
 /// The provider answered with an error: it did not take the message. Ours.
 pub const MESSAGE_REFUSED: &str = "message.refused";
+/// An attempt failed: the provider said so later. Ours where the answer, or a rule, was for good.
+pub const MESSAGE_FAILED: &str = "message.failed";
 /// The answer was lost. Ours.
 pub const MESSAGE_UNKNOWN: &str = "message.unknown";
 /// A claim was given back before anything was posted. Ours.
@@ -149,7 +151,7 @@ pub fn of(said: &Said) -> Cow<'static, str> {
             Status::Delivered => "message.delivered".into(),
             Status::Read => "message.read".into(),
             Status::Played => "message.played".into(),
-            Status::Failed => "message.failed".into(),
+            Status::Failed => MESSAGE_FAILED.into(),
         },
         Said::Inbound(inbound) => format!("inbound.{}", inbound.kind).into(),
         Said::TemplateStatus(_) => TEMPLATE_STATUS.into(),

@@ -94,6 +94,8 @@ pub(super) struct Claimer {
     posts: JoinSet<()>,
     /// When to look for orphaned claims next.
     orphans_due: Instant,
+    /// What it has waited for, and since when, though something may have been there to be posted.
+    limited: Option<(&'static str, Instant)>,
 }
 
 impl Claimer {
@@ -111,6 +113,7 @@ impl Claimer {
             pairs: Arc::new(Mutex::new(Pairs::new(sending.settings.pair_limit()))),
             turns: Mutex::default(),
             remembers: false,
+            limited: None,
             posts: JoinSet::new(),
             orphans_due: sending.clock().monotonic(),
             sending,
@@ -189,11 +192,18 @@ impl Claimer {
                 progress,
                 more,
                 gate_waits,
+                pair_waits,
+                failed,
                 next_due,
             } = claimed;
             for wait in gate_waits {
                 metrics::histogram!("twotick_gate_wait_seconds").record(wait);
             }
+            for class in failed {
+                let class = class.as_str();
+                metrics::counter!("twotick_messages_failed_total", "class" => class).increment(1);
+            }
+            self.time_limits(posts, claims.len(), pair_waits);
             let took_all = claims.len() == posts;
             self.post(claims, slots, asked_at);
             if progress {
@@ -203,14 +213,34 @@ impl Claimer {
                 return Ok(Pause::For(Duration::ZERO));
             }
             if took_all && tokens == 0 {
+                self.limited.get_or_insert(("rate", asked_at));
                 return Ok(Pause::For(self.wait_for_tokens()));
             }
             if took_all && posts < tokens {
+                self.limited.get_or_insert(("slots", asked_at));
                 return Ok(Pause::ForSlot);
             }
             if !more {
                 return Ok(Pause::For(self.wait(next_due)));
             }
+        }
+    }
+
+    /// What keeping limits cost: of tokens and slots only where something had waited for them.
+    fn time_limits(&mut self, posts: usize, claimed: usize, pair_waits: Vec<Duration>) {
+        const WAIT: &str = "twotick_limit_wait_seconds";
+        for wait in pair_waits {
+            metrics::histogram!(WAIT, "limit" => "user").record(wait);
+        }
+        if posts == 0 {
+            return;
+        }
+        if let Some((limit, since)) = self.limited.take()
+            && claimed > 0
+        {
+            let now = self.sending.clock().monotonic();
+            let waited = now.saturating_duration_since(since);
+            metrics::histogram!(WAIT, "limit" => limit).record(waited);
         }
     }
 

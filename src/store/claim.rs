@@ -27,6 +27,7 @@ use self::write::{Written, write};
 use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
+use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
 use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
@@ -67,6 +68,8 @@ pub struct Claim {
     pub epoch: i64,
     /// When it was claimed: an attempt that went back may be claimed again.
     pub posted_at: Timestamp,
+    /// Since when it was due: its gate opened, its time came, or somebody asked for it.
+    pub due_since: Timestamp,
     /// How often in a row it has been refused before and not counted.
     pub refusals: u32,
     /// What the next message waits for.
@@ -98,6 +101,10 @@ pub struct Claimed {
     pub more: bool,
     /// Of the gates that opened: how long their messages had been accepted.
     pub gate_waits: Vec<Duration>,
+    /// For how long messages were put off, because their users have had too many.
+    pub pair_waits: Vec<Duration>,
+    /// The classes of what failed for good by an answer, or by our own rules.
+    pub failed: Vec<ErrorClass>,
     /// When the next row that is not due yet will be.
     pub next_due: Option<Timestamp>,
 }
@@ -138,6 +145,8 @@ impl Store {
                 progress: plan.has_progress(),
                 more: plan.leaves_more(request.posts, now),
                 gate_waits: plan.gate_waits,
+                pair_waits: plan.pair_waits,
+                failed: plan.failed,
                 next_due,
             }))
         })
@@ -173,6 +182,7 @@ impl Store {
                 position: step.position,
                 epoch: request.lease.epoch,
                 posted_at: now,
+                due_since: row.due_since,
                 refusals: step.refusals,
                 gate: step.gate,
                 template: step.template.clone(),

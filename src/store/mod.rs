@@ -21,6 +21,7 @@ mod copies;
 mod dropped;
 mod expiry;
 mod facts;
+mod failures;
 pub mod feed;
 mod fitness;
 mod gauges;
@@ -52,6 +53,7 @@ mod templates;
 pub mod templates_read;
 mod time;
 mod transaction;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -277,6 +277,8 @@ impl Store {
         }
         self.end(connection, row.id, SequenceStatus::Cancelled, row.head)
             .await?;
+        self.tell_failed_heads(connection, row.id.sender, &[row.id.uuid])
+            .await?;
         let data = json!({"position": row.head});
         Ok(Ok(vec![row.fact(event::SEQUENCE_CANCELLED, data)]))
     }

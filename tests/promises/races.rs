@@ -57,6 +57,7 @@ pub async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         epoch: 1,
         posted_at,
         refusals: 0,
+        due_since: posted_at,
         gate: Gate {
             status: GateStatus::Delivered,
             deadline: Duration::from_secs(3600),

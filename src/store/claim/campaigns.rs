@@ -67,6 +67,7 @@ impl Store {
             raw: of.kind == "raw",
             attempts: Vec::new(),
             refusals: 0,
+            refused: None,
         }
     }
 }

@@ -122,7 +122,7 @@ pub(super) async fn lock_due(
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
                q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.ready_because,
                coalesce(q.set_going_at, q.created_at) AS "since!", q.campaign, q.reference,
-               q.variables
+               q.variables, q.due_at AS "due_at!"
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -187,6 +187,7 @@ pub(super) async fn lock_due(
                 _ => Variables::new(),
             },
             due_at: None,
+            due_since: row.due_at,
             ready_because: row.ready_because.as_deref().and_then(known_reason),
             lane: lane::DECISION.to_owned(),
             claim: None,

@@ -14,6 +14,7 @@ use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
 use super::planning::Planning;
 use crate::model::campaign::Variables;
+use crate::model::error_class::ErrorClass;
 use crate::model::ids::AttemptId;
 use crate::model::lane::Turns;
 use crate::model::message::Attempt;
@@ -100,6 +101,8 @@ pub(super) struct Row {
     /// What is known of the recipient.
     pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
+    /// Since when somebody had to look at it, as it was locked.
+    pub(super) due_since: Timestamp,
     /// Why it is posted later, where we make it so.
     pub(super) ready_because: Option<&'static str>,
     pub(super) lane: String,
@@ -125,6 +128,8 @@ pub(super) struct Step {
     pub(super) attempts: Vec<Attempt>,
     /// How often in a row its last attempt was refused and not counted.
     pub(super) refusals: u32,
+    /// What its last attempt was refused with, if it was.
+    pub(super) refused: Option<Value>,
 }
 
 impl Step {
@@ -188,6 +193,10 @@ pub(super) struct Plan {
     pub(super) made: Vec<Made>,
     /// Of the gates that opened: how long their messages had been accepted.
     pub(super) gate_waits: Vec<Duration>,
+    /// For how long messages were put off, because their users have had too many.
+    pub(super) pair_waits: Vec<Duration>,
+    /// The classes of what failed for good by an answer, or by our own rules.
+    pub(super) failed: Vec<ErrorClass>,
 }
 
 impl Plan {
@@ -211,6 +220,8 @@ impl Plan {
             refused: Vec::new(),
             made: Vec::new(),
             gate_waits: Vec::new(),
+            pair_waits: Vec::new(),
+            failed: Vec::new(),
         };
         let rows = rows
             .into_iter()
@@ -225,6 +236,8 @@ impl Plan {
             refused: planning.refused,
             made: planning.made,
             gate_waits: planning.gate_waits,
+            pair_waits: planning.pair_waits,
+            failed: planning.failed,
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::attempts::{REFUSED_AT, RULE};
 use super::super::facts::OwnFact;
@@ -37,6 +37,8 @@ pub(super) struct Planning<'a> {
     pub(super) refused: Vec<Refused>,
     pub(super) made: Vec<Made>,
     pub(super) gate_waits: Vec<Duration>,
+    pub(super) pair_waits: Vec<Duration>,
+    pub(super) failed: Vec<ErrorClass>,
 }
 
 impl Planning<'_> {
@@ -136,8 +138,9 @@ impl Planning<'_> {
             sequence: row.id,
             position: step.position,
             attempt,
-            refusal: data,
+            refusal: data.clone(),
         });
+        step.refused = Some(data);
         step.attempts.truncate(usize::try_from(n - 1).unwrap_or(0));
         step.attempts.push(Attempt {
             outcome: Some(Outcome::Refused(class)),
@@ -154,6 +157,9 @@ impl Planning<'_> {
     fn advance(&mut self, mut row: Row, step: &Step, passed: Passed) -> Row {
         if passed == Passed::Opened {
             self.gate_waits.extend(step.accepted_for(self.now));
+        }
+        if passed == Passed::FailureSkipped {
+            self.tell_failure(step);
         }
         let how = match passed {
             Passed::Opened => "opened",
@@ -172,6 +178,28 @@ impl Planning<'_> {
         row.ready_at = Some(self.now);
         row.deadline_at = None;
         row
+    }
+
+    /// It failed for good, and nobody has said so yet: what the provider says later, ingest tells.
+    fn tell_failure(&mut self, step: &Step) {
+        let Some(last) = step.attempts.last() else {
+            return;
+        };
+        let reached = |attempt: &Attempt| attempt.evidence.is_delivered();
+        let Some(Outcome::Refused(class)) = last.outcome else {
+            return;
+        };
+        if step.cancelled || last.evidence.failed.is_some() || step.attempts.iter().any(reached) {
+            return;
+        }
+        let attempt = AttemptId {
+            message: self.message(step),
+            n: i16::try_from(step.attempts.len()).unwrap_or(i16::MAX),
+        };
+        let refusal = step.refused.as_ref().unwrap_or(&Value::Null);
+        self.facts
+            .push(OwnFact::of_failure(attempt, refusal, "sweep"));
+        self.failed.push(class);
     }
 
     /// What is ready and cannot be posted now; the others come back.
@@ -194,6 +222,7 @@ impl Planning<'_> {
             let queue = self.queues.entry(row.recipient.clone()).or_default();
             let at = at + self.pairs.every() * *queue;
             *queue += 1;
+            self.pair_waits.extend(Duration::try_from(at - self.now));
             row.ready_because = Some("rate_limit");
             return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
@@ -306,7 +335,8 @@ impl Planning<'_> {
                 row.due_at = None;
                 row.ready_at = None;
             }
-            (Action::Stop(reason), _) => {
+            (Action::Stop(reason), step) => {
+                step.into_iter().for_each(|step| self.tell_failure(step));
                 let data = json!({"reason": reason.as_str(), "position": row.head});
                 self.facts
                     .push(self.of_sequence(&row, event::SEQUENCE_STOPPED).with(data));

@@ -101,6 +101,7 @@ pub(super) async fn read_steps(
                 raw: row.raw.unwrap_or(false),
                 attempts: Vec::new(),
                 refusals: 0,
+                refused: None,
             });
         }
         let (Some(_), Some(step)) = (row.n, sequence.last_mut()) else {
@@ -108,6 +109,7 @@ pub(super) async fn read_steps(
         };
         let went_back = row.refusal.as_ref().filter(|_| row.outcome.is_none());
         step.refusals = refusals(went_back);
+        step.refused = row.refusal.clone().filter(|_| row.outcome.is_some());
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             rule: rule(row.refusal.as_ref()),
