@@ -18,6 +18,7 @@ mod health;
 mod journal;
 mod listener;
 mod lookup;
+mod message_edit;
 mod message_view;
 mod messages;
 mod moment;
@@ -130,6 +131,7 @@ pub fn router(api: Api) -> Router {
         .merge(connections::router())
         .merge(senders::router())
         .merge(messages::router())
+        .merge(message_edit::router())
         .merge(lookup::router())
         .merge(sequences::router())
         .merge(campaigns::router())

@@ -22,6 +22,8 @@ pub const MESSAGE_UNKNOWN: &str = "message.unknown";
 pub const MESSAGE_RETURNED: &str = "message.returned";
 /// Its time was over, and nothing had been heard of delivery or failure. Ours.
 pub const MESSAGE_EXPIRED: &str = "message.expired";
+/// A person changed what it says, or when it goes. Ours.
+pub const MESSAGE_CHANGED: &str = "message.changed";
 /// A person took it out. Ours.
 pub const MESSAGE_CANCELLED: &str = "message.cancelled";
 /// A new attempt was decided. Ours.

@@ -31,6 +31,7 @@ pub mod journal;
 mod keys;
 pub mod last_words;
 pub mod leases;
+pub mod message_edit;
 pub mod message_list;
 pub mod messages;
 mod number_readings;

@@ -136,7 +136,10 @@ async fn a_refusal_that_comes_when_nobody_waits_for_it_any_more_is_told() {
     let mut faults = Faults::default();
     faults.set("refuse_transient", 1.0).unwrap();
     let delays = simulator::Delays {
-        answer_ms: simulator::Range { min: 400, max: 400 },
+        answer_ms: simulator::Range {
+            min: 1500,
+            max: 1500,
+        },
         ..simulator::Delays::default()
     };
     let simulated = simulator::Config {
@@ -144,7 +147,11 @@ async fn a_refusal_that_comes_when_nobody_waits_for_it_any_more_is_told() {
         delays,
         ..simulator::Config::default()
     };
-    let app = App::start_with(|_| {}, simulated).await;
+    // Tried once, however late the person is.
+    let settings = |settings: &mut twotick::config::Config| {
+        settings.send.backoff = Duration::from_secs(3600);
+    };
+    let app = App::start_with(settings, simulated).await;
     let (sequence, ids) = app
         .sequence(json!({"sender": app.sender, "to": USER, "messages": [step("one")]}))
         .await;

@@ -9,6 +9,7 @@ mod answers;
 mod campaigns;
 mod carriers;
 mod certificates;
+mod editing;
 mod evidence;
 mod failures;
 mod gates;
