@@ -64,7 +64,7 @@ impl Store {
                     SELECT l.lane, CASE
                         WHEN (l.sender, l.template_name, l.template_language)
                             IN (SELECT sender, name, language FROM stopped) THEN 'template_paused'
-                        WHEN l.campaign NOT IN (
+                        WHEN l.campaign IS NOT NULL AND l.campaign NOT IN (
                             SELECT id FROM campaigns WHERE status IN ('activating', 'running')
                         ) THEN 'paused'
                     END

@@ -29,6 +29,11 @@ async fn the_measure_of_what_waits_says_what_each_message_says() {
     let mut later = text(&app.sender, "447700900123", "later");
     later["at"] = "2099-01-01T00:00:00Z".into();
     app.create("/v1/messages", later).await;
+    let mut later = template_step("open", "later");
+    later["at"] = "2099-01-01T00:00:00Z".into();
+    later["sender"] = app.sender.clone().into();
+    later["to"] = "447700900123".into();
+    app.create("/v1/messages", later).await;
     let stop = management_body(
         "message_template_status_update",
         T0,
@@ -54,7 +59,7 @@ async fn the_measure_of_what_waits_says_what_each_message_says() {
     let expected = [
         ("gate", 2),
         ("paused", 2),
-        ("schedule", 1),
+        ("schedule", 2),
         ("template_paused", 2),
     ];
     assert_eq!(
