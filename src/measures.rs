@@ -268,13 +268,14 @@ const HELD: [&str; 3] = ["deadline", "failure", "unknown"];
 const LIMITS: [&str; 3] = ["rate", "user", "slots"];
 
 /// What messages may wait for. `due`: nothing but their turn.
-const WAITING: [&str; 12] = [
+const WAITING: [&str; 13] = [
     "due",
     "gate",
     "schedule",
     "quiet_hours",
     "retry",
     "rate_limit",
+    "messaging_limit",
     "template_paused",
     "sender_blocked",
     "connection_stopped",

@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
 use super::{Sending, Standing, post};
+use crate::config::MessagingLimit;
 use crate::model::Timestamp;
 use crate::model::lane::Turns;
 use crate::model::limits::{Pairs, TokenBucket};
+use crate::model::reach::Reach;
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
 use crate::store::leases::Lease;
@@ -88,6 +90,7 @@ pub(super) struct Claimer {
     rate: Rate,
     pairs: Arc<Mutex<Pairs>>,
     turns: Mutex<Turns>,
+    reach: Mutex<Reach>,
     /// Whether `pairs` knows what was posted before this sender was ours.
     remembers: bool,
     /// Under way. They end with the claimer when it is dropped.
@@ -112,6 +115,7 @@ impl Claimer {
             rate: Rate::new(sending.clone(), lease.messages_per_second),
             pairs: Arc::new(Mutex::new(Pairs::new(sending.settings.pair_limit()))),
             turns: Mutex::default(),
+            reach: Mutex::default(),
             remembers: false,
             limited: None,
             posts: JoinSet::new(),
@@ -245,15 +249,17 @@ impl Claimer {
     }
 
     fn request(&self, posts: usize) -> ClaimRequest<'_> {
+        let settings = &self.sending.settings;
         ClaimRequest {
             pairs: &self.pairs,
             turns: &self.turns,
+            reach: (settings.messaging_limit == MessagingLimit::Wait).then_some(&self.reach),
             lease: self.lease,
             instance: self.sending.instance,
             posts,
-            limits: self.sending.settings.retry_limits(),
-            rules: self.sending.settings.rules(),
-            post_timeout: self.sending.settings.post_timeout,
+            limits: settings.retry_limits(),
+            rules: settings.rules(),
+            post_timeout: settings.post_timeout,
         }
     }
 
@@ -307,7 +313,9 @@ impl Claimer {
 
     /// How many the rate allows now, at the rate that the last renewal brought.
     fn tokens(&self) -> usize {
-        let rate = self.standing.borrow().messages_per_second;
+        let standing = *self.standing.borrow();
+        let settings = &self.sending.settings;
+        let rate = settings.rate(standing.messages_per_second, standing.is_red);
         self.rate.with(|bucket, now| {
             bucket.set_rate(rate, now);
             bucket.available(now)

@@ -8,6 +8,7 @@ mod corrupt;
 mod due;
 mod plan;
 mod planning;
+mod reach;
 mod steps;
 mod write;
 
@@ -22,6 +23,7 @@ use self::campaigns::make;
 use self::corrupt::put_off;
 use self::due::{Poster, lock_due, lock_lease};
 use self::plan::Plan;
+use self::reach::{read_reach, write_opened};
 use self::steps::read_steps;
 use self::write::{Written, write};
 use super::leases::Lease;
@@ -31,6 +33,7 @@ use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
 use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
+use crate::model::reach::Reach;
 use crate::model::sequence::{Gate, RetryLimits, Rules};
 
 /// What may be claimed.
@@ -49,6 +52,8 @@ pub struct ClaimRequest<'a> {
     /// Who has been written to. What is claimed is spent, also where the claim fails in the end:
     /// it may have been made.
     pub pairs: &'a Mutex<Pairs>,
+    /// To how many users more the account may write first; `None` where nobody is to wait for it.
+    pub reach: Option<&'a Mutex<Reach>>,
     /// Which lanes have had POSTs.
     pub turns: &'a Mutex<Turns>,
     /// How long the answer to a POST may take. A lease that ends sooner permits none.
@@ -133,7 +138,15 @@ impl Store {
                 .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
-            let plan = Plan::make(request, rows, steps, &poster.lanes, now);
+            let reached = read_reach(
+                &mut transaction,
+                request,
+                poster.messaging_limit,
+                &rows,
+                now,
+            )
+            .await?;
+            let plan = Plan::make(request, rows, steps, &poster.lanes, reached, now);
             let (claims, next_due) = self
                 .carry_out(&mut transaction, request, &poster, &plan, now)
                 .await?;
@@ -165,6 +178,7 @@ impl Store {
         make(connection, sender, &plan.made, now).await?;
         let Written { contents, next_due } =
             write(connection, request, plan, &poster.lanes, &facts, now).await?;
+        write_opened(connection, sender, &plan.opened, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {
             let (recipient, kind, content, marketing) = contents.get(&step.message)?.clone();
             Some(Claim {

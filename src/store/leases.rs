@@ -20,6 +20,8 @@ pub struct Lease {
     pub epoch: i64,
     /// The sender's rate.
     pub messages_per_second: u32,
+    /// Whether the provider says that its quality is low.
+    pub is_red: bool,
 }
 
 /// The columns of a lease.
@@ -28,6 +30,7 @@ struct Row {
     connection: Uuid,
     lease_epoch: i64,
     messages_per_second: i32,
+    quality: Option<String>,
 }
 
 impl From<Row> for Lease {
@@ -37,6 +40,7 @@ impl From<Row> for Lease {
             connection: ConnectionId(row.connection),
             epoch: row.lease_epoch,
             messages_per_second: row.messages_per_second.unsigned_abs(),
+            is_red: matches!(row.quality.as_deref(), Some("RED" | "FLAGGED")),
         }
     }
 }
@@ -108,9 +112,10 @@ impl Store {
                 Row,
                 r#"
             -- renew_leases
-            UPDATE senders SET lease_until = clock_timestamp() + $3::interval
+            UPDATE senders s SET lease_until = clock_timestamp() + $3::interval
             WHERE id = ANY ($2) AND lease_owner = $1 AND lease_until > clock_timestamp()
-            RETURNING id, connection, lease_epoch, messages_per_second
+            RETURNING id, connection, lease_epoch, messages_per_second,
+                      coalesce(last_word(s, 'quality'), s.quality) AS quality
             "#,
                 instance,
                 &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
@@ -134,7 +139,7 @@ impl Store {
                 Row,
                 r#"
             -- acquire_leases
-            UPDATE senders
+            UPDATE senders s
             SET lease_owner = $1, lease_epoch = lease_epoch + 1,
                 lease_until = clock_timestamp() + $3::interval
             WHERE id IN (
@@ -144,7 +149,8 @@ impl Store {
                 LIMIT $2
                 FOR NO KEY UPDATE SKIP LOCKED
             )
-            RETURNING id, connection, lease_epoch, messages_per_second
+            RETURNING id, connection, lease_epoch, messages_per_second,
+                      coalesce(last_word(s, 'quality'), s.quality) AS quality
             "#,
                 instance,
                 most,

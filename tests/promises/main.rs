@@ -23,6 +23,7 @@ mod overload;
 mod poll;
 mod providers;
 mod races;
+mod reach;
 mod refusals;
 mod replay;
 mod said;

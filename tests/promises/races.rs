@@ -352,6 +352,7 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
         connection: app.connection.parse().unwrap(),
         epoch,
         messages_per_second: 1,
+        is_red: false,
     };
     let owned = async |session: &mut PgConnection| -> bool {
         sqlx::query_scalar("SELECT (lease_owner = $1) IS TRUE FROM senders WHERE id = $2")

@@ -1,7 +1,7 @@
 //! What a claim will do to the rows it has locked: `model::sequence::next`, asked again and
 //! again until a sequence is being posted or has to wait (`planning`). No SQL here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -191,6 +191,8 @@ pub(super) struct Plan {
     pub(super) refused: Vec<Refused>,
     /// Messages of campaigns.
     pub(super) made: Vec<Made>,
+    /// Users who are written to outside their windows.
+    pub(super) opened: Vec<String>,
     /// Of the gates that opened: how long their messages had been accepted.
     pub(super) gate_waits: Vec<Duration>,
     /// For how long messages were put off, because their users have had too many.
@@ -205,8 +207,11 @@ impl Plan {
         rows: Vec<Row>,
         mut steps: HashMap<Uuid, Vec<Step>>,
         lanes: &Lanes,
+        reached: Option<HashSet<String>>,
         now: Timestamp,
     ) -> Self {
+        let reach = request.reach.map(|reach| reach.lock());
+        let reach = reach.map(|reach| reach.unwrap_or_else(PoisonError::into_inner));
         let mut planning = Planning {
             queues: HashMap::new(),
             pairs: request.pairs.lock().unwrap_or_else(PoisonError::into_inner),
@@ -219,6 +224,8 @@ impl Plan {
             facts: Vec::new(),
             refused: Vec::new(),
             made: Vec::new(),
+            reach: reach.zip(reached),
+            opened: Vec::new(),
             gate_waits: Vec::new(),
             pair_waits: Vec::new(),
             failed: Vec::new(),
@@ -235,6 +242,7 @@ impl Plan {
             facts: planning.facts,
             refused: planning.refused,
             made: planning.made,
+            opened: planning.opened,
             gate_waits: planning.gate_waits,
             pair_waits: planning.pair_waits,
             failed: planning.failed,

@@ -1,7 +1,7 @@
 //! How a claim goes through its rows, one after the other: what `model` says is done to each, and
 //! what keeps a head that is ready from being posted now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -16,11 +16,15 @@ use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
+use crate::model::reach::Reach;
 use crate::model::sequence::{
-    Action, Circumstances, Head, Passed, Refusal, RetryLimits, Rules, Sequence, SequenceStatus,
-    SequenceWork, may_post, next,
+    Action, Circumstances, Content, Head, Passed, Refusal, RetryLimits, Rules, Sequence,
+    SequenceStatus, SequenceWork, may_post, next,
 };
 use crate::model::{Timestamp, event, lane};
+
+/// Why a head waits whose account may write to no more users.
+pub(super) const MESSAGING_LIMIT: &str = "messaging_limit";
 
 /// What the rows of one claim have in common, and what becomes of them.
 pub(super) struct Planning<'a> {
@@ -36,6 +40,9 @@ pub(super) struct Planning<'a> {
     pub(super) facts: Vec<OwnFact>,
     pub(super) refused: Vec<Refused>,
     pub(super) made: Vec<Made>,
+    /// What is left of the account's limit, and whom it counts already; `None`: nobody waits.
+    pub(super) reach: Option<(MutexGuard<'a, Reach>, HashSet<String>)>,
+    pub(super) opened: Vec<String>,
     pub(super) gate_waits: Vec<Duration>,
     pub(super) pair_waits: Vec<Duration>,
     pub(super) failed: Vec<ErrorClass>,
@@ -80,7 +87,13 @@ impl Planning<'_> {
                             row = self.refuse(row, step, refusal);
                         }
                         Action::AwaitUser(until) => return self.await_user(row, until),
-                        _ => return self.post(row, step),
+                        _ => {
+                            if let Err(at) = self.open(&row, content) {
+                                row.ready_because = Some(MESSAGING_LIMIT);
+                                return self.ready(row, step.lane(), at);
+                            }
+                            return self.post(row, step);
+                        }
                     }
                 }
                 (action, step) => return self.stay(row, action, step),
@@ -205,7 +218,9 @@ impl Planning<'_> {
     /// What is ready and cannot be posted now; the others come back.
     fn put_off(&mut self, mut row: Row, step: &Step) -> ControlFlow<Row, Row> {
         let at = row.ready_at.unwrap_or(self.now);
-        if at > self.now {
+        // Their own word opens what the account may not.
+        let may = row.ready_because == Some(MESSAGING_LIMIT) && row.user.has_window(self.now);
+        if at > self.now && !may {
             return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
         row.ready_because = None;
@@ -244,6 +259,24 @@ impl Planning<'_> {
         row.due_at = Some(self.now + LOOK_AGAIN);
         row.lane = lane::DECISION.to_owned();
         row
+    }
+
+    /// A template to a user whose window is closed: they count against what the account may, once.
+    /// An error is when to come again.
+    fn open(&mut self, row: &Row, content: Content) -> Result<(), Timestamp> {
+        let counts = matches!(content, Content::Template | Content::Marketing);
+        let Some((reach, known)) = self.reach.as_mut() else {
+            return Ok(());
+        };
+        if !counts || row.user.has_window(self.now) {
+            return Ok(());
+        }
+        if !known.contains(&row.recipient) {
+            reach.take(self.now)?;
+            known.insert(row.recipient.clone());
+        }
+        self.opened.push(row.recipient.clone());
+        Ok(())
     }
 
     fn post(&mut self, mut row: Row, step: &Step) -> Row {
