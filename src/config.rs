@@ -177,6 +177,8 @@ pub struct Send {
     #[serde(rename = "marketing_wait_ms", deserialize_with = "millis")]
     pub marketing_wait: Duration,
     pub us_marketing: UsMarketing,
+    pub messaging_limit: MessagingLimit,
+    pub red_rate: f64,
     #[serde(with = "day")]
     pub us_marketing_from: Date,
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
@@ -204,6 +206,16 @@ pub struct Retention {
 
 fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     u64::deserialize(d).map(Duration::from_millis)
+}
+
+/// What becomes of messages to more users than the provider lets an account write to first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessagingLimit {
+    /// They wait until it lets them.
+    Wait,
+    /// They are posted.
+    Off,
 }
 
 /// Settings that cannot be used.
@@ -285,6 +297,10 @@ impl Config {
                 "send.max_attempts, send.in_flight and send.pair_burst must be at least 1",
             ),
             (
+                self.send.red_rate > 0.0 && self.send.red_rate <= 1.0,
+                "send.red_rate must be a part of 1, such as 0.25",
+            ),
+            (
                 (1..=10_000).contains(&self.poll.pace.as_millis()),
                 "poll.pace_ms must be between 1 and 10000",
             ),
@@ -327,6 +343,16 @@ impl Send {
         }
     }
 
+    /// How fast a sender may post. One that its provider thinks ill of goes slower, where that is
+    /// wanted; one message a second it always may.
+    pub fn rate(&self, messages_per_second: u32, is_red: bool) -> u32 {
+        if !is_red || self.red_rate >= 1.0 {
+            return messages_per_second;
+        }
+        let rate = (f64::from(messages_per_second) * self.red_rate).round();
+        (rate as u32).clamp(1, messages_per_second.max(1))
+    }
+
     /// What is not posted.
     pub fn rules(&self) -> Rules {
         Rules {
@@ -345,5 +371,14 @@ mod tests {
         let config = Config::load(None).unwrap();
         assert_eq!(config.http.listen.port(), 8080);
         assert_eq!(config.send.lease, Duration::from_millis(4500));
+    }
+
+    #[test]
+    fn low_quality_slows_a_sender_down_only_where_it_is_to() {
+        let mut send = Config::load(None).unwrap().send;
+        assert_eq!(send.rate(80, true), 80);
+        send.red_rate = 0.25;
+        assert_eq!((send.rate(80, true), send.rate(80, false)), (20, 80));
+        assert_eq!((send.rate(2, true), send.rate(1, true)), (1, 1));
     }
 }

@@ -23,6 +23,10 @@ const POST_BUCKETS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 
 const GATE_BUCKETS: &[f64] = &[
     0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 86_400.0, 604_800.0,
 ];
+/// Seconds until what could go has gone.
+const RELEASE_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
+];
 /// Webhooks of a batch.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
@@ -36,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 33] = [
+const ALL: [(&str, Kind, &str); 38] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -118,6 +122,26 @@ const ALL: [(&str, Kind, &str); 33] = [
         "From the claim to the recorded outcome of a POST",
     ),
     (
+        "twotick_release_seconds",
+        Histogram(RELEASE_BUCKETS),
+        "From when a message could go to its POST",
+    ),
+    (
+        "twotick_limit_wait_seconds",
+        Histogram(RELEASE_BUCKETS),
+        "How long limits made messages wait, by limit",
+    ),
+    (
+        "twotick_messages_failed_total",
+        Counter,
+        "Failures of attempts, told by webhooks or for good in the answer, by the error's class",
+    ),
+    (
+        "twotick_corrupt_sequences_total",
+        Counter,
+        "Looks at sequences that could not be understood",
+    ),
+    (
         "twotick_gate_wait_seconds",
         Histogram(GATE_BUCKETS),
         "From a message's acceptance to the opening of its gate",
@@ -188,6 +212,11 @@ const ALL: [(&str, Kind, &str); 33] = [
         "Sequences that wait for a person, by reason (counted up to 10000)",
     ),
     (
+        "twotick_waiting_messages",
+        Gauge,
+        "Messages that wait, by reason (of 10000 sequences at most)",
+    ),
+    (
         "twotick_journal_rest",
         Gauge,
         "1 when webhooks came on a day without a partition of the journal",
@@ -202,7 +231,7 @@ const ALL: [(&str, Kind, &str); 33] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 4] = [
+const KNOWN: [(&str, &str, &[&str]); 6] = [
     (
         "twotick_webhooks_refused_total",
         "reason",
@@ -228,10 +257,32 @@ const KNOWN: [(&str, &str, &[&str]); 4] = [
         &["read", "refused", "unreadable", "unreachable"],
     ),
     ("twotick_sequences_held", "reason", &HELD),
+    ("twotick_waiting_messages", "reason", &WAITING),
+    ("twotick_limit_wait_seconds", "limit", &LIMITS),
 ];
 
 /// Why a sequence may be held.
 const HELD: [&str; 3] = ["deadline", "failure", "unknown"];
+
+/// What posting is limited by: the sender's rate, a user's, the connection's slots.
+const LIMITS: [&str; 3] = ["rate", "user", "slots"];
+
+/// What messages may wait for. `due`: nothing but their turn.
+const WAITING: [&str; 13] = [
+    "due",
+    "gate",
+    "schedule",
+    "quiet_hours",
+    "retry",
+    "rate_limit",
+    "messaging_limit",
+    "template_paused",
+    "sender_blocked",
+    "connection_stopped",
+    "paused",
+    "opted_out",
+    "window_closed",
+];
 
 /// Installs what records, for the whole process.
 pub fn record() -> Result<PrometheusHandle, BuildError> {
@@ -257,7 +308,8 @@ fn begin() {
     let labelled = |name| KNOWN.iter().any(|(known, ..)| *known == name);
     for (name, kind, _) in ALL {
         // These have labels that only traffic knows.
-        if name.starts_with("twotick_http") || labelled(name) {
+        let by_class = name.ends_with("_refused_total") || name.ends_with("_failed_total");
+        if name.starts_with("twotick_http") || labelled(name) || by_class {
             continue;
         }
         match kind {
@@ -268,15 +320,16 @@ fn begin() {
     }
     for (name, label, words) in KNOWN {
         for word in words {
-            if name == "twotick_sequences_held" {
-                metrics::gauge!(name, label => *word).set(0.0);
-            } else {
-                metrics::counter!(name, label => *word).absolute(0);
+            match ALL.iter().find(|(known, ..)| *known == name) {
+                Some((_, Gauge, _)) => metrics::gauge!(name, label => *word).set(0.0),
+                Some((_, Histogram(_), _)) => drop(metrics::histogram!(name, label => *word)),
+                _ => metrics::counter!(name, label => *word).absolute(0),
             }
         }
     }
-    for class in ErrorClass::ALL {
-        metrics::counter!("twotick_posts_refused_total", "class" => class.as_str()).absolute(0);
+    for class in ErrorClass::ALL.map(ErrorClass::as_str) {
+        metrics::counter!("twotick_posts_refused_total", "class" => class).absolute(0);
+        metrics::counter!("twotick_messages_failed_total", "class" => class).absolute(0);
     }
     metrics::gauge!("twotick_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
@@ -332,6 +385,20 @@ async fn sample_once(store: &Store) -> Result<(), crate::store::StoreError> {
         let held = standing.held.iter().find(|(held, _)| held == reason);
         let n = held.map_or(0.0, |(_, n)| count(*n));
         metrics::gauge!("twotick_sequences_held", "reason" => reason).set(n);
+    }
+    sample_waiting(store).await
+}
+
+/// What could not be counted in time stays as it was.
+async fn sample_waiting(store: &Store) -> Result<(), crate::store::StoreError> {
+    let Some(waiting) = store.waiting_messages().await? else {
+        tracing::info!("what waits could not be counted in time");
+        return Ok(());
+    };
+    for reason in WAITING {
+        let counted = waiting.iter().find(|(counted, _)| counted == reason);
+        let n = counted.map_or(0.0, |(_, n)| *n as f64);
+        metrics::gauge!("twotick_waiting_messages", "reason" => reason).set(n);
     }
     Ok(())
 }

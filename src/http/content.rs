@@ -139,11 +139,7 @@ pub fn read_content(
     let kind = new.kind;
     let value = read_object(at, &kind, new.rest, errors);
     let on_unknown = new.on_unknown.unwrap_or(OnUnknown::Hold);
-    if on_unknown == OnUnknown::Resend && !provider::correlates(provider) {
-        let reason = "this provider gives nothing back that would tell what became of a lost \
-                      POST, so that it cannot be sent again by itself";
-        errors.push(FieldError::not_supported(format!("{at}on_unknown"), reason));
-    }
+    check_on_unknown(at, provider, on_unknown, errors);
     let value = value?;
     // Texts and words alone: it can always be written.
     let marketing = new.marketing.map(|marketing| json!(marketing.0));
@@ -200,6 +196,20 @@ fn read_object(
         None => wrong(kind, "missing: the object under the message's type"),
     }
     value.filter(|_| fits)
+}
+
+/// Whether what was posted can be posted again unseen.
+pub fn check_on_unknown(
+    at: &str,
+    provider: Provider,
+    on_unknown: OnUnknown,
+    errors: &mut Vec<FieldError>,
+) {
+    if on_unknown == OnUnknown::Resend && !provider::correlates(provider) {
+        let reason = "this provider gives nothing back that would tell what became of a lost \
+                      POST, so that it cannot be sent again by itself";
+        errors.push(FieldError::not_supported(format!("{at}on_unknown"), reason));
+    }
 }
 
 fn not_a_field(name: &str) -> &'static str {

@@ -38,6 +38,8 @@ pub fn describe(document: &mut Value) {
             references(&operation["responses"], document, &mut shown);
         }
     }
+    document["components"]["schemas"]["MessageDetail"]["additionalProperties"] =
+        json!({"description": "What the message says, under the name that `type` says."});
     for name in shown {
         require_all(&mut document["components"]["schemas"][&name]);
     }

@@ -43,9 +43,12 @@ kinds! {
     "message.<status>"
         "A status of a message: `sent`, `delivered`, `read`, `played`, `failed`; \
          `message.status.<word>` for a word that is not known. Infobip's reports have a `status` \
-         that is an object, `{group, id, name, …}`, an `error` beside it, and times of their own."
+         that is an object, `{group, id, name, …}`, an `error` beside it, and times of their own. \
+         Of `failed`, `code` and `class` say what `errors` mean; without a webhook it is our own word \
+         that the answer, or a rule, was for good."
     {
-        Text: provider_message_id sender_number recipient recipient_user_id
+        Whole: code;
+        Text: class provider_message_id sender_number recipient recipient_user_id
           recipient_parent_user_id participant callback_data;
         Time: sent_at done_at seen_at;
         Items: errors;

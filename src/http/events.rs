@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -16,11 +16,15 @@ use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
 use super::schema::EventSource;
+use crate::model::error_class::{classify, infobip};
 use crate::model::ids::{
     CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::store::feed::{Fact, FeedFilter, Place};
+
+/// What `model::evidence` writes for a failure without a code.
+const NO_CODE: i64 = i64::MAX;
 
 type Feed = Page<EventView, 24>;
 
@@ -163,10 +167,33 @@ fn data(mut data: Value, r#type: &str, provider_message_id: Option<String>) -> V
     if let Some(id) = provider_message_id {
         members.entry("provider_message_id").or_insert(id.into());
     }
+    if word == "failed" && !members.contains_key("class") {
+        let code = failed_code(members);
+        members.insert("class".to_owned(), classify(code).as_str().into());
+        let shown = Some(code).filter(|code| *code != NO_CODE);
+        members.insert("code".to_owned(), shown.map(infobip::shown).into());
+    }
     if MessageStatus::parse(word).is_some() {
         members.entry("status").or_insert(word.into());
     }
     data
+}
+
+/// The code that a failure came with, as `model::error_class` knows it.
+fn failed_code(members: &Map<String, Value>) -> i64 {
+    let whole = |of: &Value, name: &str| of.get(name).and_then(Value::as_i64);
+    let errors = members.get("errors").and_then(Value::as_array);
+    let first = errors.and_then(|errors| errors.iter().find_map(|error| whole(error, "code")));
+    // Infobip's reports have an object there, and an `error` beside it.
+    let Some(status) = members.get("status").filter(|status| status.is_object()) else {
+        return first.unwrap_or(NO_CODE);
+    };
+    let error = members.get("error");
+    let is_permanent = error.and_then(|error| error.get("permanent")?.as_bool());
+    error
+        .and_then(|error| infobip::error(whole(error, "id")?, is_permanent))
+        .or_else(|| infobip::status(whole(status, "id")?))
+        .unwrap_or(NO_CODE)
 }
 
 /// Reads the feed: everything that happened, once.

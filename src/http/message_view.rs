@@ -243,6 +243,10 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
         Some("quiet_hours") if not_yet => {
             return closed.or_else(|| Some(because("quiet_hours", None, None)));
         }
+        Some("messaging_limit") if not_yet => {
+            let detail = step.messaging_limit.map(limit_detail);
+            return closed.or_else(|| Some(because("messaging_limit", None, detail)));
+        }
         Some(_) if not_yet => {
             return closed.or_else(|| Some(because("rate_limit", None, None)));
         }
@@ -265,6 +269,11 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
         }
         Some(_) => closed,
     }
+}
+
+fn limit_detail((users, frees_at): (i32, Timestamp)) -> String {
+    let frees_at = crate::model::rfc3339(frees_at);
+    format!("the account may write to {users} users in 24 hours first; to the next at {frees_at}")
 }
 
 fn gate_detail(step: &Step) -> String {

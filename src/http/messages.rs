@@ -17,6 +17,7 @@ use super::content::{
     Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
 };
 use super::events::{EventView, History, HistoryPage};
+use super::message_edit::MessageDetail;
 use super::message_view::MessageView;
 use super::moment::Moment;
 use super::object::Object;
@@ -216,20 +217,20 @@ impl TryFrom<String> for StatusWord {
     }
 }
 
-/// Shows a message, or waits for a status of it.
+/// Shows a message with what it says, or waits for a status of it.
 #[utoipa::path(
     get,
     path = "/messages/{id}",
     operation_id = "get_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Wait),
-    responses((status = 200, body = MessageView)),
+    responses((status = 200, body = MessageDetail)),
 )]
 async fn one(
     State(api): State<Api>,
     Path(message): Path<String>,
     Query(Wait { wait, timeout }): Query<Wait>,
-) -> Result<Json<MessageView>, ApiError> {
+) -> Result<Json<MessageDetail>, ApiError> {
     let message = id(&message, "message")?;
     let timeout = timeout.map_or(Duration::from_secs(30), |span| span.0);
     if timeout > LONGEST_WAIT {
@@ -239,7 +240,7 @@ async fn one(
         None => api.find_message(message).await?,
         Some(StatusWord(wanted)) => wait_for(&api, message, wanted, timeout).await?,
     };
-    Ok(Json(api.show_message(&message)))
+    api.show_detail(&message).await.map(Json)
 }
 
 /// Returns when the status is reached, when it cannot be any more, or when time is up.
@@ -406,7 +407,7 @@ async fn change(
 }
 
 impl Api {
-    async fn find_message(&self, id: MessageId) -> Result<Message, ApiError> {
+    pub(super) async fn find_message(&self, id: MessageId) -> Result<Message, ApiError> {
         let found = self.store.messages(&[id]).await?;
         let message = found.into_iter().next().map(|(_, message)| message);
         message.ok_or(ApiError::NotFound("message"))

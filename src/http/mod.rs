@@ -20,6 +20,7 @@ mod journal;
 mod keys;
 mod listener;
 mod lookup;
+mod message_edit;
 mod message_view;
 mod messages;
 mod moment;
@@ -134,6 +135,7 @@ pub fn router(api: Api) -> Router {
         .merge(connections::router())
         .merge(senders::router())
         .merge(messages::router())
+        .merge(message_edit::router())
         .merge(lookup::router())
         .merge(sequences::router())
         .merge(campaigns::router())

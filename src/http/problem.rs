@@ -165,6 +165,8 @@ impl ApiError {
             W::NotHeld,
             W::NotFailed,
             W::AlreadySent,
+            W::AlreadyTried,
+            W::Cancelled,
             W::TooLong,
             W::OfCampaign,
             W::NotDraft,

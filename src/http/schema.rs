@@ -186,7 +186,7 @@ kept_words! {
     EventSource "Where a fact comes from: a webhook, the answer to a POST, a look at the provider, time, or a caller."
         ["webhook", "answer", "poll", "sweep", "api"];
     WaitingReason "Why a queued message has not gone."
-        ["gate", "schedule", "quiet_hours", "retry", "rate_limit", "template_paused", "sender_blocked",
+        ["gate", "schedule", "quiet_hours", "retry", "rate_limit", "messaging_limit", "template_paused", "sender_blocked",
          "connection_stopped", "paused", "opted_out", "window_closed"];
     BodyEncoding "`base64` for what is no UTF-8."
         ["text", "base64"];

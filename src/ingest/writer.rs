@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::Waiting;
 use super::names::{Hearsay, Names};
 use super::prepare::{Piece, Senders, prepare};
+use crate::model::error_class::classify;
 use crate::model::ids::{SenderId, WebhookId};
 use crate::signals::Signals;
-use crate::store::ingest::Session;
+use crate::store::ingest::{Batch, Session};
 use crate::store::journal::{Blocks, ProblemRow, State, id_at};
 use crate::store::{Store, StoreError};
 
@@ -131,6 +132,7 @@ impl Writer {
         batch.problems.extend(refused);
         let due = self.store.ingest(&mut self.session, &batch).await?;
         done.due.extend(due);
+        count_failures(&batch);
         done.may_open |= batch.may_open();
         let (names, heard) = (take(&mut batch.names), take(&mut batch.heard));
         for piece in pieces {
@@ -230,5 +232,17 @@ impl Waiting {
         } else {
             0
         }
+    }
+}
+
+/// One that is said again counts again: which are new the database does not say.
+fn count_failures(batch: &Batch<'_>) {
+    let failed = batch
+        .attempts
+        .iter()
+        .filter_map(|said| said.evidence.failed);
+    for failed in failed {
+        let class = classify(failed.code).as_str();
+        metrics::counter!("twotick_messages_failed_total", "class" => class).increment(1);
     }
 }

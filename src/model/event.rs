@@ -14,12 +14,16 @@ pub const MESSAGE_ACCEPTED: &str = "message.accepted";
 pub const MESSAGE_HELD: &str = "message.held";
 /// The provider answered with an error: it did not take the message. Ours.
 pub const MESSAGE_REFUSED: &str = "message.refused";
+/// An attempt failed: the provider said so later. Ours where the answer, or a rule, was for good.
+pub const MESSAGE_FAILED: &str = "message.failed";
 /// The answer was lost. Ours.
 pub const MESSAGE_UNKNOWN: &str = "message.unknown";
 /// A claim was given back before anything was posted. Ours.
 pub const MESSAGE_RETURNED: &str = "message.returned";
 /// Its time was over, and nothing had been heard of delivery or failure. Ours.
 pub const MESSAGE_EXPIRED: &str = "message.expired";
+/// A person changed what it says, or when it goes. Ours.
+pub const MESSAGE_CHANGED: &str = "message.changed";
 /// A person took it out. Ours.
 pub const MESSAGE_CANCELLED: &str = "message.cancelled";
 /// A new attempt was decided. Ours.
@@ -149,7 +153,7 @@ pub fn of(said: &Said) -> Cow<'static, str> {
             Status::Delivered => "message.delivered".into(),
             Status::Read => "message.read".into(),
             Status::Played => "message.played".into(),
-            Status::Failed => "message.failed".into(),
+            Status::Failed => MESSAGE_FAILED.into(),
         },
         Said::Inbound(inbound) => format!("inbound.{}", inbound.kind).into(),
         Said::TemplateStatus(_) => TEMPLATE_STATUS.into(),

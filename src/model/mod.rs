@@ -14,6 +14,7 @@ pub mod message;
 pub mod proof;
 pub mod provider;
 pub mod quiet;
+pub mod reach;
 pub mod reading;
 pub mod recipient;
 pub mod scope;

@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::recorder::Recorder;
 use super::{Sending, Standing, bulk, post};
+use crate::config::MessagingLimit;
 use crate::model::Timestamp;
 use crate::model::lane::Turns;
 use crate::model::limits::{Pairs, TokenBucket};
+use crate::model::reach::Reach;
 use crate::provider;
 use crate::store::StoreError;
 use crate::store::claim::{Claim, ClaimRequest, Claimed};
@@ -91,12 +93,15 @@ pub(super) struct Claimer {
     rate: Rate,
     pairs: Arc<Mutex<Pairs>>,
     turns: Mutex<Turns>,
+    reach: Mutex<Reach>,
     /// Whether `pairs` knows what was posted before this sender was ours.
     remembers: bool,
     /// Under way. They end with the claimer when it is dropped.
     posts: JoinSet<()>,
     /// When to look for orphaned claims next.
     orphans_due: Instant,
+    /// What it has waited for, and since when, though something may have been there to be posted.
+    limited: Option<(&'static str, Instant)>,
 }
 
 impl Claimer {
@@ -113,7 +118,9 @@ impl Claimer {
             rate: Rate::new(sending.clone(), lease.messages_per_second),
             pairs: Arc::new(Mutex::new(Pairs::new(sending.settings.pair_limit()))),
             turns: Mutex::default(),
+            reach: Mutex::default(),
             remembers: false,
+            limited: None,
             posts: JoinSet::new(),
             orphans_due: sending.clock().monotonic(),
             sending,
@@ -193,11 +200,18 @@ impl Claimer {
                 progress,
                 more,
                 gate_waits,
+                pair_waits,
+                failed,
                 next_due,
             } = claimed;
             for wait in gate_waits {
                 metrics::histogram!("twotick_gate_wait_seconds").record(wait);
             }
+            for class in failed {
+                let class = class.as_str();
+                metrics::counter!("twotick_messages_failed_total", "class" => class).increment(1);
+            }
+            self.time_limits(posts, claims.len(), pair_waits);
             let took_all = claims.len() == posts;
             self.post(claims, slots, asked_at).await;
             if progress {
@@ -207,9 +221,11 @@ impl Claimer {
                 return Ok(Pause::For(Duration::ZERO));
             }
             if took_all && tokens == 0 {
+                self.limited.get_or_insert(("rate", asked_at));
                 return Ok(Pause::ForTokens(self.wait_for_tokens()));
             }
             if took_all && posts < tokens {
+                self.limited.get_or_insert(("slots", asked_at));
                 return Ok(Pause::ForSlot);
             }
             if !more {
@@ -218,17 +234,37 @@ impl Claimer {
         }
     }
 
+    /// What keeping limits cost: of tokens and slots only where something had waited for them.
+    fn time_limits(&mut self, posts: usize, claimed: usize, pair_waits: Vec<Duration>) {
+        const WAIT: &str = "twotick_limit_wait_seconds";
+        for wait in pair_waits {
+            metrics::histogram!(WAIT, "limit" => "user").record(wait);
+        }
+        if posts == 0 {
+            return;
+        }
+        if let Some((limit, since)) = self.limited.take()
+            && claimed > 0
+        {
+            let now = self.sending.clock().monotonic();
+            let waited = now.saturating_duration_since(since);
+            metrics::histogram!(WAIT, "limit" => limit).record(waited);
+        }
+    }
+
     fn request(&self, posts: usize) -> ClaimRequest<'_> {
+        let settings = &self.sending.settings;
         ClaimRequest {
             pairs: &self.pairs,
             turns: &self.turns,
+            reach: (settings.messaging_limit == MessagingLimit::Wait).then_some(&self.reach),
             lease: self.lease,
             instance: self.sending.instance,
             posts,
-            limits: self.sending.settings.retry_limits(),
-            rules: self.sending.settings.rules(),
+            limits: settings.retry_limits(),
+            rules: settings.rules(),
             repeats_harmlessly: provider::repeats_harmlessly(self.lease.provider),
-            post_timeout: self.sending.settings.post_timeout,
+            post_timeout: settings.post_timeout,
         }
     }
 
@@ -289,7 +325,9 @@ impl Claimer {
 
     /// How many the rate allows now, at the rate that the last renewal brought.
     fn tokens(&self) -> usize {
-        let rate = self.standing.borrow().messages_per_second;
+        let standing = *self.standing.borrow();
+        let settings = &self.sending.settings;
+        let rate = settings.rate(standing.messages_per_second, standing.is_red);
         self.rate.with(|bucket, now| {
             bucket.set_rate(rate, now);
             bucket.available(now)

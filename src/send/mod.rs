@@ -101,6 +101,8 @@ struct Standing {
     valid_until: Instant,
     /// The sender's rate.
     messages_per_second: u32,
+    /// Whether the provider says that its quality is low.
+    is_red: bool,
 }
 
 /// Keeps leases and claimers until `shutdown`, then lets the posts under way end and gives the
@@ -191,9 +193,11 @@ impl Manager {
                 && owned.epoch == lease.epoch
             {
                 let messages_per_second = lease.messages_per_second;
+                let is_red = lease.is_red;
                 owned.standing.send_replace(Standing {
                     valid_until,
                     messages_per_second,
+                    is_red,
                 });
                 lost.retain(|sender| *sender != lease.sender);
             }
@@ -209,6 +213,7 @@ impl Manager {
         let (standing, renewed) = watch::channel(Standing {
             valid_until: asked_at + self.sending.settings.lease,
             messages_per_second: lease.messages_per_second,
+            is_red: lease.is_red,
         });
         let stop = CancellationToken::new();
         let in_flight = self.sending.settings.in_flight;

@@ -191,7 +191,7 @@ impl Polling {
         error: &Unasked,
     ) -> Result<(), StoreError> {
         metrics::counter!("twotick_polls_total", "outcome" => error.as_str()).increment(1);
-        tracing::warn!(connection = %connection.id, subject = ?poll.subject, %error,
+        tracing::warn!(connection = %connection.id, subject = %poll.subject, %error,
             "it could not be read");
         let wait = self.wait(error, poll.failures);
         let store = &self.sending.store;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::bulk::{Exchange, Ready};
 use super::call::{Call, Came};
@@ -86,8 +88,24 @@ enum Outcome {
 }
 
 impl Post {
-    /// Posts and records. The slot is held until the answer is recorded.
+    /// Posts and records, in a span of its own: by its ids whoever looks for a message finds in the
+    /// logs what became of it, and nothing of what it says or to whom.
     pub(super) async fn run(self, ready: Ready, slot: OwnedSemaphorePermit) {
+        let attempt = self.claim.attempt;
+        let span = tracing::info_span!(
+            "send",
+            message = %attempt.message,
+            attempt = attempt.n,
+            sequence = %self.claim.sequence,
+            sender = %self.lease.sender,
+            outcome = Empty,
+            class = Empty,
+        );
+        self.post_and_record(ready, slot).instrument(span).await;
+    }
+
+    /// The slot is held until the answer is recorded.
+    async fn post_and_record(self, ready: Ready, slot: OwnedSemaphorePermit) {
         let started = self.sending.clock().monotonic();
         let prepared = match ready {
             Some(ready) => Ok(ready),
@@ -189,6 +207,8 @@ impl Post {
 
     async fn post(&self, connection: &Connection, exchange: Exchange) {
         let posted_at = self.sending.clock().now();
+        let late = (posted_at - self.claim.due_since).as_seconds_f64();
+        metrics::histogram!("twotick_release_seconds").record(late.max(0.0));
         let mut came = Box::pin(exchange.came());
         let in_time = tokio::time::timeout(self.sending.settings.post_timeout, &mut came).await;
         let came = match in_time {
@@ -238,7 +258,7 @@ impl Post {
                 Outcome::Refused(refused_with_others(reason, self.sending.clock().now()))
             }
             Came::NotSent(reason) => {
-                tracing::warn!(sender = %self.lease.sender, reason, "it was not posted");
+                tracing::warn!(reason, "it was not posted");
                 let at = self.sending.clock().now() + self.sending.settings.backoff;
                 Outcome::Returned(reason, at)
             }
@@ -258,14 +278,11 @@ impl Post {
                 Err(error) if error.is_refusal() => {
                     // It never will be: the claim is given up, and evidence or a person settles
                     // it.
-                    let attempt = self.claim.attempt.to_callback();
-                    tracing::error!(attempt, %error, "the outcome of a post cannot be recorded");
+                    tracing::error!(%error, "the outcome of a post cannot be recorded");
                     return;
                 }
                 Err(error) => {
-                    let attempt = self.claim.attempt.to_callback();
-                    tracing::warn!(attempt, %error,
-                        "the outcome of a post could not be recorded yet");
+                    tracing::warn!(%error, "the outcome of a post could not be recorded yet");
                     tokio::time::sleep(RECORD_AGAIN).await;
                 }
             }
@@ -274,10 +291,14 @@ impl Post {
             self.sending.signals.due_here(self.lease.sender);
         }
         metrics::counter!("twotick_posts_total", "outcome" => outcome.as_str()).increment(1);
+        let span = tracing::Span::current();
+        span.record("outcome", outcome.as_str());
         if let Outcome::Refused(refused) = &outcome {
             let class = refused.class.as_str();
+            span.record("class", class);
             metrics::counter!("twotick_posts_refused_total", "class" => class).increment(1);
         }
+        tracing::debug!("the outcome of a post is recorded");
     }
 
     /// Returns whether the sequence may be due because of it.

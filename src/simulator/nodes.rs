@@ -211,14 +211,14 @@ fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
         "code_verification_status": "VERIFIED",
         "platform_type": "CLOUD_API",
         "account_mode": "LIVE",
-        "messaging_limit_tier": "TIER_1K",
+        "messaging_limit_tier": "TIER_UNLIMITED",
         "health_status": {"can_send_message": "AVAILABLE", "entities": [
             {"entity_type": "PHONE_NUMBER", "id": id, "can_send_message": "AVAILABLE"},
             {"entity_type": "WABA", "id": waba_id, "can_send_message": "AVAILABLE"},
         ]},
     });
     if major(version) >= CURSOR_ERRORS {
-        number["whatsapp_business_manager_messaging_limit"] = "TIER_2K".into();
+        number["whatsapp_business_manager_messaging_limit"] = "TIER_UNLIMITED".into();
     }
     for (name, value) in nodes.numbers.entry(id.to_owned()).or_default() {
         number[name.as_str()] = value.clone();

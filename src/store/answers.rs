@@ -113,6 +113,8 @@ impl Store {
         .await?;
         if ended.rows_affected() == 0 {
             self.came_late(connection, claim).await?;
+            let failures = [(claim.attempt, refusal.clone())];
+            self.tell_failures(connection, failures).await?;
         }
         Ok(())
     }
@@ -193,9 +195,10 @@ impl Store {
         )
         .fetch_optional(connection)
         .await?;
-        Ok(closed
-            .filter(|closed| *closed)
-            .map(|_| alarm(event::SENDER_BLOCKED, sender.0, reason, source)))
+        Ok(closed.filter(|closed| *closed).map(|_| {
+            tracing::warn!(%sender, reason, "nothing is posted for it until it is opened");
+            alarm(event::SENDER_BLOCKED, sender.0, reason, source)
+        }))
     }
 
     async fn stop_connection(
@@ -219,7 +222,10 @@ impl Store {
         )
         .fetch_optional(connection)
         .await?;
-        Ok(closed.map(|stream| alarm(event::CONNECTION_STOPPED, stream, reason, "answer")))
+        Ok(closed.map(|stream| {
+            tracing::warn!(connection = %id, reason, "nothing is posted over it until it is opened");
+            alarm(event::CONNECTION_STOPPED, stream, reason, "answer")
+        }))
     }
 
     /// The answer was lost: the provider may have the message. It is settled by evidence that
@@ -403,12 +409,6 @@ impl Store {
 
 /// Something was closed: said once, until somebody opens it.
 fn alarm(r#type: &'static str, stream: i32, reason: &str, source: &'static str) -> OwnFact {
-    tracing::warn!(
-        stream,
-        reason,
-        "{}: nothing is posted until it is opened",
-        r#type
-    );
     let code = reason
         .split(':')
         .next()

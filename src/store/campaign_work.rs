@@ -209,7 +209,7 @@ impl Store {
         connection: &mut PgConnection,
         id: CampaignId,
     ) -> Result<CampaignWork, StoreError> {
-        let ended = sqlx::query_scalar!(
+        let done = sqlx::query!(
             r#"
             -- end_campaign
             WITH ended AS (
@@ -223,7 +223,7 @@ impl Store {
                     LIMIT $2
                     FOR UPDATE SKIP LOCKED
                 ))
-                RETURNING 1
+                RETURNING id, attempt
             ),
             forgotten AS (
                 DELETE FROM campaign_recipients
@@ -232,14 +232,17 @@ impl Store {
                 ))
                 RETURNING 1
             )
-            SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM forgotten) AS "n!"
+            SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM forgotten) AS "n!",
+                   ARRAY(SELECT id FROM ended WHERE attempt > 0) AS "posted!"
             "#,
             id.uuid,
             ENDED_AT_ONCE,
         )
         .fetch_one(&mut *connection)
         .await?;
-        if ended > 0 {
+        self.tell_failed_heads(connection, id.sender, &done.posted)
+            .await?;
+        if done.n > 0 {
             return Ok(CampaignWork::More);
         }
         if is_undone(connection, id).await? {

@@ -8,6 +8,7 @@ mod corrupt;
 mod due;
 mod plan;
 mod planning;
+mod reach;
 mod steps;
 mod write;
 
@@ -22,14 +23,17 @@ use self::campaigns::make;
 use self::corrupt::put_off;
 use self::due::{Poster, lock_due, lock_lease};
 use self::plan::Plan;
+use self::reach::{read_reach, write_opened};
 use self::steps::read_steps;
 use self::write::{Written, write};
 use super::leases::Lease;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
+use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
 use crate::model::lane::Turns;
 use crate::model::limits::Pairs;
+use crate::model::reach::Reach;
 use crate::model::sequence::{Gate, RetryLimits, Rules};
 
 /// What may be claimed.
@@ -48,6 +52,8 @@ pub struct ClaimRequest<'a> {
     /// Who has been written to. What is claimed is spent, also where the claim fails in the end:
     /// it may have been made.
     pub pairs: &'a Mutex<Pairs>,
+    /// To how many users more the account may write first; `None` where nobody is to wait for it.
+    pub reach: Option<&'a Mutex<Reach>>,
     /// Which lanes have had POSTs.
     pub turns: &'a Mutex<Turns>,
     /// Whether the provider makes one message of an attempt that is posted again.
@@ -69,6 +75,8 @@ pub struct Claim {
     pub epoch: i64,
     /// When it was claimed: an attempt that went back may be claimed again.
     pub posted_at: Timestamp,
+    /// Since when it was due: its gate opened, its time came, or somebody asked for it.
+    pub due_since: Timestamp,
     /// How often in a row it has been refused before and not counted.
     pub refusals: u32,
     /// Whether it was posted before and the answer lost: whatever comes of it now, it may have been
@@ -103,6 +111,10 @@ pub struct Claimed {
     pub more: bool,
     /// Of the gates that opened: how long their messages had been accepted.
     pub gate_waits: Vec<Duration>,
+    /// For how long messages were put off, because their users have had too many.
+    pub pair_waits: Vec<Duration>,
+    /// The classes of what failed for good by an answer, or by our own rules.
+    pub failed: Vec<ErrorClass>,
     /// When the next row that is not due yet will be.
     pub next_due: Option<Timestamp>,
 }
@@ -131,7 +143,15 @@ impl Store {
                 .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
             put_off(&mut transaction, sender, &corrupt, now).await?;
-            let plan = Plan::make(request, rows, steps, &poster.lanes, now);
+            let reached = read_reach(
+                &mut transaction,
+                request,
+                poster.messaging_limit,
+                &rows,
+                now,
+            )
+            .await?;
+            let plan = Plan::make(request, rows, steps, &poster.lanes, reached, now);
             let (claims, next_due) = self
                 .carry_out(&mut transaction, request, &poster, &plan, now)
                 .await?;
@@ -143,6 +163,8 @@ impl Store {
                 progress: plan.has_progress(),
                 more: plan.leaves_more(request.posts, now),
                 gate_waits: plan.gate_waits,
+                pair_waits: plan.pair_waits,
+                failed: plan.failed,
                 next_due,
             }))
         })
@@ -161,6 +183,7 @@ impl Store {
         make(connection, sender, &plan.made, now).await?;
         let Written { contents, next_due } =
             write(connection, request, plan, &poster.lanes, &facts, now).await?;
+        write_opened(connection, sender, &plan.opened, now).await?;
         let claims = plan.claimed().filter_map(|(row, step)| {
             let (recipient, kind, content, marketing) = contents.get(&step.message)?.clone();
             Some(Claim {
@@ -178,6 +201,7 @@ impl Store {
                 position: step.position,
                 epoch: request.lease.epoch,
                 posted_at: now,
+                due_since: row.due_since,
                 refusals: step.refusals,
                 repeated: step.repeats(),
                 gate: step.gate,

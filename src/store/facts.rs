@@ -3,11 +3,12 @@
 //! came of a claim is recorded until the database says that it has it, and so perhaps twice: its
 //! key is the claim, and the second time it is there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::claim::Claim;
 use super::{Store, StoreError};
+use crate::model::event;
 use crate::model::ids::{AttemptId, MessageId, SequenceId};
 
 /// One of our own facts.
@@ -45,6 +46,19 @@ impl OwnFact {
 
     pub(super) fn of_sequence(id: SequenceId, r#type: &'static str, source: &'static str) -> Self {
         Self::of(id.sender.0, id.uuid, r#type, source)
+    }
+
+    /// An attempt's refusal made its message fail for good. Of the key that the provider's own word
+    /// of the attempt's failure would have, so that whichever way it failed is told once.
+    pub(super) fn of_failure(id: AttemptId, refusal: &Value, source: &'static str) -> Self {
+        let of = |name: &str| refusal.get(name).cloned().unwrap_or_default();
+        let (code, class) = (of("code"), of("class"));
+        let error = json!({"code": code, "title": of("title"), "details": of("details")});
+        Self {
+            key: Some(String::new()),
+            ..Self::of_attempt(id, event::MESSAGE_FAILED, source)
+        }
+        .with(json!({"code": code, "class": class, "errors": [error]}))
     }
 
     /// A fact of any stream and subject.

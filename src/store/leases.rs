@@ -23,6 +23,8 @@ pub struct Lease {
     pub epoch: i64,
     /// The sender's rate.
     pub messages_per_second: u32,
+    /// Whether the provider says that its quality is low.
+    pub is_red: bool,
 }
 
 /// The columns of a lease.
@@ -32,6 +34,7 @@ struct Row {
     lease_epoch: i64,
     messages_per_second: i32,
     provider: String,
+    quality: Option<String>,
 }
 
 impl TryFrom<Row> for Lease {
@@ -45,6 +48,7 @@ impl TryFrom<Row> for Lease {
             provider: Provider::parse(&row.provider).ok_or_else(corrupt)?,
             epoch: row.lease_epoch,
             messages_per_second: row.messages_per_second.unsigned_abs(),
+            is_red: matches!(row.quality.as_deref(), Some("RED" | "FLAGGED")),
         })
     }
 }
@@ -116,10 +120,11 @@ impl Store {
                 Row,
                 r#"
             -- renew_leases
-            UPDATE senders SET lease_until = clock_timestamp() + $3::interval
+            UPDATE senders s SET lease_until = clock_timestamp() + $3::interval
             WHERE id = ANY ($2) AND lease_owner = $1 AND lease_until > clock_timestamp()
             RETURNING id, connection, lease_epoch, messages_per_second,
-                (SELECT provider FROM connections c WHERE c.id = senders.connection) AS "provider!"
+                (SELECT provider FROM connections c WHERE c.id = s.connection) AS "provider!",
+                      coalesce(last_word(s, 'quality'), s.quality) AS quality
             "#,
                 instance,
                 &senders.iter().map(|sender| sender.0).collect::<Vec<_>>(),
@@ -143,7 +148,7 @@ impl Store {
                 Row,
                 r#"
             -- acquire_leases
-            UPDATE senders
+            UPDATE senders s
             SET lease_owner = $1, lease_epoch = lease_epoch + 1,
                 lease_until = clock_timestamp() + $3::interval
             WHERE id IN (
@@ -154,7 +159,8 @@ impl Store {
                 FOR NO KEY UPDATE SKIP LOCKED
             )
             RETURNING id, connection, lease_epoch, messages_per_second,
-                (SELECT provider FROM connections c WHERE c.id = senders.connection) AS "provider!"
+                (SELECT provider FROM connections c WHERE c.id = s.connection) AS "provider!",
+                      coalesce(last_word(s, 'quality'), s.quality) AS quality
             "#,
                 instance,
                 most,

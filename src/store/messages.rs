@@ -51,6 +51,8 @@ pub struct Step {
     pub ready_because: Option<String>,
     /// Since when, where it is the recipient's doing.
     pub ready_because_since: Option<Timestamp>,
+    /// To how many users the account may write first, and when to the next, where it waits for that.
+    pub messaging_limit: Option<(i32, Timestamp)>,
     pub state: Sequence,
 }
 
@@ -183,6 +185,8 @@ struct Row {
     policy: Option<Value>,
     sequence_since: Option<Timestamp>,
     ready_because_since: Option<Timestamp>,
+    limit_users: Option<i32>,
+    limit_frees_at: Option<Timestamp>,
     sender_status: Option<String>,
     sender_status_reason: Option<String>,
     sender_status_at: Option<Timestamp>,
@@ -234,6 +238,7 @@ pub(super) async fn read_messages(
                        SELECT wrote_at FROM user_known(m.sender, q.recipient)
                    ) + interval '24 hours'
                END END AS ready_because_since,
+               ml.users AS "limit_users?", ml.frees_at AS "limit_frees_at?",
                d.status AS "sender_status?", d.reason AS sender_status_reason,
                d.since AS sender_status_at, c.stopped_at, c.stopped_reason,
                t.status AS "template_status?", t.status_at AS "template_status_at?",
@@ -254,6 +259,9 @@ pub(super) async fn read_messages(
         JOIN senders s ON s.id = m.sender
         JOIN connections c ON c.id = s.connection
         LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
+        LEFT JOIN messaging_limits ml
+            ON q.ready_because = 'messaging_limit' AND q.head = m.position
+            AND ml.stream = c.stream AND ml.account = coalesce(s.waba_id, 'sender ' || s.id)
         LEFT JOIN LATERAL (
             SELECT * FROM standing(s, now())
             WHERE q.head = m.position AND q.status = 'running'
@@ -319,6 +327,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             head: row.head?,
             ready_because: row.ready_because.clone(),
             ready_because_since: row.ready_because_since,
+            messaging_limit: row.limit_users.zip(row.limit_frees_at),
             paused_at: row.paused_at,
             state: Sequence {
                 status: SequenceStatus::parse(row.sequence_status.as_deref()?)?,

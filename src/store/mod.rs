@@ -22,6 +22,7 @@ mod copies;
 mod dropped;
 mod expiry;
 mod facts;
+mod failures;
 pub mod feed;
 mod fitness;
 mod gauges;
@@ -32,6 +33,7 @@ mod key_cache;
 pub mod keys;
 pub mod last_words;
 pub mod leases;
+pub mod message_edit;
 pub mod message_list;
 pub mod messages;
 mod number_readings;
@@ -54,6 +56,7 @@ mod templates;
 pub mod templates_read;
 mod time;
 mod transaction;
+mod waiting;
 
 use std::sync::Arc;
 

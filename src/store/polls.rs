@@ -23,6 +23,17 @@ pub enum Subject {
     Sender(SenderId),
 }
 
+impl std::fmt::Display for Subject {
+    /// As people search for it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Templates(None) => f.write_str("templates"),
+            Self::Templates(Some(waba_id)) => write!(f, "templates of {waba_id}"),
+            Self::Sender(id) => id.fmt(f),
+        }
+    }
+}
+
 impl Subject {
     /// As it is stored.
     fn key(&self) -> String {

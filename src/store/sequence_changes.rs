@@ -36,6 +36,14 @@ pub enum WrongState {
     /// It is out of our hands.
     #[error("the message has been sent, or is being sent just now")]
     AlreadySent,
+    /// What the provider may have cannot be another way.
+    #[error(
+        "the message has been taken to be posted before: what may be on its way stays as it is"
+    )]
+    AlreadyTried,
+    /// A person took it out.
+    #[error("the message has been cancelled")]
+    Cancelled,
     /// One more message than a sequence can have.
     #[error("a sequence has at most {MOST_MESSAGES} messages")]
     TooLong,
@@ -80,6 +88,8 @@ impl WrongState {
             Self::NotHeld => "not_held",
             Self::NotFailed => "not_failed",
             Self::AlreadySent => "already_sent",
+            Self::AlreadyTried => "already_tried",
+            Self::Cancelled => "message_cancelled",
             Self::TooLong => "sequence_too_long",
             Self::OfCampaign => "part_of_campaign",
             Self::NotDraft => "not_draft",
@@ -97,7 +107,7 @@ impl WrongState {
 pub type Changed = Result<Option<Result<Reply, WrongState>>, StoreError>;
 
 /// The locked row.
-struct Locked {
+pub(super) struct Locked {
     id: SequenceId,
     recipient: String,
     single: bool,
@@ -106,7 +116,7 @@ struct Locked {
     work: SequenceWork,
     head: i32,
     length: i32,
-    campaign: Option<CampaignId>,
+    pub(super) campaign: Option<CampaignId>,
 }
 
 impl Locked {
@@ -284,6 +294,8 @@ impl Store {
         }
         self.end(connection, row.id, SequenceStatus::Cancelled, row.head)
             .await?;
+        self.tell_failed_heads(connection, row.id.sender, &[row.id.uuid])
+            .await?;
         let data = json!({"position": row.head});
         Ok(Ok(vec![row.fact(event::SEQUENCE_CANCELLED, data)]))
     }
@@ -424,7 +436,7 @@ impl Store {
     }
 }
 
-async fn read_message(
+pub(super) async fn read_message(
     connection: &mut PgConnection,
     id: MessageId,
 ) -> Result<Option<Message>, StoreError> {
@@ -432,7 +444,10 @@ async fn read_message(
     Ok(found.into_iter().next().map(|(_, message)| message))
 }
 
-async fn lock(connection: &mut PgConnection, id: SequenceId) -> Result<Option<Locked>, StoreError> {
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    id: SequenceId,
+) -> Result<Option<Locked>, StoreError> {
     let row = sqlx::query!(
         r#"
         -- lock_sequence

@@ -38,6 +38,7 @@ GET /v1/webhooks list_webhooks
 GET /v1/webhooks/{id} get_webhook
 GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
+PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign

@@ -6,6 +6,7 @@
 mod balancer;
 mod breakdown;
 mod ingest;
+mod logs;
 mod measures;
 mod memory;
 mod provider;

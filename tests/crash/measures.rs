@@ -95,6 +95,10 @@ async fn every_measure_is_explained_and_alerts_and_board_ask_for_no_other() {
         "twotick_webhooks_refused_total{reason=\"signature\"} 0",
         "twotick_posts_total{outcome=\"unknown\"} 0",
         "twotick_posts_refused_total{class=\"template_stops\"} 0",
+        "twotick_messages_failed_total{class=\"retry\"} 0",
+        "twotick_waiting_messages{reason=\"due\"} 0",
+        "twotick_limit_wait_seconds_count{limit=\"rate\"} 0",
+        "twotick_release_seconds_count 0",
         "twotick_sequences_held{reason=\"unknown\"} 0",
     ] {
         assert!(

@@ -58,6 +58,13 @@ impl Provider {
         assert!(put.send().await.unwrap().status().is_success());
     }
 
+    /// What goes wrong from now on.
+    pub async fn set_faults(&self, faults: Value) {
+        let url = format!("{}/_control/faults", self.url);
+        let put = self.client.request(Method::PUT, url).json(&faults);
+        assert!(put.send().await.unwrap().status().is_success());
+    }
+
     /// What it was asked to send, in order.
     pub async fn posts(&self) -> Vec<Value> {
         let log = self.client.get(format!("{}/_control/log", self.url));

@@ -71,12 +71,29 @@ impl Ground {
         self.serve_with(&[]).await
     }
 
+    /// That says all it has to say, as JSON, in this file.
+    pub async fn serve_logging_to(&self, file: &Path) -> Process {
+        let log = std::fs::File::create(file).unwrap();
+        self.spawn(&[], |command| {
+            command
+                .env("RUST_LOG", "info,twotick=trace")
+                .env("TWOTICK_LOG_FORMAT", "json")
+                .stderr(log);
+        })
+        .await
+    }
+
     /// With settings, `SECTION__KEY` and value.
     pub async fn serve_with(&self, settings: &[(&str, &str)]) -> Process {
+        self.spawn(settings, |_| {}).await
+    }
+
+    async fn spawn(&self, settings: &[(&str, &str)], more: impl FnOnce(&mut Command)) -> Process {
         let settings = settings
             .iter()
             .map(|(key, value)| (format!("TWOTICK__{key}"), *value));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_twotick"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twotick"));
+        command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("DATABASE_URL", &self.database.url)
             .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret())
@@ -89,9 +106,9 @@ impl Ground {
             .envs(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        more(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line())
             .await

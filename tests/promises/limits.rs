@@ -85,3 +85,44 @@ async fn a_sender_posts_as_fast_as_it_may_and_no_faster() {
     app.posts_until(messages).await;
     assert_eq!(violations(&app).await.0, 0);
 }
+
+#[tokio::test]
+async fn a_sender_whose_quality_is_low_goes_slower_where_it_is_to() {
+    const RATE: u32 = 10;
+    let slowed = |config: &mut Config| {
+        settings(config);
+        // Of the 1000 that it has.
+        config.send.red_rate = 0.01;
+    };
+    let app = App::start_with(slowed, limited(RATE)).await;
+    let value = json!({"display_phone_number": "15550142217", "event": "FLAGGED"});
+    let flagged = management_body("phone_number_quality_update", T0, value);
+    assert_eq!(app.webhook(&flagged).await, reqwest::StatusCode::OK);
+    // Its owner learns of it when it renews the lease.
+    let mut session = app.session().await;
+    for _ in 0..2 {
+        let until = "SELECT lease_until FROM senders";
+        let before: Option<time::OffsetDateTime> = sqlx::query_scalar(until)
+            .fetch_one(&mut session)
+            .await
+            .unwrap();
+        let renewed = async {
+            let mut now = before;
+            while now == before {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                now = sqlx::query_scalar(until)
+                    .fetch_one(&mut session)
+                    .await
+                    .unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, renewed).await.unwrap();
+    }
+    for n in 0..15 {
+        let to = format!("4477009{n:05}");
+        app.create("/v1/messages", text(&app.sender, &to, "hello"))
+            .await;
+    }
+    app.posts_until(15).await;
+    assert_eq!(violations(&app).await.0, 0);
+}

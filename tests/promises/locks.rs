@@ -72,6 +72,7 @@ async fn who_gives_up_a_claim_waits_for_its_attempt_and_holds_no_sequence() {
         provider: Provider::Meta,
         epoch: 1,
         messages_per_second: 1,
+        is_red: false,
     };
     let store = app.store.clone();
     let giving_up =

@@ -162,7 +162,7 @@ async fn what_nobody_told_of_a_number_is_shown_and_told_once() {
         shown.map(|name| sender[name].as_str().unwrap().to_owned()),
         [
             "GREEN",
-            "TIER_2K",
+            "TIER_UNLIMITED",
             "STANDARD",
             "Simulated Shop",
             "APPROVED",
@@ -170,13 +170,9 @@ async fn what_nobody_told_of_a_number_is_shown_and_told_once() {
         ]
     );
     let tier = "whatsapp_business_manager_messaging_limit";
-    set_number(
-        &app,
-        json!({"quality_rating": "RED", tier: "TIER_UNLIMITED"}),
-    )
-    .await;
+    set_number(&app, json!({"quality_rating": "RED", tier: "UNTIERED"})).await;
     sender_until(&app, |sender| {
-        sender["quality"] == "RED" && sender["limit"] == "TIER_UNLIMITED"
+        sender["quality"] == "RED" && sender["limit"] == "UNTIERED"
     })
     .await;
     some_rounds(&app).await;
@@ -187,8 +183,8 @@ async fn what_nobody_told_of_a_number_is_shown_and_told_once() {
     assert_eq!(changed["type"], "sender.quality");
     assert_eq!(
         changed["data"],
-        json!({"display_phone_number": "15550142217", "quality": "RED", "limit": "TIER_UNLIMITED",
-            "previous_quality": "GREEN", "previous_limit": "TIER_2K"})
+        json!({"display_phone_number": "15550142217", "quality": "RED", "limit": "UNTIERED",
+            "previous_quality": "GREEN", "previous_limit": "TIER_UNLIMITED"})
     );
 }
 

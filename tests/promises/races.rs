@@ -59,6 +59,7 @@ pub async fn first_claim(app: &App, sequence: &str, message: &str) -> Claim {
         posted_at,
         refusals: 0,
         repeated: false,
+        due_since: posted_at,
         gate: Gate {
             status: GateStatus::Delivered,
             deadline: Duration::from_secs(3600),
@@ -354,6 +355,7 @@ async fn an_old_lease_that_ends_leaves_the_new_one_alone() {
         provider: Provider::Meta,
         epoch,
         messages_per_second: 1,
+        is_red: false,
     };
     let owned = async |session: &mut PgConnection| -> bool {
         sqlx::query_scalar("SELECT (lease_owner = $1) IS TRUE FROM senders WHERE id = $2")

@@ -47,6 +47,13 @@ pub struct User {
     pub is_us: bool,
 }
 
+impl User {
+    /// Whether anything may be sent to them, because they wrote.
+    pub fn has_window(&self, now: Timestamp) -> bool {
+        self.wrote_at.is_some_and(|at| now < at + WINDOW)
+    }
+}
+
 /// What a message is, as far as it matters to whether it may go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Content {

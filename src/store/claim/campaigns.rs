@@ -69,6 +69,7 @@ impl Store {
             refusals: 0,
             // It has no attempt that could be repeated.
             harmless: false,
+            refused: None,
         }
     }
 }

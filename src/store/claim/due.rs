@@ -9,10 +9,11 @@ use super::super::leases::interval;
 use super::ClaimRequest;
 use super::corrupt::Corrupt;
 use super::plan::{Lanes, Row};
+use super::planning::MESSAGING_LIMIT;
 use crate::model::Timestamp;
 use crate::model::campaign::Variables;
 use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork, User};
-use crate::model::{lane, recipient};
+use crate::model::{lane, reach, recipient};
 
 /// Decisions in one transaction; more are taken in the next.
 pub(super) const MAX_DECISIONS: usize = 200;
@@ -21,6 +22,8 @@ pub(super) const MAX_DECISIONS: usize = 200;
 pub(super) struct Poster {
     pub(super) phone_number_id: String,
     pub(super) waba_id: Option<String>,
+    /// To how many users a day it may write first, where that is to be kept and known.
+    pub(super) messaging_limit: Option<u32>,
     /// The lanes that may be claimed from.
     pub(super) lanes: Lanes,
 }
@@ -44,6 +47,8 @@ pub(super) async fn lock_lease(
                 AND (t.waba_id = '' OR s.waba_id IS NULL OR t.waba_id = s.waba_id)
         )
         SELECT s.phone_number_id, s.waba_id,
+               CASE WHEN $6 THEN coalesce(last_word(s, 'limit'), s.messaging_limit) END
+                   AS messaging_limit,
                d.status = 'active' AND c.stopped_at IS NULL AS "may_post!",
                s.lease_until > clock_timestamp() + $4::interval AS "long_enough!",
                ARRAY(
@@ -74,6 +79,7 @@ pub(super) async fn lock_lease(
         request.lease.epoch,
         interval(request.post_timeout),
         now,
+        request.reach.is_some(),
     )
     .fetch_optional(connection)
     .await?;
@@ -82,6 +88,7 @@ pub(super) async fn lock_lease(
         .map(|sender| Poster {
             phone_number_id: sender.phone_number_id,
             waba_id: sender.waba_id,
+            messaging_limit: sender.messaging_limit.as_deref().and_then(reach::limit),
             lanes: if sender.may_post && request.posts > 0 {
                 Lanes::open(sender.open, sender.marketing)
             } else {
@@ -122,7 +129,7 @@ pub(super) async fn lock_due(
         SELECT q.id, q.status, q.reason, q.work, q.head, q.attempt, q.length, q.ready_at, q.deadline_at,
                q.on_failure, q.gate, q.policy, q.quiet_hours, q.recipient, q.ready_because,
                coalesce(q.set_going_at, q.created_at) AS "since!", q.campaign, q.reference,
-               q.variables
+               q.variables, q.due_at AS "due_at!"
         FROM picked
         -- Each by its key, whatever the planner believes of the numbers.
         CROSS JOIN LATERAL (
@@ -187,6 +194,7 @@ pub(super) async fn lock_due(
                 _ => Variables::new(),
             },
             due_at: None,
+            due_since: row.due_at,
             ready_because: row.ready_because.as_deref().and_then(known_reason),
             lane: lane::DECISION.to_owned(),
             claim: None,
@@ -197,7 +205,13 @@ pub(super) async fn lock_due(
 
 /// Why a head is posted later, by its word.
 fn known_reason(word: &str) -> Option<&'static str> {
-    ["rate_limit", "quiet_hours", "opted_out", "window_closed"]
-        .into_iter()
-        .find(|known| *known == word)
+    let mut words = [
+        "rate_limit",
+        "quiet_hours",
+        "opted_out",
+        "window_closed",
+        MESSAGING_LIMIT,
+    ]
+    .into_iter();
+    words.find(|known| *known == word)
 }

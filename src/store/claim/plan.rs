@@ -1,7 +1,7 @@
 //! What a claim will do to the rows it has locked: `model::sequence::next`, asked again and
 //! again until a sequence is being posted or has to wait (`planning`). No SQL here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::ClaimRequest;
 use super::due::MAX_DECISIONS;
 use super::planning::Planning;
 use crate::model::campaign::Variables;
+use crate::model::error_class::ErrorClass;
 use crate::model::ids::AttemptId;
 use crate::model::lane::Turns;
 use crate::model::message::Attempt;
@@ -100,6 +101,8 @@ pub(super) struct Row {
     /// What is known of the recipient.
     pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
+    /// Since when somebody had to look at it, as it was locked.
+    pub(super) due_since: Timestamp,
     /// Why it is posted later, where we make it so.
     pub(super) ready_because: Option<&'static str>,
     pub(super) lane: String,
@@ -127,6 +130,8 @@ pub(super) struct Step {
     pub(super) refusals: u32,
     /// Whether its provider makes one message of an attempt that is posted again.
     pub(super) harmless: bool,
+    /// What its last attempt was refused with, if it was.
+    pub(super) refused: Option<Value>,
 }
 
 impl Step {
@@ -194,8 +199,14 @@ pub(super) struct Plan {
     pub(super) refused: Vec<Refused>,
     /// Messages of campaigns.
     pub(super) made: Vec<Made>,
+    /// Users who are written to outside their windows.
+    pub(super) opened: Vec<String>,
     /// Of the gates that opened: how long their messages had been accepted.
     pub(super) gate_waits: Vec<Duration>,
+    /// For how long messages were put off, because their users have had too many.
+    pub(super) pair_waits: Vec<Duration>,
+    /// The classes of what failed for good by an answer, or by our own rules.
+    pub(super) failed: Vec<ErrorClass>,
 }
 
 impl Plan {
@@ -204,8 +215,11 @@ impl Plan {
         rows: Vec<Row>,
         mut steps: HashMap<Uuid, Vec<Step>>,
         lanes: &Lanes,
+        reached: Option<HashSet<String>>,
         now: Timestamp,
     ) -> Self {
+        let reach = request.reach.map(|reach| reach.lock());
+        let reach = reach.map(|reach| reach.unwrap_or_else(PoisonError::into_inner));
         let mut planning = Planning {
             queues: HashMap::new(),
             pairs: request.pairs.lock().unwrap_or_else(PoisonError::into_inner),
@@ -219,7 +233,11 @@ impl Plan {
             facts: Vec::new(),
             refused: Vec::new(),
             made: Vec::new(),
+            reach: reach.zip(reached),
+            opened: Vec::new(),
             gate_waits: Vec::new(),
+            pair_waits: Vec::new(),
+            failed: Vec::new(),
         };
         let rows = rows
             .into_iter()
@@ -233,7 +251,10 @@ impl Plan {
             facts: planning.facts,
             refused: planning.refused,
             made: planning.made,
+            opened: planning.opened,
             gate_waits: planning.gate_waits,
+            pair_waits: planning.pair_waits,
+            failed: planning.failed,
         }
     }
 

@@ -1,12 +1,12 @@
 //! How a claim goes through its rows, one after the other: what `model` says is done to each, and
 //! what keeps a head that is ready from being posted now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::attempts::{REFUSED_AT, RULE};
 use super::super::facts::OwnFact;
@@ -16,11 +16,15 @@ use crate::model::error_class::ErrorClass;
 use crate::model::ids::{AttemptId, MessageId, SenderId, SequenceId};
 use crate::model::limits::Pairs;
 use crate::model::message::{Attempt, Outcome};
+use crate::model::reach::Reach;
 use crate::model::sequence::{
-    Action, Circumstances, Head, Passed, Refusal, RetryLimits, Rules, Sequence, SequenceStatus,
-    SequenceWork, may_post, next,
+    Action, Circumstances, Content, Head, Passed, Refusal, RetryLimits, Rules, Sequence,
+    SequenceStatus, SequenceWork, may_post, next,
 };
 use crate::model::{Timestamp, event, lane};
+
+/// Why a head waits whose account may write to no more users.
+pub(super) const MESSAGING_LIMIT: &str = "messaging_limit";
 
 /// What the rows of one claim have in common, and what becomes of them.
 pub(super) struct Planning<'a> {
@@ -37,7 +41,12 @@ pub(super) struct Planning<'a> {
     pub(super) facts: Vec<OwnFact>,
     pub(super) refused: Vec<Refused>,
     pub(super) made: Vec<Made>,
+    /// What is left of the account's limit, and whom it counts already; `None`: nobody waits.
+    pub(super) reach: Option<(MutexGuard<'a, Reach>, HashSet<String>)>,
+    pub(super) opened: Vec<String>,
     pub(super) gate_waits: Vec<Duration>,
+    pub(super) pair_waits: Vec<Duration>,
+    pub(super) failed: Vec<ErrorClass>,
 }
 
 impl Planning<'_> {
@@ -82,7 +91,13 @@ impl Planning<'_> {
                         }
                         Action::AwaitUser(until) => return self.await_user(row, until),
                         hold @ Action::Hold(_) => return self.stay(row, hold, Some(step)),
-                        _ => return self.post(row, step),
+                        _ => {
+                            if let Err(at) = self.open(&row, content) {
+                                row.ready_because = Some(MESSAGING_LIMIT);
+                                return self.ready(row, step.lane(), at);
+                            }
+                            return self.post(row, step);
+                        }
                     }
                 }
                 (action, step) => return self.stay(row, action, step),
@@ -141,8 +156,9 @@ impl Planning<'_> {
             sequence: row.id,
             position: step.position,
             attempt,
-            refusal: data,
+            refusal: data.clone(),
         });
+        step.refused = Some(data);
         step.attempts.truncate(usize::try_from(n - 1).unwrap_or(0));
         step.attempts.push(Attempt {
             outcome: Some(Outcome::Refused(class)),
@@ -159,6 +175,9 @@ impl Planning<'_> {
     fn advance(&mut self, mut row: Row, step: &Step, passed: Passed) -> Row {
         if passed == Passed::Opened {
             self.gate_waits.extend(step.accepted_for(self.now));
+        }
+        if passed == Passed::FailureSkipped {
+            self.tell_failure(step);
         }
         let how = match passed {
             Passed::Opened => "opened",
@@ -179,10 +198,34 @@ impl Planning<'_> {
         row
     }
 
+    /// It failed for good, and nobody has said so yet: what the provider says later, ingest tells.
+    fn tell_failure(&mut self, step: &Step) {
+        let Some(last) = step.attempts.last() else {
+            return;
+        };
+        let reached = |attempt: &Attempt| attempt.evidence.is_delivered();
+        let Some(Outcome::Refused(class)) = last.outcome else {
+            return;
+        };
+        if step.cancelled || last.evidence.failed.is_some() || step.attempts.iter().any(reached) {
+            return;
+        }
+        let attempt = AttemptId {
+            message: self.message(step),
+            n: i16::try_from(step.attempts.len()).unwrap_or(i16::MAX),
+        };
+        let refusal = step.refused.as_ref().unwrap_or(&Value::Null);
+        self.facts
+            .push(OwnFact::of_failure(attempt, refusal, "sweep"));
+        self.failed.push(class);
+    }
+
     /// What is ready and cannot be posted now; the others come back.
     fn put_off(&mut self, mut row: Row, step: &Step) -> ControlFlow<Row, Row> {
         let at = row.ready_at.unwrap_or(self.now);
-        if at > self.now {
+        // Their own word opens what the account may not.
+        let may = row.ready_because == Some(MESSAGING_LIMIT) && row.user.has_window(self.now);
+        if at > self.now && !may {
             return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
         row.ready_because = None;
@@ -199,6 +242,7 @@ impl Planning<'_> {
             let queue = self.queues.entry(row.recipient.clone()).or_default();
             let at = at + self.pairs.every() * *queue;
             *queue += 1;
+            self.pair_waits.extend(Duration::try_from(at - self.now));
             row.ready_because = Some("rate_limit");
             return ControlFlow::Break(self.ready(row, step.lane(), at));
         }
@@ -220,6 +264,24 @@ impl Planning<'_> {
         row.due_at = Some(self.now + LOOK_AGAIN);
         row.lane = lane::DECISION.to_owned();
         row
+    }
+
+    /// A template to a user whose window is closed: they count against what the account may, once.
+    /// An error is when to come again.
+    fn open(&mut self, row: &Row, content: Content) -> Result<(), Timestamp> {
+        let counts = matches!(content, Content::Template | Content::Marketing);
+        let Some((reach, known)) = self.reach.as_mut() else {
+            return Ok(());
+        };
+        if !counts || row.user.has_window(self.now) {
+            return Ok(());
+        }
+        if !known.contains(&row.recipient) {
+            reach.take(self.now)?;
+            known.insert(row.recipient.clone());
+        }
+        self.opened.push(row.recipient.clone());
+        Ok(())
     }
 
     fn post(&mut self, mut row: Row, step: &Step) -> Row {
@@ -311,7 +373,8 @@ impl Planning<'_> {
                 row.due_at = None;
                 row.ready_at = None;
             }
-            (Action::Stop(reason), _) => {
+            (Action::Stop(reason), step) => {
+                step.into_iter().for_each(|step| self.tell_failure(step));
                 let data = json!({"reason": reason.as_str(), "position": row.head});
                 self.facts
                     .push(self.of_sequence(&row, event::SEQUENCE_STOPPED).with(data));

@@ -102,6 +102,7 @@ pub(super) async fn read_steps(
                 attempts: Vec::new(),
                 refusals: 0,
                 harmless: request.repeats_harmlessly,
+                refused: None,
             });
         }
         let (Some(_), Some(step)) = (row.n, sequence.last_mut()) else {
@@ -110,6 +111,7 @@ pub(super) async fn read_steps(
         let is_open = row.outcome.as_deref().is_none_or(|word| word == UNKNOWN);
         let went_back = row.refusal.as_ref().filter(|_| is_open);
         step.refusals = refusals(went_back);
+        step.refused = row.refusal.clone().filter(|_| row.outcome.is_some());
         step.attempts.push(Attempt {
             outcome: outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at),
             rule: rule(row.refusal.as_ref()),
