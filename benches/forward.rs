@@ -1,8 +1,9 @@
 //! How soon events arrive: `cargo bench --bench forward`. Endpoints, each with an address and a
 //! subscription of its own, of which half take a connection and never answer. Shows the time from
-//! an event's commit to its arrival at those that live, while the others hang.
+//! an event's commit to its arrival at those that live, while the others hang. Endpoints are in
+//! groups, each of which wants events of its own.
 //!
-//! Options, after `--`: `--endpoints 2000 --hanging 1000 --rate 2 --seconds 20`. Every endpoint
+//! Options, after `--`: `--endpoints 2000 --hanging 1000 --groups 20 --rate 10 --seconds 20`. Every endpoint
 //! takes some file descriptors here, on both ends: `ulimit -n 16384`.
 
 #![allow(
@@ -41,8 +42,11 @@ struct Args {
     /// Of them never answer
     #[arg(long, default_value_t = 1_000)]
     hanging: usize,
-    /// Events a second; each goes to all
-    #[arg(long, default_value_t = 2)]
+    /// Of which each event goes to one
+    #[arg(long, default_value_t = 20)]
+    groups: usize,
+    /// Events a second
+    #[arg(long, default_value_t = 10)]
     rate: u32,
     #[arg(long, default_value_t = 20)]
     seconds: u32,
@@ -77,25 +81,27 @@ async fn bench(args: Args, load: &Handle) {
     let port = load.spawn(endpoints(Arc::clone(&arrived))).await.unwrap();
     subscribe(running.address, key.expose_secret(), port, args).await;
     println!(
-        "{} endpoints, {} of them hang; {} events/s; generator, endpoints, service and Postgres on \
-         one machine",
-        args.endpoints, args.hanging, args.rate
+        "{} endpoints in {} groups, {} of them hang; {} events/s; generator, endpoints, service and \
+         Postgres on one machine",
+        args.endpoints, args.groups, args.hanging, args.rate
     );
-    let live = args.endpoints - args.hanging;
     // First to all, so that those that hang do.
     let began = Instant::now();
-    write(&mut database, &arrived).await;
-    until(|| arrived.latencies_us.lock().unwrap().len() >= live).await;
-    print("the first, all at once", &arrived, began, live);
+    let mut due = 0;
+    for group in 0..args.groups {
+        due += write(&mut database, &arrived, group, args).await;
+    }
+    until(|| arrived.latencies_us.lock().unwrap().len() >= due).await;
+    print("one to each, all at once", &arrived, began);
     let began = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / args.rate);
-    let events = usize::try_from(args.rate * args.seconds).unwrap();
-    for _ in 0..events {
+    let mut due = 0;
+    for n in 0..usize::try_from(args.rate * args.seconds).unwrap() {
         ticks.tick().await;
-        write(&mut database, &arrived).await;
+        due += write(&mut database, &arrived, n % args.groups, args).await;
     }
-    until(|| arrived.latencies_us.lock().unwrap().len() >= live * events).await;
-    print("the others", &arrived, began, live * events);
+    until(|| arrived.latencies_us.lock().unwrap().len() >= due).await;
+    print("the others", &arrived, began);
     let hanging = arrived.hanging.load(Ordering::Relaxed);
     println!("posts that hang or hung: {hanging}");
     running.stop().await;
@@ -134,23 +140,26 @@ async fn subscribe(service: SocketAddr, key: &str, port: u16, args: Args) {
     for n in 0..args.endpoints {
         let kind = if n < args.hanging { "hang" } else { "live" };
         let host = format!("127.1.{}.{}", n / 250, n % 250 + 1);
-        let new = json!({"url": format!("http://{host}:{port}/{kind}"), "types": ["bench.*"]});
+        let new = json!({"url": format!("http://{host}:{port}/{kind}"), "types": [format!("bench.{}", n % args.groups)]});
         let new = new.to_string();
         api.ask(&request("/v1/subscriptions", Some(key), Some(&new)))
             .await;
     }
 }
 
-/// An event, of no subject.
-async fn write(database: &mut PgConnection, arrived: &Arrived) {
+/// An event of no subject, for a group. Returns how many of it live.
+async fn write(database: &mut PgConnection, arrived: &Arrived, group: usize, args: Args) -> usize {
     let n = arrived.committed.lock().unwrap().len();
     // From before the commit: what is shown is a little longer than it took.
     arrived.committed.lock().unwrap().push(Instant::now());
     let fact = "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
-        SELECT 1, gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now(), 'bench.event',
+        SELECT 1, gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now(), $2,
                $1::text, 'api', jsonb_build_object('n', $1::integer)";
     let n = i32::try_from(n).unwrap();
-    sqlx::query(fact).bind(n).execute(database).await.unwrap();
+    let written = sqlx::query(fact).bind(n).bind(format!("bench.{group}"));
+    written.execute(database).await.unwrap();
+    let lives = |n: &usize| n % args.groups == group;
+    (args.hanging..args.endpoints).filter(lives).count()
 }
 
 async fn until(reached: impl Fn() -> bool) {
@@ -159,8 +168,9 @@ async fn until(reached: impl Fn() -> bool) {
     }
 }
 
-fn print(what: &str, arrived: &Arrived, began: Instant, count: usize) {
+fn print(what: &str, arrived: &Arrived, began: Instant) {
     let latencies_us = std::mem::take(&mut *arrived.latencies_us.lock().unwrap());
+    let count = latencies_us.len();
     let measured = Measured::all(&[Measured {
         count: count as u64,
         elapsed: began.elapsed(),
