@@ -1,14 +1,14 @@
 //! The tail: the newest events of the feed in memory, read once for all streams and subscriptions
 //! of an instance. Each of them is a [`Reader`] with a place of its own, so that nothing is kept
 //! for one that is slow: whoever falls behind what is in memory reads the database from its place,
-//! a few at a time. The tail follows the feed while there is a reader.
+//! a few at a time. What does not match wakes no reader: thousands cost little more than looking at
+//! their filters. The tail follows the feed while there is a reader.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{Event, Events, Filter, Show};
@@ -46,36 +46,70 @@ struct Shared {
     signals: Signals,
     show: Show,
     ring: Mutex<Ring>,
-    grown: watch::Sender<u64>,
-    readers: AtomicUsize,
     wanted: Notify,
     catching_up: Semaphore,
 }
 
-/// All events behind `from`, up to `to`.
+/// All events behind `from`, up to `to`, and who reads them.
 #[derive(Debug, Default)]
 struct Ring {
     events: VecDeque<Arc<Event>>,
     bytes: usize,
     from: Place,
     to: Place,
+    seats: HashMap<u64, Seat>,
+    last_seat: u64,
+}
+
+/// Where a reader is.
+#[derive(Debug)]
+struct Seat {
+    filter: Arc<Filter>,
+    /// All up to here was given to it, or does not match.
+    place: Place,
+    /// Whether there may be something for it behind its place.
+    more: bool,
+    woken: Arc<Notify>,
+}
+
+impl Seat {
+    fn wake(&mut self) {
+        self.more = true;
+        self.woken.notify_one();
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        let (sender, connection) = (event.sender, event.connection);
+        self.filter.takes(&event.r#type, sender, connection)
+    }
 }
 
 impl Ring {
+    /// Begins at a place. Whoever asked before it was there is behind it now.
     fn restart(&mut self, at: Place) {
-        *self = Self {
-            from: at,
-            to: at,
-            ..Self::default()
-        };
+        self.events.clear();
+        self.bytes = 0;
+        (self.from, self.to) = (at, at);
+        self.seats.values_mut().for_each(Seat::wake);
     }
 
     fn push(&mut self, events: Events, to: Place) {
+        let to = self.to.max(to);
+        for seat in self.seats.values_mut() {
+            // One that has not come so far looks by itself.
+            if seat.place < self.to {
+                continue;
+            }
+            match events.iter().any(|event| seat.takes(event)) {
+                true => seat.wake(),
+                false => seat.place = seat.place.max(to),
+            }
+        }
+        self.to = to;
         for event in events {
             self.bytes += event.json.len();
             self.events.push_back(event);
         }
-        self.to = self.to.max(to);
         while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
             let Some(oldest) = self.events.pop_front() else {
                 return;
@@ -85,23 +119,30 @@ impl Ring {
         }
     }
 
-    /// The first of what matches behind a place, and the place up to which that is all. `None`:
-    /// what comes next is not here.
-    fn read(&self, after: Place, filter: &Filter, most: usize) -> Option<(Events, Place)> {
-        if after < self.from {
+    /// The first of what matches behind a reader's place, which moves up to where that is all.
+    /// `None`: what comes next is not here.
+    fn read(&mut self, seat: u64, most: usize) -> Option<Events> {
+        let seat = self.seats.get_mut(&seat)?;
+        seat.more = false;
+        if seat.place < self.from {
             return None;
         }
-        let begin = self.events.partition_point(|event| event.place <= after);
+        let begin = self
+            .events
+            .partition_point(|event| event.place <= seat.place);
         let mut found = Vec::new();
         for event in self.events.range(begin..) {
-            if filter.takes(&event.r#type, event.sender, event.connection) {
+            if seat.takes(event) {
                 found.push(Arc::clone(event));
                 if found.len() >= most {
-                    return Some((found, event.place));
+                    seat.place = event.place;
+                    seat.more = true;
+                    return Some(found);
                 }
             }
         }
-        Some((found, after.max(self.to)))
+        seat.place = seat.place.max(self.to);
+        Some(found)
     }
 }
 
@@ -113,21 +154,33 @@ impl Tail {
             signals,
             show,
             ring: Mutex::default(),
-            grown: watch::Sender::new(0),
-            readers: AtomicUsize::new(0),
             wanted: Notify::new(),
             catching_up: Semaphore::new(CATCHING_UP),
         }))
     }
 
-    /// A reader of what comes behind a place.
-    pub fn read_from(&self, place: Place) -> Reader {
-        self.0.readers.fetch_add(1, Ordering::Relaxed);
+    /// A reader of what matches behind a place.
+    pub fn read_from(&self, place: Place, filter: Filter) -> Reader {
+        let (filter, woken) = (Arc::new(filter), Arc::<Notify>::default());
+        let seat = {
+            let mut ring = self.ring();
+            ring.last_seat += 1;
+            let seat = ring.last_seat;
+            let taken = Seat {
+                filter: Arc::clone(&filter),
+                place,
+                more: true,
+                woken: Arc::clone(&woken),
+            };
+            ring.seats.insert(seat, taken);
+            seat
+        };
         self.0.wanted.notify_one();
         Reader {
-            grown: self.0.grown.subscribe(),
             tail: self.clone(),
-            place,
+            seat,
+            filter,
+            woken,
         }
     }
 
@@ -156,7 +209,7 @@ impl Tail {
     }
 
     fn is_read(&self) -> bool {
-        self.0.readers.load(Ordering::Relaxed) > 0
+        !self.ring().seats.is_empty()
     }
 
     /// While somebody reads.
@@ -164,12 +217,12 @@ impl Tail {
         let mut changes = self.0.signals.changes();
         let mut to = self.0.store.feed_end().await?;
         // After an error it goes on where it was; after a pause what is in memory is too old.
-        if self.ring().from == Place::default() {
-            self.ring().restart(to);
-            // Who asked before it was there is behind it now, and does not know.
-            self.0.grown.send_modify(|n| *n = n.wrapping_add(1));
-        } else {
-            to = self.ring().to;
+        {
+            let mut ring = self.ring();
+            match ring.from == Place::default() {
+                true => ring.restart(to),
+                false => to = ring.to,
+            }
         }
         while self.is_read() {
             changes.mark_unchanged();
@@ -178,15 +231,13 @@ impl Tail {
             let events = facts.into_iter().map(self.0.show).map(Arc::new).collect();
             self.ring().push(events, next);
             to = next;
-            if read > 0 {
-                self.0.grown.send_modify(|n| *n = n.wrapping_add(1));
-            }
             if i64::try_from(read).is_ok_and(|read| read < PAGE) {
                 tokio::time::sleep(GAP).await;
                 let _ = tokio::time::timeout(PERIOD, changes.changed()).await;
             }
         }
-        *self.ring() = Ring::default();
+        // Whoever comes now reads the database until the tail is there again.
+        self.ring().restart(Place::default());
         Ok(())
     }
 
@@ -226,57 +277,72 @@ impl Tail {
 #[derive(Debug)]
 pub struct Reader {
     tail: Tail,
-    grown: watch::Receiver<u64>,
-    place: Place,
+    seat: u64,
+    filter: Arc<Filter>,
+    woken: Arc<Notify>,
 }
 
 impl Reader {
     /// Everything up to here has been given to it, or did not match.
     pub fn place(&self) -> Place {
-        self.place
+        let ring = self.tail.ring();
+        let seat = ring.seats.get(&self.seat);
+        seat.map_or(Place::default(), |seat| seat.place)
     }
 
     /// What comes next, at most so much: nothing, where it is at the end; or where what it read
     /// did not match, and it is to ask again ([`Reader::has_more`]).
-    pub async fn next(&mut self, filter: &Filter, most: usize) -> Result<Events, StoreError> {
-        self.grown.mark_unchanged();
-        let here = self.tail.ring().read(self.place, filter, most);
-        let (events, place) = match here {
-            Some(read) => read,
-            None => {
-                let read = self.tail.catch_up(self.place, filter, most).await?;
-                // The next look tells whether that was all.
-                self.grown.mark_changed();
-                read
-            }
-        };
-        self.place = place;
-        if events.len() >= most {
-            self.grown.mark_changed();
+    pub async fn next(&mut self, most: usize) -> Result<Events, StoreError> {
+        let here = self.tail.ring().read(self.seat, most);
+        if let Some(events) = here {
+            return Ok(events);
         }
+        let read = self.tail.catch_up(self.place(), &self.filter, most).await;
+        // The next look tells whether that was all.
+        self.with_seat(|seat| seat.more = true);
+        let (events, place) = read?;
+        self.with_seat(|seat| seat.place = place);
         Ok(events)
+    }
+
+    fn with_seat(&self, change: impl FnOnce(&mut Seat)) {
+        if let Some(seat) = self.tail.ring().seats.get_mut(&self.seat) {
+            change(seat);
+        }
     }
 
     /// Has it read on from a place that it has passed.
     pub fn go_back(&mut self, place: Place) {
-        self.place = place;
-        self.grown.mark_changed();
+        self.with_seat(|seat| (seat.place, seat.more) = (place, true));
+    }
+
+    /// Has it read something else from now on.
+    pub fn set_filter(&mut self, filter: Filter) {
+        self.filter = Arc::new(filter);
+        self.with_seat(|seat| (seat.filter, seat.more) = (Arc::clone(&self.filter), true));
+    }
+
+    /// What it reads.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// Whether there may be more now.
     pub fn has_more(&self) -> bool {
-        self.grown.has_changed().unwrap_or(false)
+        let ring = self.tail.ring();
+        ring.seats.get(&self.seat).is_some_and(|seat| seat.more)
     }
 
     /// Waits until there may be more.
-    pub async fn grown(&mut self) {
-        // The tail is as old as its readers: it never ends before them.
-        let _ = self.grown.changed().await;
+    pub async fn grown(&self) {
+        while !self.has_more() {
+            self.woken.notified().await;
+        }
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.tail.0.readers.fetch_sub(1, Ordering::Relaxed);
+        self.tail.ring().seats.remove(&self.seat);
     }
 }

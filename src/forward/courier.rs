@@ -71,7 +71,6 @@ struct Courier {
     recorder: Recorder,
     standing: watch::Receiver<Standing>,
     subscription: Arc<Subscription>,
-    filter: Filter,
     lease: SubscriptionLease,
     reader: Reader,
     window: Window,
@@ -119,7 +118,9 @@ impl Courier {
         };
         let now = forwarding.store.clock().monotonic();
         let mut courier = Self {
-            reader: forwarding.tail.read_from(lease.cursor),
+            reader: forwarding
+                .tail
+                .read_from(lease.cursor, filter(&subscription)),
             window: Window::new(lease.cursor),
             in_hand: VecDeque::new(),
             waiting: Waiting::default(),
@@ -130,7 +131,6 @@ impl Courier {
             health: Health::new(forwarding.settings.in_flight, subscription.failing_since),
             pending: empty(&lease),
             recorded: (lease.cursor, now),
-            filter: filter(&subscription),
             over: subscription.status != "active",
             subscription: Arc::new(subscription),
             forwarding,
@@ -182,7 +182,7 @@ impl Courier {
         self.put_down();
         if self.wants_more() {
             let room = self.room();
-            for event in self.reader.next(&self.filter, room).await? {
+            for event in self.reader.next(room).await? {
                 self.window.open(event.place);
                 self.in_hand.push_back(event);
             }
@@ -201,14 +201,14 @@ impl Courier {
             self.over = true;
             return Ok(());
         };
-        self.filter = filter(&subscription);
+        self.reader.set_filter(filter(&subscription));
         if subscription.wanted.url != self.subscription.wanted.url {
             self.health = Health::new(self.forwarding.settings.in_flight, None);
         }
         self.subscription = Arc::new(subscription);
         self.read_waiting().await?;
         self.lease.version = version;
-        let (filter, window) = (&self.filter, &mut self.window);
+        let (filter, window) = (self.reader.filter(), &mut self.window);
         self.in_hand.retain(|event| {
             let takes = filter.takes(&event.r#type, event.sender, event.connection);
             if !takes {

@@ -158,7 +158,7 @@ impl Manager {
         let renewed = store
             .renew_subscriptions(self.instance, &ours, lease)
             .await?;
-        self.renew(&renewed, asked_at + lease);
+        self.renew(&renewed, asked_at, asked_at + lease);
         let silent_after = self.silent_after;
         let (share, free) = store
             .subscriptions_share(self.instance, silent_after)
@@ -180,7 +180,7 @@ impl Manager {
         Ok(())
     }
 
-    fn renew(&mut self, renewed: &[SubscriptionLease], valid_until: Instant) {
+    fn renew(&mut self, renewed: &[SubscriptionLease], asked_at: Instant, valid_until: Instant) {
         let renewed: HashMap<_, _> = renewed
             .iter()
             .map(|lease| ((lease.subscription, lease.epoch), lease.version))
@@ -188,9 +188,14 @@ impl Manager {
         for (subscription, owned) in &self.owned {
             match renewed.get(&(*subscription, owned.epoch)) {
                 Some(version) => {
-                    owned.standing.send_replace(Standing {
+                    let now = Standing {
                         version: *version,
                         valid_until,
+                    };
+                    // That it lasts longer is no reason to wake anybody.
+                    owned.standing.send_if_modified(|standing| {
+                        let before = std::mem::replace(standing, now);
+                        before.version != now.version || before.valid_until < asked_at
                     });
                 }
                 // Lost, or deleted.

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::store::Store;
 use crate::store::deliveries::Record;
 
-/// Records that may wait, and that are written at once.
-const QUEUE: usize = 1024;
+/// Records that may wait, and that are written at once: one of each of many subscriptions.
+const QUEUE: usize = 4096;
 
 /// How long records are gathered. What is not written yet is delivered again after a crash.
 const GATHER: Duration = Duration::from_millis(200);

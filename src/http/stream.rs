@@ -98,8 +98,7 @@ async fn stream(
     };
     let (sender, pieces) = mpsc::channel(PIECES);
     let streaming = Streaming {
-        reader: api.forwarding.tail.read_from(after),
-        filter,
+        reader: api.forwarding.tail.read_from(after, filter),
         as_cloudevents: wants_cloudevents(&headers),
         signals: api.signals.clone(),
         sender,
@@ -158,7 +157,6 @@ impl Drop for Open {
 /// One stream.
 struct Streaming {
     reader: Reader,
-    filter: Filter,
     as_cloudevents: bool,
     signals: Signals,
     sender: mpsc::Sender<Bytes>,
@@ -171,7 +169,7 @@ impl Streaming {
         let mut stopping = self.signals.changes();
         let mut told = self.send(BEGIN.to_owned()).await;
         while told && !self.signals.is_stopping() {
-            let events = match self.reader.next(&self.filter, PIECE).await {
+            let events = match self.reader.next(PIECE).await {
                 Ok(events) => events,
                 Err(error) => {
                     tracing::warn!(%error, "a stream ends");
