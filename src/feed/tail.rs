@@ -30,6 +30,9 @@ const BEHIND: i64 = 100;
 const GAP: Duration = Duration::from_millis(20);
 const PERIOD: Duration = Duration::from_millis(100);
 
+/// How far back it begins at most: who is further behind reads the database alone.
+const RECENT: Duration = Duration::from_secs(120);
+
 /// The wait after the database failed.
 const FAILED: Duration = Duration::from_millis(500);
 
@@ -215,7 +218,7 @@ impl Tail {
     /// While somebody reads.
     async fn follow(&self) -> Result<(), StoreError> {
         let mut changes = self.0.signals.changes();
-        let mut to = self.0.store.feed_end().await?;
+        let mut to = self.beginning().await?;
         // After an error it goes on where it was; after a pause what is in memory is too old.
         {
             let mut ring = self.ring();
@@ -239,6 +242,17 @@ impl Tail {
         // Whoever comes now reads the database until the tail is there again.
         self.ring().restart(Place::default());
         Ok(())
+    }
+
+    /// Where to begin: where its readers are, if that is not long ago, so that after a restart
+    /// what all of them missed is read once.
+    async fn beginning(&self) -> Result<Place, StoreError> {
+        let store = &self.0.store;
+        let recent = store.place_before(store.clock().now() - RECENT).await?;
+        let end = store.feed_end().await?;
+        let ring = self.ring();
+        let oldest = ring.seats.values().map(|seat| seat.place).min();
+        Ok(oldest.unwrap_or(end).clamp(recent.min(end), end))
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
