@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use time::Date;
 
+use crate::model::duration;
 use crate::model::limits::{Lifetimes, PairLimit};
 use crate::model::sequence::{RetryLimits, Rules, UsMarketing};
 
@@ -18,6 +19,9 @@ time::serde::format_description!(day, Date, "[year]-[month]-[day]");
 
 /// The default file, which is also the documentation.
 pub const DEFAULTS: &str = include_str!("../twotick.toml");
+
+/// The longest that a subscription may be given to answer.
+pub const LONGEST_DELIVERY: Duration = Duration::from_secs(30);
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +33,7 @@ pub struct Config {
     pub ingest: Ingest,
     pub send: Send,
     pub poll: Poll,
+    pub forward: Forward,
     pub retention: Retention,
 }
 
@@ -38,6 +43,7 @@ pub struct Config {
 pub struct Http {
     pub listen: SocketAddr,
     pub max_connections: usize,
+    pub max_streams: usize,
     #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
     pub header_timeout: Duration,
     pub max_body_bytes: usize,
@@ -81,10 +87,7 @@ pub struct Proxy {
 impl Proxy {
     /// Whether a request from this address may say who it is from.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.addresses
-            .0
-            .iter()
-            .any(|network| network.contains(&address))
+        self.addresses.contain(address)
     }
 
     /// Whether there is one that is trusted.
@@ -97,6 +100,13 @@ impl Proxy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Whether an address is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
 
 impl TryFrom<String> for Networks {
     type Error = String;
@@ -195,6 +205,35 @@ pub struct Poll {
     pub every: Duration,
     #[serde(rename = "pace_ms", deserialize_with = "millis")]
     pub pace: Duration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Forward {
+    pub allow: Networks,
+    pub allow_http: bool,
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
+    pub in_flight: usize,
+    pub in_flight_all: usize,
+    pub waiting: usize,
+    #[serde(deserialize_with = "spans")]
+    pub retry: Vec<Duration>,
+    #[serde(rename = "disable_after_ms", deserialize_with = "millis")]
+    pub disable_after: Duration,
+    pub log_days: u16,
+}
+
+/// Spans of time, with commas between them.
+fn spans<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Duration>, D::Error> {
+    let text = String::deserialize(d)?;
+    let spans = text.split(',').map(|span| duration::parse(span.trim()));
+    spans
+        .collect::<Result<_, _>>()
+        .map_err(serde::de::Error::custom)
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -303,6 +342,19 @@ impl Config {
             (
                 (1..=10_000).contains(&self.poll.pace.as_millis()),
                 "poll.pace_ms must be between 1 and 10000",
+            ),
+            (
+                self.forward.timeout >= Duration::from_secs(1)
+                    && self.forward.timeout <= LONGEST_DELIVERY,
+                "forward.timeout_ms must be between 1000 and 30000",
+            ),
+            (
+                self.forward.in_flight >= 1 && self.forward.waiting >= 1,
+                "forward.in_flight and forward.waiting must be at least 1",
+            ),
+            (
+                self.forward.lease >= Duration::from_secs(1),
+                "forward.lease_ms must be at least 1000",
             ),
             (
                 self.retention.journal_days >= 1,

@@ -5,6 +5,8 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod feed;
+pub mod forward;
 pub mod http;
 pub mod ingest;
 pub mod measures;

@@ -40,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 38] = [
+const ALL: [(&str, Kind, &str); 45] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -162,6 +162,22 @@ const ALL: [(&str, Kind, &str); 38] = [
         "Senders whose lease this instance holds",
     ),
     (
+        "twotick_deliveries_total",
+        Counter,
+        "Events posted to subscriptions, by outcome",
+    ),
+    (
+        "twotick_delivery_seconds",
+        Histogram(REQUEST_BUCKETS),
+        "From an event to when a subscription has taken it at its first attempt",
+    ),
+    (
+        "twotick_subscriptions_owned",
+        Gauge,
+        "Subscriptions whose lease this instance holds",
+    ),
+    ("twotick_streams", Gauge, "Streams of events that are open"),
+    (
         "twotick_clock_ahead_seconds",
         Gauge,
         "By how much this machine's clock is ahead of the database's, by which the service goes",
@@ -207,6 +223,21 @@ const ALL: [(&str, Kind, &str); 38] = [
         "Connections whose token the provider refused",
     ),
     (
+        "twotick_subscriptions_failing",
+        Gauge,
+        "Subscriptions whose endpoint took nothing at its last attempts",
+    ),
+    (
+        "twotick_subscriptions_disabled",
+        Gauge,
+        "Subscriptions that are disabled",
+    ),
+    (
+        "twotick_undelivered",
+        Gauge,
+        "Events that subscriptions were not told of yet, by state (counted up to 10000)",
+    ),
+    (
         "twotick_sequences_held",
         Gauge,
         "Sequences that wait for a person, by reason (counted up to 10000)",
@@ -231,7 +262,19 @@ const ALL: [(&str, Kind, &str); 38] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 6] = [
+const KNOWN: [(&str, &str, &[&str]); 8] = [
+    (
+        "twotick_deliveries_total",
+        "outcome",
+        &[
+            "taken",
+            "refused",
+            "timed_out",
+            "unreachable",
+            "not_allowed",
+        ],
+    ),
+    ("twotick_undelivered", "state", &UNDELIVERED),
     (
         "twotick_webhooks_refused_total",
         "reason",
@@ -284,6 +327,9 @@ const WAITING: [&str; 13] = [
     "window_closed",
 ];
 
+/// How an event may be that a subscription was not told of.
+const UNDELIVERED: [&str; 2] = ["waiting", "dead"];
+
 /// Installs what records, for the whole process.
 pub fn record() -> Result<PrometheusHandle, BuildError> {
     let mut builder = PrometheusBuilder::new();
@@ -331,6 +377,7 @@ fn begin() {
         metrics::counter!("twotick_posts_refused_total", "class" => class).absolute(0);
         metrics::counter!("twotick_messages_failed_total", "class" => class).absolute(0);
     }
+    metrics::gauge!("twotick_streams").set(0.0);
     metrics::gauge!("twotick_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
@@ -373,6 +420,14 @@ async fn sample_once(store: &Store) -> Result<(), crate::store::StoreError> {
             count(standing.connections_stopped),
         ),
         (
+            "twotick_subscriptions_failing",
+            count(standing.subscriptions_failing),
+        ),
+        (
+            "twotick_subscriptions_disabled",
+            count(standing.subscriptions_disabled),
+        ),
+        (
             "twotick_journal_rest",
             f64::from(u8::from(standing.journal_rest)),
         ),
@@ -385,6 +440,11 @@ async fn sample_once(store: &Store) -> Result<(), crate::store::StoreError> {
         let held = standing.held.iter().find(|(held, _)| held == reason);
         let n = held.map_or(0.0, |(_, n)| count(*n));
         metrics::gauge!("twotick_sequences_held", "reason" => reason).set(n);
+    }
+    for state in UNDELIVERED {
+        let found = standing.undelivered.iter().find(|(of, _)| of == state);
+        let n = found.map_or(0.0, |(_, n)| count(*n));
+        metrics::gauge!("twotick_undelivered", "state" => state).set(n);
     }
     sample_waiting(store).await
 }

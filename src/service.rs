@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Retention};
+use crate::forward::{self, Forwarding};
 use crate::http::{self, Api, Tls, TlsError};
 use crate::send::{self, Polling, Sending};
 use crate::signals::Signals;
@@ -77,10 +78,20 @@ impl Service {
                 .build()?,
             instance: store.clock().new_id(),
         };
+        let show = http::show_event;
+        let forwarding = Forwarding::new(&store, signals.clone(), &config.forward, show)?;
         let limits = config.http.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(batches.run());
         tasks.spawn(send::run(sending.clone(), shutdown.clone()));
+        tasks.spawn(forwarding.tail.clone().run(shutdown.clone()));
+        let forwards = forward::run(
+            forwarding.clone(),
+            sending.instance,
+            config.send.lease,
+            shutdown.clone(),
+        );
+        tasks.spawn(forwards);
         let polling = Polling {
             sending: sending.clone(),
             settings: config.poll,
@@ -109,7 +120,8 @@ impl Service {
             }
         });
         let keeping = store.of(Part::Sending);
-        tasks.spawn(upkeep(keeping.clone(), config.retention, shutdown.clone()));
+        let kept = (config.retention, config.forward.log_days);
+        tasks.spawn(upkeep(keeping.clone(), kept, shutdown.clone()));
         tasks.spawn(follow_clock(keeping.clone(), shutdown.clone()));
         tasks.spawn(expire(keeping.clone(), shutdown.clone()));
         if let Some(metrics) = metrics.clone() {
@@ -120,6 +132,7 @@ impl Service {
             connections,
             ingest,
             signals,
+            forwarding,
             Arc::new(config),
             metrics,
         );
@@ -170,7 +183,11 @@ async fn watch(mut tasks: JoinSet<()>, shutdown: &CancellationToken, broken: &Ca
     }
 }
 
-async fn upkeep(store: Store, retention: Retention, shutdown: CancellationToken) {
+async fn upkeep(
+    store: Store,
+    (retention, log_days): (Retention, u16),
+    shutdown: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -183,12 +200,19 @@ async fn upkeep(store: Store, retention: Retention, shutdown: CancellationToken)
         // There may be many: it stops between two batches, or gives one up.
         tokio::select! {
             () = shutdown.cancelled() => return,
-            forgotten = store.forget_idempotency_keys() => {
-                if let Err(error) = forgotten {
-                    tracing::error!(%error, "old idempotency keys could not be deleted");
-                }
-            }
+            () = forget(&store, log_days) => {}
         }
+    }
+}
+
+/// What rows there are that nobody needs any more.
+async fn forget(store: &Store, log_days: u16) {
+    if let Err(error) = store.forget_idempotency_keys().await {
+        tracing::error!(%error, "old idempotency keys could not be deleted");
+    }
+    let before = store.clock().now() - time::Duration::days(log_days.into());
+    if let Err(error) = store.forget_deliveries(before).await {
+        tracing::error!(%error, "old deliveries could not be deleted");
     }
 }
 

@@ -63,6 +63,8 @@ fn model_is_pure_and_imports_nothing_of_ours() {
         "crate::cli",
         "crate::clock",
         "crate::config",
+        "crate::feed",
+        "crate::forward",
         "crate::http",
         "crate::ingest",
         "crate::postgres",
@@ -96,6 +98,8 @@ fn sql_stands_in_store_alone() {
     // `postgres` makes databases: the server is its subject.
     for room in [
         "cli",
+        "feed",
+        "forward",
         "http",
         "ingest",
         "model",
@@ -122,12 +126,29 @@ fn transactions_begin_only_where_a_dropped_beginning_is_rolled_back() {
 #[test]
 fn store_knows_nothing_of_those_who_call_it() {
     let callers = [
+        "crate::feed",
+        "crate::forward",
         "crate::http",
         "crate::send",
         "crate::ingest",
         "crate::provider",
     ];
     assert_none(&offences("store", &callers));
+}
+
+#[test]
+fn who_posts_events_knows_nothing_of_those_who_show_them() {
+    assert_none(&offences(
+        "feed",
+        &["crate::http", "crate::forward", "crate::send"],
+    ));
+    let beside = [
+        "crate::http",
+        "crate::send",
+        "crate::ingest",
+        "crate::provider",
+    ];
+    assert_none(&offences("forward", &beside));
 }
 
 #[test]

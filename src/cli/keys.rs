@@ -86,6 +86,11 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<()> {
     reason = "the key goes to stdout, for people and scripts"
 )]
 async fn create(asked: Create) -> anyhow::Result<()> {
+    let is_restricted = !(asked.senders.is_empty() && asked.connections.is_empty());
+    anyhow::ensure!(
+        !(is_restricted && asked.scopes.contains(&Scope::Admin)),
+        "`admin` leads everywhere and cannot be restricted: give other scopes by --scope"
+    );
     let (_, store) = asked.settings.open().await?;
     let some = |is_empty: bool| !is_empty;
     let new = NewKey {
@@ -100,8 +105,9 @@ async fn create(asked: Create) -> anyhow::Result<()> {
         .begin_act(&act(format!("keys create --name {}", new.name)))
         .await?;
     let (_, key) = store.create_key(&new).await?;
-    store.end_act(act, 201).await?;
+    // First of all: it cannot be shown again.
     println!("{}", key.expose_secret());
+    store.end_act(act, 201).await?;
     store.close().await;
     Ok(())
 }

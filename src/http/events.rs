@@ -1,8 +1,13 @@
 //! `/v1/events`: the feed. Every fact once, in an order in which nothing appears behind a
 //! follower's back; `next_cursor` is there on every page, so that a follower can go on from it.
 
+use std::sync::OnceLock;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -16,9 +21,11 @@ use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
 use super::schema::EventSource;
+use crate::feed;
 use crate::model::error_class::{classify, infobip};
 use crate::model::ids::{
-    CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+    CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, SubscriptionId, TemplateId,
+    WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::store::feed::{Fact, FeedFilter, Place};
@@ -49,7 +56,7 @@ struct List {
 
 /// Words with commas between them.
 #[derive(Debug)]
-struct Words(Vec<String>);
+pub struct Words(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -85,7 +92,7 @@ pub struct EventView {
     /// Such as `message.delivered`, `sequence.completed`, `template.status`, `inbound.text`: see
     /// `EventData`.
     r#type: String,
-    /// The id of the message, sequence, campaign, template or sender that it is about.
+    /// The id of the message, sequence, campaign, template, sender or subscription that it is about.
     subject: Option<String>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
@@ -132,6 +139,30 @@ impl From<Fact> for EventView {
     }
 }
 
+/// An event as all are told of it.
+pub fn show(fact: Fact) -> feed::Event {
+    let place = fact.place();
+    let about = feed::Subject::of(fact.stream, fact.subject, fact.id);
+    let at = fact.occurred_at.unwrap_or(fact.received_at);
+    let (stream, received_at) = (fact.stream, fact.received_at);
+    let view = EventView::from(fact);
+    feed::Event {
+        place,
+        stream,
+        about,
+        at,
+        received_at,
+        // Texts and numbers alone: it cannot fail.
+        json: serde_json::to_vec(&view).unwrap_or_default().into(),
+        id: view.id.to_string(),
+        r#type: view.r#type,
+        sender: view.sender,
+        connection: view.connection,
+        subject: view.subject,
+        cloud: OnceLock::new(),
+    }
+}
+
 impl EventView {
     /// A page of a history.
     pub fn page(facts: Vec<Fact>, limit: Limit) -> Page<Self> {
@@ -154,6 +185,7 @@ fn subject(fact: &Fact) -> Option<String> {
         "sequence" => Some(SequenceId { sender, uuid }.to_string()),
         "campaign" => Some(CampaignId { sender, uuid }.to_string()),
         "template" => Some(TemplateId(uuid).to_string()),
+        "subscription" => Some(SubscriptionId(uuid).to_string()),
         _ => None,
     }
 }
@@ -196,21 +228,46 @@ fn failed_code(members: &Map<String, Value>) -> i64 {
         .unwrap_or(NO_CODE)
 }
 
+/// Whether CloudEvents are asked for, in a batch or one by one.
+pub fn wants_cloudevents(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(header::ACCEPT).iter();
+    given
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|kind| kind.split(';').next())
+        .any(|kind| {
+            let kind = kind.trim();
+            ["application/cloudevents+json", CLOUDEVENTS]
+                .iter()
+                .any(|wanted| kind.eq_ignore_ascii_case(wanted))
+        })
+}
+
+/// A list of them.
+const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
+
 /// Reads the feed: everything that happened, once.
 ///
 /// Follow it with `after=<next_cursor>`, which every page has: nothing is skipped or repeated.
+/// With `Accept: application/cloudevents-batch+json` the events are a batch of CloudEvents, and
+/// the header `Link` leads to the next page.
 #[utoipa::path(
     get,
     path = "/events",
     operation_id = "list_events",
     tag = "Events",
     params(List),
-    responses((status = 200, body = Feed)),
+    responses((status = 200, content(
+        (Feed = "application/json"),
+        (Vec<CloudEventView> = "application/cloudevents-batch+json"),
+    ))),
 )]
 async fn list(
     State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
     Query(asked): Query<List>,
-) -> Result<Json<Page<EventView, 24>>, ApiError> {
+) -> Result<Response, ApiError> {
     let filter = FeedFilter {
         types: asked.r#type.map(|words| words.0),
         sender: asked.sender,
@@ -221,6 +278,48 @@ async fn list(
         .store
         .feed(&filter, after.unwrap_or_default(), asked.limit.rows())
         .await?;
+    if wants_cloudevents(&headers) {
+        return Ok(batch(&uri, facts, next));
+    }
     let data = facts.into_iter().map(EventView::from).collect();
-    Ok(Json(Page::ending(data, Some(next.to_bytes()))))
+    Ok(Json(Page::<EventView, 24>::ending(data, Some(next.to_bytes()))).into_response())
+}
+
+/// A page as CloudEvents; where it goes on stands in the header `Link`.
+fn batch(uri: &Uri, facts: Vec<Fact>, next: Place) -> Response {
+    let events: Vec<_> = facts.into_iter().map(show).collect();
+    let after = BASE64URL_NOPAD.encode(&next.to_bytes());
+    let asked = uri.query().unwrap_or_default().split('&');
+    let query: Vec<_> = asked
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("after="))
+        .map(str::to_owned)
+        .chain([format!("after={after}")])
+        .collect();
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    let headers = [
+        (header::CONTENT_TYPE, CLOUDEVENTS.to_owned()),
+        (header::LINK, link),
+    ];
+    (headers, feed::write_batch(&events)).into_response()
+}
+
+/// An event by CloudEvents 1.0, in structured mode.
+#[derive(Debug, ToSchema)]
+#[schema(as = CloudEvent)]
+#[allow(dead_code, reason = "it describes what `feed::CloudEvent` writes")]
+pub struct CloudEventView {
+    /// `1.0`.
+    specversion: String,
+    id: EventId,
+    /// `urn:twotick`, and the connection where it is of one.
+    source: String,
+    r#type: String,
+    /// The id of what it is about.
+    subject: Option<String>,
+    /// When it happened, or else when we heard of it.
+    time: Moment,
+    /// `application/json`.
+    datacontenttype: String,
+    /// The event as the list shows it.
+    data: EventView,
 }

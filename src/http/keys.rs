@@ -24,6 +24,9 @@ use crate::store::keys::{NewKey, ShownKey};
 
 type Keys = Page<View>;
 
+/// Senders, or connections, that a key may be restricted to.
+const MOST: usize = 1_000;
+
 /// How long the former text of a key stays good where nothing is said.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
@@ -170,6 +173,22 @@ async fn read(api: &Api, asked: Create) -> Result<NewKey, ApiError> {
     }
     if asked.scopes.is_empty() {
         errors.push(FieldError::new("scopes", "expected at least one scope"));
+    }
+    let is_restricted = asked.senders.is_some() || asked.connections.is_some();
+    if is_restricted && asked.scopes.contains(&Scope::Admin) {
+        let expected = "expected other scopes: `admin` leads everywhere and cannot be restricted";
+        errors.push(FieldError::new("scopes", expected));
+    }
+    for (name, given) in [
+        ("senders", asked.senders.as_ref().map_or(0, Vec::len)),
+        (
+            "connections",
+            asked.connections.as_ref().map_or(0, Vec::len),
+        ),
+    ] {
+        if given > MOST {
+            return Err(ApiError::field(name, "expected at most 1000"));
+        }
     }
     if asked.requests_per_second == Some(0) {
         let expected = "expected at least 1; leave it out for no limit of its own";

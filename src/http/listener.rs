@@ -232,7 +232,10 @@ impl Visit {
             let draining = draining.clone();
             async move {
                 let answer = answer.await;
-                state.store(guests.turn(), Ordering::Relaxed);
+                let lasts = |answer: &Response| answer.extensions().get::<Lasting>().is_some();
+                if !answer.as_ref().is_ok_and(lasts) {
+                    state.store(guests.turn(), Ordering::Relaxed);
+                }
                 answer.map(|response| closing(response, draining.is_cancelled()))
             }
         });
@@ -258,6 +261,11 @@ impl Visit {
         }
     }
 }
+
+/// Marks an answer whose body comes for as long as somebody reads it, on a connection that ends
+/// with it: it is not idle meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Lasting;
 
 /// The state of a connection on which a request is being answered.
 const BUSY: u64 = 0;

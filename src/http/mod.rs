@@ -12,6 +12,7 @@ mod campaigns;
 mod carrier;
 mod connections;
 mod content;
+mod deliveries;
 mod describe;
 mod event_data;
 mod events;
@@ -40,6 +41,8 @@ mod schema;
 mod senders;
 mod sequence_view;
 mod sequences;
+mod stream;
+mod subscriptions;
 mod tag;
 mod templates;
 mod tls;
@@ -48,6 +51,7 @@ mod webhooks;
 mod wording;
 
 use std::ops::Deref;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -58,10 +62,12 @@ use utoipa_axum::router::OpenApiRouter;
 use self::body::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::forward::Forwarding;
 use crate::ingest::Ingest;
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, KeyCache, Store};
 
+pub use events::show as show_event;
 pub use listener::serve;
 pub use problem::{ApiError, FieldError};
 pub use tls::{Tls, TlsError};
@@ -79,6 +85,9 @@ pub struct Parts {
     carriers: carrier::Carriers,
     ingest: Ingest,
     signals: Signals,
+    forwarding: Forwarding,
+    /// Streams of events that are open.
+    streams: Arc<AtomicUsize>,
     config: Arc<Config>,
     metrics: Option<PrometheusHandle>,
     /// `/openapi.json`, once the router is made that it describes.
@@ -105,6 +114,7 @@ impl Api {
         connections: ConnectionCache,
         ingest: Ingest,
         signals: Signals,
+        forwarding: Forwarding,
         config: Arc<Config>,
         metrics: Option<PrometheusHandle>,
     ) -> Self {
@@ -115,6 +125,8 @@ impl Api {
             connections,
             ingest,
             signals,
+            forwarding,
+            streams: Arc::default(),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
             upload_bytes: Budget::new(recipients::ALL_MEMORY),
@@ -142,6 +154,9 @@ pub fn router(api: Api) -> Router {
         .merge(recipients::router())
         .merge(templates::router())
         .merge(events::router())
+        .merge(stream::router())
+        .merge(subscriptions::router())
+        .merge(deliveries::router())
         .merge(journal::router())
         .merge(keys::router())
         .merge(audit::router())

@@ -17,7 +17,8 @@ use super::moment::Moment;
 use super::page::{IdCursor, Limit};
 use super::problem::Problem;
 use crate::model::ids::{
-    CampaignId, ConnectionId, MessageId, SenderId, SequenceId, TemplateId, WebhookId,
+    CampaignId, ConnectionId, MessageId, SenderId, SequenceId, SubscriptionId, TemplateId,
+    WebhookId,
 };
 use crate::model::message::MessageStatus;
 
@@ -42,13 +43,14 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Campaigns", description = "The same sequence for many recipients."),
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Events", description = "Everything that happened, once."),
+        (name = "Subscriptions", description = "Where internal services want events posted."),
         (name = "Webhooks", description = "What providers post."),
         (name = "Running", description = "For whoever runs the service."),
     ),
     // Those that parameters alone name.
     components(schemas(
         Problem, IdCursor, Limit, Moment, Span, MessageStatus, ConnectionId, SenderId, MessageId,
-        SequenceId, CampaignId, TemplateId, WebhookId,
+        SequenceId, CampaignId, TemplateId, WebhookId, SubscriptionId,
     )),
 )]
 struct Frame;

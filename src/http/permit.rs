@@ -8,8 +8,8 @@ use axum::extract::Query;
 use axum::http::{Method, Uri};
 
 use super::problem::ApiError;
-use crate::model::ids::{CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId};
-use crate::model::scope::{Scope, allow};
+use crate::model::ids::{CampaignId, ConnectionId, MessageId, SenderId, SequenceId};
+use crate::model::scope::{Reach, Scope, allow};
 use crate::store::keys::Key;
 
 tokio::task_local! {
@@ -21,13 +21,11 @@ pub async fn within<F: Future>(key: Arc<Key>, answer: F) -> F::Output {
     KEY.scope(key, answer).await
 }
 
-/// Whether the key of the request that is being answered leads to this sender. What is no request
-/// has no key, and may.
+/// Whether the key of the request that is being answered leads to this sender.
 pub fn of_sender(sender: SenderId) -> Result<(), ApiError> {
-    let allowed = KEY.try_with(|key| key.reach.has_sender(sender));
-    match allowed {
-        Ok(false) => Err(out_of_reach()),
-        Ok(true) | Err(_) => Ok(()),
+    match KEY.try_with(|key| key.reach.has_sender(sender)) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(out_of_reach()),
     }
 }
 
@@ -49,42 +47,85 @@ pub fn needed(method: &Method, path: &str) -> &'static [Scope] {
     }
 }
 
-/// Refuses what a key does not allow.
-pub fn check(
-    key: &Key,
-    needed: &'static [Scope],
-    method: &Method,
-    uri: &Uri,
-) -> Result<(), ApiError> {
+/// Where a call names whom it is about. A restricted key may make no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Its path does, by an id that holds its sender.
+    InPath,
+    /// Its query does, by a filter of that name: what a list does not filter by it refuses.
+    InQuery,
+    /// Its body does: asked for when the sender is known.
+    InBody,
+    /// Nothing does.
+    Nowhere,
+}
+
+fn named(method: &Method, path: &str) -> Named {
+    let path = path.trim_start_matches("/v1");
+    let resource = path.split('/').nth(1).unwrap_or_default();
+    match (method, path) {
+        (
+            &Method::GET,
+            "/messages" | "/sequences" | "/campaigns" | "/senders" | "/templates" | "/events"
+            | "/events/stream" | "/webhooks",
+        )
+        | (&Method::POST, "/webhooks/replay") => Named::InQuery,
+        (&Method::POST, "/messages" | "/messages/lookup" | "/sequences" | "/campaigns") => {
+            Named::InBody
+        }
+        (_, path)
+            if matches!(
+                resource,
+                "messages" | "sequences" | "campaigns" | "senders" | "connections"
+            ) && path.split('/').nth(2) == Some("{id}") =>
+        {
+            Named::InPath
+        }
+        _ => Named::Nowhere,
+    }
+}
+
+/// Refuses what a key does not allow. `path` is the route's, with `{id}` for an id.
+pub fn check(key: &Key, method: &Method, path: &str, uri: &Uri) -> Result<(), ApiError> {
+    let needed = needed(method, path);
     if !needed.iter().any(|scope| allow(&key.scopes, *scope)) {
         return Err(ApiError::MissingScope(needed));
     }
     if key.reach.is_all() {
         return Ok(());
     }
-    let mut named = Named::default();
-    uri.path().split('/').for_each(|part| named.look(part));
-    if let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) {
-        let pairs = pairs.iter();
-        pairs
-            .filter(|(name, _)| name == "sender" || name == "connection")
-            .for_each(|(_, value)| named.look(value));
-    }
-    let reached = named
-        .senders
-        .iter()
-        .all(|sender| key.reach.has_sender(*sender))
-        && named
-            .connections
-            .iter()
-            .all(|connection| key.reach.has_connection(*connection));
-    match named.is_empty() && !names_in_body(method, uri.path()) {
-        true => Err(ApiError::OutOfReach(
-            "this API key is restricted: name a sender by `?sender=`, or a connection by \
-             `?connection=`"
-                .to_owned(),
-        )),
-        false if reached => Ok(()),
+    let reached = match named(method, path) {
+        Named::InBody => true,
+        Named::InPath => {
+            // As it is written: no id has anything to be decoded.
+            let id = uri.path().trim_start_matches("/v1").split('/').nth(2);
+            id.is_some_and(|id| leads_to(&key.reach, id) == Some(true))
+        }
+        Named::InQuery => {
+            let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+            let pairs = pairs.map(|Query(pairs)| pairs).unwrap_or_default();
+            let mut named = pairs
+                .iter()
+                .filter(|(name, _)| name == "sender" || name == "connection")
+                .peekable();
+            if named.peek().is_none() {
+                return Err(ApiError::OutOfReach(
+                    "this API key is restricted: name a sender by `?sender=`, or a connection by \
+                     `?connection=`"
+                        .to_owned(),
+                ));
+            }
+            named.all(|(_, id)| leads_to(&key.reach, id) == Some(true))
+        }
+        Named::Nowhere => {
+            return Err(ApiError::OutOfReach(
+                "this API key is restricted to some senders, and this is about all of them"
+                    .to_owned(),
+            ));
+        }
+    };
+    match reached {
+        true => Ok(()),
         false => Err(out_of_reach()),
     }
 }
@@ -93,92 +134,100 @@ fn out_of_reach() -> ApiError {
     ApiError::OutOfReach("this API key is restricted to other senders and connections".to_owned())
 }
 
-/// These are asked again when their sender is known.
-fn names_in_body(method: &Method, path: &str) -> bool {
-    let path = path.trim_start_matches("/v1");
-    let makes = matches!(
-        path,
-        "/messages" | "/messages/lookup" | "/sequences" | "/campaigns"
-    );
-    method == Method::POST && makes
-}
-
-/// Whom a request names.
-#[derive(Debug, Default)]
-struct Named {
-    senders: Vec<SenderId>,
-    connections: Vec<ConnectionId>,
-}
-
-impl Named {
-    fn look(&mut self, text: &str) {
-        let sender = text.parse::<SenderId>().ok();
-        let sender = sender.or_else(|| Some(text.parse::<MessageId>().ok()?.sender));
-        let sender = sender.or_else(|| Some(text.parse::<SequenceId>().ok()?.sender));
-        let sender = sender.or_else(|| Some(text.parse::<CampaignId>().ok()?.sender));
-        let sender = sender.or_else(|| Some(text.parse::<EventId>().ok()?.sender));
-        self.senders.extend(sender);
-        self.connections.extend(text.parse::<ConnectionId>().ok());
+/// Whether a key leads to what has this id; `None` where the id does not say whose it is.
+fn leads_to(reach: &Reach, id: &str) -> Option<bool> {
+    if let Ok(connection) = id.parse::<ConnectionId>() {
+        return Some(reach.has_connection(connection));
     }
-
-    fn is_empty(&self) -> bool {
-        self.senders.is_empty() && self.connections.is_empty()
-    }
+    let sender = id.parse::<SenderId>().ok();
+    let sender = sender.or_else(|| Some(id.parse::<MessageId>().ok()?.sender));
+    let sender = sender.or_else(|| Some(id.parse::<SequenceId>().ok()?.sender));
+    let sender = sender.or_else(|| Some(id.parse::<CampaignId>().ok()?.sender));
+    sender.map(|sender| reach.has_sender(sender))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::ids::KeyId;
-    use crate::model::scope::Reach;
     use uuid::Uuid;
 
-    fn key(scopes: &[Scope], reach: Reach) -> Key {
-        Key {
-            id: KeyId(Uuid::nil()),
-            name: "test".to_owned(),
-            scopes: scopes.to_vec(),
-            reach,
-            requests_per_second: None,
-        }
-    }
+    use super::*;
+    use crate::model::ids::KeyId;
 
     #[test]
     fn what_nobody_thought_of_needs_a_key_that_may_do_everything() {
         assert_eq!(needed(&Method::GET, "/v1/something/new"), [Scope::Admin]);
-        assert_eq!(
-            needed(&Method::POST, "/v1/messages/lookup"),
-            [Scope::MessagesRead]
-        );
-        assert_eq!(needed(&Method::PATCH, "/v1/senders/{id}"), [Scope::Manage]);
+        let lookup = needed(&Method::POST, "/v1/messages/lookup");
+        assert_eq!(lookup, [Scope::MessagesRead]);
+        let change = needed(&Method::PATCH, "/v1/senders/{id}");
+        assert_eq!(change, [Scope::Manage]);
+        assert_eq!(named(&Method::GET, "/v1/something/{id}"), Named::Nowhere);
     }
 
     #[test]
     fn a_restricted_key_must_name_whom_it_leads_to() {
-        let reach = Reach::Only {
-            senders: vec![SenderId(1)],
-            connections: Vec::new(),
+        let key = Key {
+            id: KeyId(Uuid::nil()),
+            name: "test".to_owned(),
+            scopes: vec![Scope::MessagesRead, Scope::EventsRead, Scope::Manage],
+            reach: Reach::Only {
+                senders: vec![SenderId(1)],
+                connections: Vec::new(),
+            },
+            requests_per_second: None,
         };
-        let key = key(&[Scope::MessagesRead], reach);
         let (mine, other) = (SenderId(1), SenderId(2));
         let message = |sender| MessageId {
             sender,
             uuid: Uuid::nil(),
         };
-        for (uri, allowed) in [
-            (format!("/v1/messages/{}", message(mine)), true),
-            (format!("/v1/messages/{}/history", message(other)), false),
-            (format!("/v1/messages?sender={mine}"), true),
-            (format!("/v1/messages?sender={mine}&sender={other}"), false),
+        let connection = ConnectionId(Uuid::nil());
+        let (one, theirs) = (message(mine), message(other));
+        let hidden = theirs.to_string().replace('_', "%5F");
+        for (path, uri, allowed) in [
+            ("/v1/messages/{id}", format!("/v1/messages/{one}"), true),
             (
-                format!("/v1/templates?connection={}", ConnectionId(Uuid::nil())),
+                "/v1/messages/{id}",
+                format!("/v1/messages/{theirs}?sender={mine}"),
                 false,
             ),
-            ("/v1/messages?to=447700900123".to_owned(), false),
-            ("/v1/keys".to_owned(), false),
+            (
+                "/v1/messages/{id}",
+                format!("/v1/messages/{hidden}?sender={mine}"),
+                false,
+            ),
+            ("/v1/messages", format!("/v1/messages?sender={mine}"), true),
+            (
+                "/v1/messages",
+                format!("/v1/messages?sender={mine}&sender={other}"),
+                false,
+            ),
+            (
+                "/v1/messages",
+                "/v1/messages?to=447700900123".to_owned(),
+                false,
+            ),
+            (
+                "/v1/templates",
+                format!("/v1/templates?connection={connection}"),
+                false,
+            ),
+            (
+                "/v1/templates/{id}",
+                format!("/v1/templates/tpl_a?sender={mine}"),
+                false,
+            ),
+            (
+                "/v1/webhooks/{id}",
+                format!("/v1/webhooks/whk_a?sender={mine}"),
+                false,
+            ),
+            (
+                "/v1/subscriptions",
+                format!("/v1/subscriptions?sender={mine}"),
+                false,
+            ),
         ] {
-            let needed = &[Scope::MessagesRead];
-            let checked = check(&key, needed, &Method::GET, &uri.parse().unwrap());
+            let checked = check(&key, &Method::GET, path, &uri.parse().unwrap());
             assert_eq!(checked.is_ok(), allowed, "{uri}");
         }
     }

@@ -13,8 +13,8 @@ use super::moment::Moment;
 use super::page::{Cursor, Limit};
 use crate::model::error_class::ErrorClass;
 use crate::model::ids::{
-    CampaignId, ConnectionId, EventId, KeyId, MessageId, SenderId, SequenceId, TemplateId,
-    WebhookId,
+    CampaignId, ConnectionId, EventId, KeyId, MessageId, SenderId, SequenceId, SubscriptionId,
+    TemplateId, WebhookId,
 };
 use crate::model::message::MessageStatus;
 use crate::model::proof::Hash;
@@ -60,6 +60,7 @@ ids! {
     KeyId "an API key";
     TemplateId "a template";
     EventId "an event";
+    SubscriptionId "a subscription: where an internal service wants events posted";
     WebhookId "a webhook: one request that a provider posted to us";
 }
 
@@ -188,6 +189,12 @@ kept_words! {
     WaitingReason "Why a queued message has not gone."
         ["gate", "schedule", "quiet_hours", "retry", "rate_limit", "messaging_limit", "template_paused", "sender_blocked",
          "connection_stopped", "paused", "opted_out", "window_closed"];
+    SubscriptionStatus "`disabled`: nothing is posted there; `disabled_reason` says why."
+        ["active", "disabled"];
+    SubscriptionFormat "`event`: as `GET /v1/events` shows it. `cloudevents`: CloudEvents 1.0, structured."
+        ["event", "cloudevents"];
+    DeliveryState "`waiting`: it was refused, or waits behind one that was. `dead`: it was given up."
+        ["waiting", "dead"];
     BodyEncoding "`base64` for what is no UTF-8."
         ["text", "base64"];
 }

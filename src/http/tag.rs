@@ -24,9 +24,13 @@ pub async fn tag(request: Request, next: Next) -> Response {
     let known = request.headers().get(IF_NONE_MATCH).cloned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    for (name, value) in [
+    let cache = match is_read {
         // By its caller alone, who asks each time whether it is still so.
-        (CACHE_CONTROL, "private, no-cache"),
+        true => "private, no-cache",
+        false => "no-store",
+    };
+    for (name, value) in [
+        (CACHE_CONTROL, cache),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             CONTENT_SECURITY_POLICY,

@@ -1,5 +1,6 @@
 //! The types of facts, as the feed names them. A type's first word says what its subject is:
-//! `message.…`, `sequence.…`, `campaign.…`, `template.…`, `sender.…`, `connection.…`; others, such as
+//! `message.…`, `sequence.…`, `campaign.…`, `template.…`, `sender.…`, `connection.…`,
+//! `subscription.…`; others, such as
 //! `inbound.…` and `account.…`, have none.
 
 use std::borrow::Cow;
@@ -64,6 +65,12 @@ pub const CONNECTION_STOPPED: &str = "connection.stopped";
 pub const SENDER_RESUMED: &str = "sender.resumed";
 /// It has a new token. Ours.
 pub const CONNECTION_RESUMED: &str = "connection.resumed";
+/// Events are posted there no more: it failed for too long, or wants none. Ours.
+pub const SUBSCRIPTION_DISABLED: &str = "subscription.disabled";
+/// A person opened it again. Ours.
+pub const SUBSCRIPTION_RESUMED: &str = "subscription.resumed";
+/// Somebody wants to see whether an event arrives. Ours; it is in no feed.
+pub const SUBSCRIPTION_PING: &str = "subscription.ping";
 /// Somebody had webhooks of the journal read again. Ours.
 pub const WEBHOOKS_REPLAYED: &str = "webhooks.replayed";
 /// A template's status: said by a webhook, by an answer, or by a read.

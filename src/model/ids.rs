@@ -124,6 +124,13 @@ pub fn first_at(moment: Timestamp) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
+/// When an id was made, to the millisecond; `None` where it does not tell.
+pub fn made_at(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    let seconds = Timestamp::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
+    Some(seconds + time::Duration::nanoseconds(nanos.into()))
+}
+
 fn split(bytes: [u8; 20]) -> ([u8; 4], [u8; 16]) {
     let (mut head, mut tail) = ([0; 4], [0; 16]);
     head.copy_from_slice(&bytes[..4]);
@@ -161,6 +168,11 @@ uuid_id!(
     /// One HTTP request a provider posted to us. Holds the time it came.
     WebhookId,
     "whk_"
+);
+uuid_id!(
+    /// Where an internal service wants events posted.
+    SubscriptionId,
+    "sub_"
 );
 sender_scoped_id!(
     /// One step of a sequence.

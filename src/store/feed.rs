@@ -3,13 +3,14 @@
 //! transaction; shown is only what lies below the oldest one that is still running, in the order
 //! of (transaction, id): nothing can appear below a place that was shown. Only this file knows.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::subscriptions::NO_STREAM;
 use super::{Store, StoreError, again};
-use crate::model::Timestamp;
-use crate::model::ids::{ConnectionId, SenderId};
+use crate::model::ids::{ConnectionId, SenderId, SubscriptionId, first_at};
+use crate::model::{Timestamp, event};
 
 /// A fact as it is kept, and what the feed adds to it.
 #[derive(Debug, Clone)]
@@ -33,14 +34,49 @@ pub struct Fact {
     xid: i64,
 }
 
+impl Fact {
+    /// One that is in no feed: for somebody who wants to see whether an event arrives.
+    pub fn ping(subscription: SubscriptionId, id: Uuid, at: Timestamp) -> Self {
+        Self {
+            stream: NO_STREAM,
+            n: 0,
+            id,
+            subject: subscription.0,
+            webhook: None,
+            occurred_at: Some(at),
+            received_at: at,
+            r#type: event::SUBSCRIPTION_PING.to_owned(),
+            source: "api".to_owned(),
+            data: json!({}),
+            provider_message_id: None,
+            sender: None,
+            connection: None,
+            xid: 0,
+        }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            xid: self.xid,
+            id: self.id,
+        }
+    }
+}
+
 /// A place in the feed: everything up to and including it has been shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    xid: i64,
-    id: Uuid,
+    pub(super) xid: i64,
+    pub(super) id: Uuid,
 }
 
 impl Place {
+    /// Of the fact that stands there; all zeros where none does.
+    pub fn event(self) -> Uuid {
+        self.id
+    }
+
     /// As bytes, for a cursor.
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -126,16 +162,9 @@ async fn system_identifier(connection: &mut PgConnection) -> Result<Option<i64>,
 }
 
 impl Store {
-    /// The facts behind a place, the oldest first, and the place to go on from. There always is
-    /// one: where nothing is left, it is the end of what can be shown yet.
-    pub async fn feed(
-        &self,
-        filter: &FeedFilter,
-        after: Place,
-        limit: i64,
-    ) -> Result<(Vec<Fact>, Place), StoreError> {
-        // Asked first: whatever lies below it is visible to every statement from now on.
-        let end = again!(self, "feed: end", {
+    /// The end of what can be shown now.
+    pub async fn feed_end(&self) -> Result<Place, StoreError> {
+        let xid = again!(self, "feed: end", {
             Ok(sqlx::query_scalar!(
                 r#"
             -- feed: end
@@ -145,6 +174,91 @@ impl Store {
             .fetch_one(&mut *self.pool.acquire().await?)
             .await?)
         })?;
+        Ok(Place {
+            xid,
+            id: Uuid::nil(),
+        })
+    }
+
+    /// The facts at these places, in their order; those that are gone are left out.
+    pub async fn facts_at(&self, places: &[Place]) -> Result<Vec<Fact>, StoreError> {
+        let xids: Vec<_> = places.iter().map(|place| place.xid).collect();
+        let ids: Vec<_> = places.iter().map(|place| place.id).collect();
+        again!(self, "facts_at", {
+            Ok(sqlx::query_as!(
+                Fact,
+                r#"
+            -- facts_at
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
+                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
+            FROM unnest($1::bigint[], $2::uuid[]) AS x (xid, id)
+            JOIN facts f ON f.xid = x.xid::text::xid8 AND f.id = x.id
+            LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
+                AND a.n = f.n
+            LEFT JOIN senders s ON s.id = f.stream
+            LEFT JOIN connections c ON c.stream = f.stream
+            LEFT JOIN LATERAL (
+                SELECT min(o.id) AS id FROM senders o
+                WHERE c.id IS NOT NULL AND f.type LIKE 'sender.%' AND o.connection = c.id
+                    AND regexp_replace(o.display_phone_number, '[^0-9]', '', 'g')
+                        = regexp_replace(f.data ->> 'display_phone_number', '[^0-9]', '', 'g')
+            ) n ON true
+            ORDER BY f.xid, f.id
+            "#,
+                &xids,
+                &ids,
+            )
+            .fetch_all(&mut *self.pool.acquire().await?)
+            .await?)
+        })
+    }
+
+    /// A place before which no fact was made at this moment or later. Facts of one transaction
+    /// are made while it runs, so that the order of their ids, which tell when, is that of places
+    /// but for as long as transactions may last.
+    pub async fn place_before(&self, moment: Timestamp) -> Result<Place, StoreError> {
+        /// Longer than any transaction that writes facts.
+        const LONGEST: time::Duration = time::Duration::seconds(60);
+        let sought = first_at(moment - LONGEST);
+        let (mut low, mut high) = (0, self.feed_end().await?.xid);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let next = again!(self, "place_before", {
+                let next = sqlx::query!(
+                    r#"
+                -- place_before
+                SELECT xid::text::bigint AS "xid!", id FROM facts
+                WHERE xid >= $1::bigint::text::xid8
+                ORDER BY xid, id LIMIT 1
+                "#,
+                    middle,
+                );
+                Ok(next
+                    .fetch_optional(&mut *self.pool.acquire().await?)
+                    .await?)
+            })?;
+            match next.filter(|next| next.id < sought) {
+                Some(next) => low = next.xid + 1,
+                None => high = middle,
+            }
+        }
+        Ok(Place {
+            xid: low,
+            id: Uuid::nil(),
+        })
+    }
+
+    /// The facts behind a place, the oldest first, and the place to go on from. There always is
+    /// one: where nothing is left, it is the end of what can be shown yet.
+    pub async fn feed(
+        &self,
+        filter: &FeedFilter,
+        after: Place,
+        limit: i64,
+    ) -> Result<(Vec<Fact>, Place), StoreError> {
+        // Asked first: whatever lies below it is visible to every statement from now on.
+        let end = self.feed_end().await?.xid;
         let facts = again!(self, "feed", {
             Ok(sqlx::query_as!(
                 Fact,

@@ -32,6 +32,12 @@ pub struct Standing {
     pub journal_rest: bool,
     /// Of this database on disk.
     pub bytes: i64,
+    /// Active subscriptions whose endpoint fails.
+    pub subscriptions_failing: i64,
+    /// Subscriptions that are disabled.
+    pub subscriptions_disabled: i64,
+    /// Events that subscriptions were not told of, by state.
+    pub undelivered: Vec<(String, i64)>,
     /// Sequences that wait for a person, by reason.
     pub held: Vec<(String, i64)>,
 }
@@ -56,6 +62,11 @@ impl Store {
                 (SELECT count(*) FROM templates WHERE NOT sendable) AS "templates_closed!",
                 (SELECT count(*) FROM connections WHERE stopped_at IS NOT NULL)
                     AS "connections_stopped!",
+                (SELECT count(*) FROM subscriptions
+                 WHERE status = 'active' AND failing_since IS NOT NULL)
+                    AS "subscriptions_failing!",
+                (SELECT count(*) FROM subscriptions WHERE status = 'disabled')
+                    AS "subscriptions_disabled!",
                 (SELECT extract(epoch FROM clock_timestamp()
                                            - min(coalesce(p.read_at, p.made_at)))
                  FROM polls p JOIN connections c ON c.id = p.connection
@@ -78,7 +89,24 @@ impl Store {
             )
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?;
+            let undelivered = sqlx::query!(
+                r#"
+            -- standing: undelivered
+            SELECT s.state AS "state!", (
+                SELECT count(*) FROM (
+                    SELECT FROM undelivered u WHERE u.state = s.state LIMIT $1
+                ) n) AS "n!"
+            FROM (VALUES ('waiting'), ('dead')) AS s (state)
+            "#,
+                MOST_HELD,
+            )
+            .fetch_all(&mut *self.pool.acquire().await?)
+            .await?;
+            let undelivered = undelivered.into_iter().map(|row| (row.state, row.n));
             Ok(Standing {
+                subscriptions_failing: row.subscriptions_failing,
+                subscriptions_disabled: row.subscriptions_disabled,
+                undelivered: undelivered.collect(),
                 due_since: self.due_since(now).await?,
                 unshown_since: row.unshown_since,
                 senders_unowned: row.senders_unowned,

@@ -328,7 +328,8 @@ impl Store {
             return Ok(None);
         };
         if row.is_news {
-            self.note_use(row.id, now).await;
+            let store = self.clone();
+            tokio::spawn(async move { store.note_use(row.id, now).await });
         }
         let mut senders: Vec<_> = row.senders.into_iter().map(SenderId).collect();
         let connections = row.connections.unwrap_or_default();
@@ -352,9 +353,9 @@ impl Store {
         }))
     }
 
-    /// A database that takes no writes must not lock everybody out.
+    /// Beside the request: a database that takes no writes must not lock everybody out.
     async fn note_use(&self, key: Uuid, now: Timestamp) {
-        let noted = async {
+        let noted = again!(self, "note_use", {
             sqlx::query!(
                 r#"
                 -- note_use
@@ -366,9 +367,9 @@ impl Store {
             )
             .execute(&mut *self.pool.acquire().await?)
             .await?;
-            Ok::<_, StoreError>(())
-        };
-        if let Err(error) = noted.await {
+            Ok(())
+        });
+        if let Err(error) = noted {
             tracing::debug!(%error, "that a key was used is not noted");
         }
     }

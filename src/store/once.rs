@@ -51,6 +51,11 @@ impl Once {
             digest,
         }))
     }
+
+    /// Whether its caller named it, so that the answer is kept.
+    pub(super) fn is_named(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// What the caller of a request that is done once is told: a JSON.

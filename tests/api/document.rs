@@ -12,6 +12,7 @@ use crate::support::{Answer, App, send};
 /// What is served. A line that comes or goes changes what clients can rely on.
 const OPERATIONS: &str = "\
 DELETE /v1/keys/{id} revoke_key
+DELETE /v1/subscriptions/{id} delete_subscription
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
@@ -22,6 +23,7 @@ GET /v1/campaigns/{id} get_campaign
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
 GET /v1/events list_events
+GET /v1/events/stream stream_events
 GET /v1/keys list_keys
 GET /v1/keys/{id} get_key
 GET /v1/messages list_messages
@@ -31,6 +33,10 @@ GET /v1/senders list_senders
 GET /v1/senders/{id} get_sender
 GET /v1/sequences list_sequences
 GET /v1/sequences/{id} get_sequence
+GET /v1/subscriptions list_subscriptions
+GET /v1/subscriptions/{id} get_subscription
+GET /v1/subscriptions/{id}/deliveries list_deliveries
+GET /v1/subscriptions/{id}/undelivered list_undelivered
 GET /v1/templates list_templates
 GET /v1/templates/{id} get_template
 GET /v1/templates/{id}/history get_template_history
@@ -40,6 +46,7 @@ GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
 PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
+PATCH /v1/subscriptions/{id} update_subscription
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign
 POST /v1/campaigns/{id}/cancel cancel_campaign
@@ -60,6 +67,10 @@ POST /v1/sequences/{id}/messages append_to_sequence
 POST /v1/sequences/{id}/pause pause_sequence
 POST /v1/sequences/{id}/resume resume_sequence
 POST /v1/sequences/{id}/retry retry_sequence
+POST /v1/subscriptions create_subscription
+POST /v1/subscriptions/{id}/ping ping_subscription
+POST /v1/subscriptions/{id}/replay replay_deliveries
+POST /v1/subscriptions/{id}/rotate-secret rotate_subscription_secret
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
 POST /webhooks/{connection} receive_webhook";

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use twotick::clock::Clock;
 use twotick::config::Config;
+use twotick::forward::Forwarding;
 use twotick::http::{self, Api};
 use twotick::ingest;
 use twotick::postgres::{TestDatabase, TestServer};
@@ -94,11 +96,15 @@ impl App {
         let (ingest, writer) = ingest::start(store.clone(), signals.clone(), &config.ingest);
         tokio::spawn(writer.run());
         let connections = ConnectionCache::new(store.clone());
+        let (show, settings) = (http::show_event, &config.forward);
+        let forwarding = Forwarding::new(&store, signals.clone(), settings, show).unwrap();
+        tokio::spawn(forwarding.tail.clone().run(CancellationToken::new()));
         let api = Api::new(
             store.clone(),
             connections,
             ingest,
             signals.clone(),
+            forwarding,
             config,
             None,
         );

@@ -46,6 +46,9 @@ pub struct App {
     client: reqwest::Client,
     key: String,
     _stop: DropGuard,
+    stopping: CancellationToken,
+    /// To be aborted, as a crash does.
+    pub instance: tokio::task::AbortHandle,
     /// What the service uses too: for what no request can bring about at will.
     pub store: Store,
     config: Config,
@@ -91,7 +94,7 @@ impl App {
             store: store.clone(),
             metrics: None,
         };
-        tokio::spawn(service.run(listener, stop.clone()));
+        let instance = tokio::spawn(service.run(listener, stop.clone())).abort_handle();
 
         let mut app = Self {
             url,
@@ -101,7 +104,9 @@ impl App {
             sender: String::new(),
             client: reqwest::Client::new(),
             key: key.expose_secret().to_owned(),
+            stopping: stop.clone(),
             _stop: stop.drop_guard(),
+            instance,
             store,
             config,
             sealing_key,
@@ -110,6 +115,11 @@ impl App {
         app.connection = app.connect().await;
         app.sender = app.register(NUMBER).await;
         app
+    }
+
+    /// Stops the service, as a signal does.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Another instance over the same database, until the guard is dropped.
@@ -123,6 +133,14 @@ impl App {
         };
         tokio::spawn(service.run(listener, stop.clone()));
         stop.drop_guard()
+    }
+
+    /// The same database, to an instance that may be stopped, and then closes its connections.
+    pub async fn store_beside(&self) -> Store {
+        let key = SealingKey::parse(&self.sealing_key).unwrap();
+        let clock = self.clock.clone();
+        let store = Store::open(&self.database.url, &self.config.database, key, clock);
+        store.await.unwrap()
     }
 
     /// The same database, to somebody who has lost the sealing key and made another.

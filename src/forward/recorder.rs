@@ -1,0 +1,86 @@
+//! Writes what came of deliveries, for all subscriptions of this instance together: what is handed
+//! over while one batch is written goes with the next. While the database is away nothing is lost,
+//! and couriers wait, since the queue is bounded.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::Store;
+use crate::store::deliveries::Record;
+
+/// Records that may wait, and that are written at once: one of each of many subscriptions.
+const QUEUE: usize = 4096;
+
+/// How long records are gathered. What is not written yet is delivered again after a crash.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The wait after the database failed.
+const FAILED: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+enum Work {
+    Record(Record),
+    /// Tells when all before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Where records are handed over.
+#[derive(Debug, Clone)]
+pub struct Recorder(mpsc::Sender<Work>);
+
+impl Recorder {
+    /// What writes runs until the last clone of the recorder has gone and all is written.
+    pub fn new(store: Store) -> (Self, impl Future<Output = ()>) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        (Self(sender), write(store, queue))
+    }
+
+    /// Hands a record over.
+    pub async fn record(&self, record: Record) {
+        // It ends after all who could hand something over.
+        let _ = self.0.send(Work::Record(record)).await;
+    }
+
+    /// Waits until all that was handed over is written.
+    pub async fn flush(&self) {
+        let (written, wait) = oneshot::channel();
+        let _ = self.0.send(Work::Flush(written)).await;
+        let _ = wait.await;
+    }
+}
+
+async fn write(store: Store, mut queue: mpsc::Receiver<Work>) {
+    let mut works = Vec::new();
+    while queue.recv_many(&mut works, QUEUE).await > 0 {
+        let hurry = works.iter().any(|work| matches!(work, Work::Flush(_)));
+        if !hurry && !queue.is_closed() {
+            tokio::time::sleep(GATHER).await;
+            while works.len() < QUEUE
+                && let Ok(more) = queue.try_recv()
+            {
+                works.push(more);
+            }
+        }
+        let (mut records, mut flushed) = (Vec::new(), Vec::new());
+        for work in works.drain(..) {
+            match work {
+                Work::Record(record) => records.push(record),
+                Work::Flush(written) => flushed.push(written),
+            }
+        }
+        while !records.is_empty()
+            && let Err(error) = store.record_deliveries(&records).await
+        {
+            if error.is_refusal() {
+                tracing::error!(%error, "deliveries could not be recorded, and are made again");
+                break;
+            }
+            tracing::warn!(%error, "deliveries could not be recorded yet");
+            tokio::time::sleep(FAILED).await;
+        }
+        for written in flushed {
+            let _ = written.send(());
+        }
+    }
+}

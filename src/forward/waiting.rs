@@ -1,0 +1,163 @@
+//! What of a subscription waits in `undelivered`: events that were refused, each with the later
+//! ones of its subject behind it. In memory as the table has it, or has it in a moment.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::feed::Subject;
+use crate::model::Timestamp;
+use crate::store::deliveries::Undelivered;
+use crate::store::feed::Place;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    entries: BTreeMap<Place, Entry>,
+    /// The first of each goes first.
+    subjects: HashMap<Subject, BTreeSet<Place>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    row: Undelivered,
+    posted: bool,
+}
+
+/// What an event's order counts within.
+fn subject(row: &Undelivered) -> Subject {
+    Subject::of(row.stream, row.subject, row.place.event())
+}
+
+impl Waiting {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether an event of this subject has to wait behind others.
+    pub fn blocks(&self, subject: Subject) -> bool {
+        self.subjects.contains_key(&subject)
+    }
+
+    /// An event that waits from now on, or as it stands after another attempt.
+    pub fn put(&mut self, row: Undelivered) {
+        let of = self.subjects.entry(subject(&row)).or_default();
+        of.insert(row.place);
+        let entry = Entry { row, posted: false };
+        self.entries.insert(entry.row.place, entry);
+    }
+
+    /// One that waits no longer. The next of its subject may go.
+    pub fn remove(&mut self, place: Place) -> Option<Undelivered> {
+        let entry = self.entries.remove(&place)?;
+        let subject = subject(&entry.row);
+        if let Some(of) = self.subjects.get_mut(&subject) {
+            of.remove(&place);
+            if of.is_empty() {
+                self.subjects.remove(&subject);
+            }
+        }
+        Some(entry.row)
+    }
+
+    /// The one that may go now, if one may: of those the one whose time came first. With `early`
+    /// the one whose time comes first, even if it has not come.
+    pub fn take_due(&mut self, now: Timestamp, early: bool) -> Option<Undelivered> {
+        let (at, place) = self.next()?;
+        if at.is_some_and(|at| at > now) && !early {
+            return None;
+        }
+        let entry = self.entries.get_mut(&place)?;
+        entry.posted = true;
+        Some(entry.row.clone())
+    }
+
+    /// When one may go; the innermost `None`: now.
+    pub fn next_at(&self) -> Option<Option<Timestamp>> {
+        self.next().map(|(at, _)| at)
+    }
+
+    fn next(&self) -> Option<(Option<Timestamp>, Place)> {
+        let heads = self.subjects.values().filter_map(|of| of.first());
+        let heads = heads.filter_map(|place| self.entries.get(place));
+        let ready = heads.filter(|entry| !entry.posted);
+        ready
+            .map(|entry| (entry.row.next_at, entry.row.place))
+            .min()
+    }
+
+    /// The endpoint takes events again: none has to wait for its time.
+    pub fn hurry(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.row.next_at = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(n: u8) -> Place {
+        let mut bytes = [0; 24];
+        (bytes[7], bytes[23]) = (n, n);
+        Place::from_bytes(bytes)
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_timestamp(seconds).unwrap()
+    }
+
+    fn row(n: u8, subject: u128, next_at: Option<i64>) -> Undelivered {
+        Undelivered {
+            place: place(n),
+            stream: 1,
+            subject: uuid::Uuid::from_u128(subject),
+            r#type: "message.sent".to_owned(),
+            dead: false,
+            replay: false,
+            attempts: 1,
+            next_at: next_at.map(at),
+            failed_at: None,
+            status: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn what_waits_behind_another_goes_after_it_and_nothing_else_waits_for_it() {
+        let mut waiting = Waiting::default();
+        waiting.put(row(1, 7, Some(100)));
+        waiting.put(row(2, 7, None));
+        waiting.put(row(3, 8, Some(50)));
+        // Without a subject, each is its own.
+        waiting.put(row(4, 0, Some(60)));
+        waiting.put(row(5, 0, Some(70)));
+        let mut taken = |now, early| Some(waiting.take_due(at(now), early)?.place);
+        assert_eq!(taken(49, false), None);
+        assert_eq!(taken(75, false), Some(place(3)));
+        assert_eq!(taken(75, false), Some(place(4)));
+        assert_eq!(taken(75, false), Some(place(5)));
+        assert_eq!(taken(75, false), None, "2 is behind 1");
+        assert_eq!(taken(75, true), Some(place(1)));
+        waiting.remove(place(1));
+        assert_eq!(waiting.next_at(), Some(None), "it may go at once");
+        assert_eq!(waiting.take_due(at(75), false).unwrap().place, place(2));
+        let subject = Subject::of(1, uuid::Uuid::from_u128(7), uuid::Uuid::nil());
+        assert!(waiting.blocks(subject));
+        waiting.remove(place(2));
+        assert!(!waiting.blocks(subject));
+        assert_eq!(waiting.len(), 3);
+    }
+
+    #[test]
+    fn one_that_failed_again_waits_again_and_all_go_when_the_endpoint_is_back() {
+        let mut waiting = Waiting::default();
+        waiting.put(row(1, 7, Some(10)));
+        assert!(waiting.take_due(at(10), false).is_some());
+        waiting.put(row(1, 7, Some(20)));
+        assert!(waiting.take_due(at(19), false).is_none());
+        waiting.hurry();
+        assert!(waiting.take_due(at(11), false).is_some());
+        assert_eq!(waiting.len(), 1);
+    }
+}
