@@ -196,6 +196,9 @@ fn ready(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action
     if last.is_some_and(|last| awaits_word(sequence, head.content, last, at.user)) {
         return Action::AwaitUser(Refusal::WindowClosed);
     }
+    if sequence.reason == Some(Reason::Unknown) && at.repeats_harmlessly && is_forgotten(last, at) {
+        return Action::Hold(Reason::Unknown);
+    }
     let waits = sequence.ready_at > Some(at.now);
     if waits && last.is_some_and(|last| wants_it_now(last, at.user)) {
         return Action::Retry {
@@ -281,6 +284,19 @@ fn wait(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action 
 /// How often an attempt is posted again for a lost answer: by the waits between, for ten minutes or
 /// so. What is lost for longer somebody has to look at.
 const REPEATS: u16 = 8;
+
+/// How long a provider may be trusted to know an id still.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// Whether what is to be asked for again has waited, for a pause or a person, until the provider may
+/// take it for new.
+fn is_forgotten(last: Option<&Attempt>, at: &Circumstances<'_>) -> bool {
+    let lost = last.and_then(|last| match last.outcome {
+        Some(Outcome::Unknown { since }) => Some(since),
+        _ => None,
+    });
+    lost.is_some_and(|since| at.now >= since + REMEMBERED)
+}
 
 /// The answer to the last attempt was lost, and nothing was heard since. Where a repeat is harmless
 /// its answer will tell; no other attempt is ever made then, which could double the message.

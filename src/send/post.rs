@@ -244,10 +244,10 @@ impl Post {
                 })
             }
             Came::Answer(Answer::Refused { error, class, .. })
-                if self.may_have_been_taken(connection, &error, class) =>
+                if Self::may_have_been_taken(connection, &error, class) =>
             {
                 let title = error.title.unwrap_or_default();
-                Outcome::Unknown(format!("again and again HTTP {}: {title}", error.code))
+                Outcome::Unknown(format!("HTTP {}: {title}", error.code))
             }
             Came::Answer(Answer::Refused {
                 error,
@@ -327,10 +327,9 @@ impl Post {
         Outcome::Unknown(format!("refused when it was repeated: {title}"))
     }
 
-    /// Whether a server that broke may have the message all the same. It was repeated under its id as
-    /// often as it is; under another it could be doubled.
+    /// Whether a server that broke may have the message all the same: where a repeat is harmless it
+    /// is a lost answer, and under another id it could be doubled. Elsewhere it says that it has not.
     fn may_have_been_taken(
-        &self,
         connection: &Connection,
         error: &ProviderError,
         class: ErrorClass,
@@ -338,7 +337,6 @@ impl Post {
         class == ErrorClass::Retry
             && (500..600).contains(&error.code)
             && provider::repeats_harmlessly(connection.provider)
-            && self.claim.refusals >= REPEATS
     }
 
     /// A wait that doubles with every refusal in a row: one that does not pass is told of ever more

@@ -179,7 +179,16 @@ async fn take(
     };
     arrival.settle(entry.posts(&bytes, &decided));
     match decided {
-        Ok(taken) => answer(&simulator, &line, &call, &taken).await,
+        Ok(taken) => {
+            let mut heard = Heard {
+                simulator: &simulator,
+                tick: moment.tick,
+                is: false,
+            };
+            let answer = answer(&simulator, &line, &call, &taken).await;
+            heard.is = true;
+            answer
+        }
         Err(trouble) => dialect.refuse(&trouble),
     }
 }
@@ -248,6 +257,21 @@ impl Entry<'_> {
             },
             wamid: taken.map(|taken| taken.message.wamid.clone()),
             code: trouble.map(|trouble| self.call.dialect.code(trouble)),
+        }
+    }
+}
+
+/// Dropped unheard where the caller is gone before its answer is made.
+struct Heard<'a> {
+    simulator: &'a Simulator,
+    tick: u64,
+    is: bool,
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        if !self.is {
+            self.simulator.log.unheard(self.tick);
         }
     }
 }

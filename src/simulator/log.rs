@@ -134,6 +134,15 @@ impl Log {
         insert(&mut inner.statuses, moment.tick, entry);
     }
 
+    /// Whoever asked has gone before it was answered: what was taken there was taken unheard.
+    pub fn unheard(&self, tick: u64) {
+        let mut inner = self.lock();
+        let taken = inner.posts.range_mut((tick, 0)..=(tick, usize::MAX));
+        for (_, post) in taken.filter(|(_, post)| post.outcome == "accepted") {
+            post.outcome = "lost_answer";
+        }
+    }
+
     /// Everything from `since` on that is settled.
     pub fn page(&self, since: u64) -> Page {
         let inner = self.lock();

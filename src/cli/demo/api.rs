@@ -179,6 +179,7 @@ impl Service {
         template: &str,
         sendable: bool,
     ) -> anyhow::Result<bool> {
+        let mut seen = false;
         for url in &self.urls {
             let url = format!("{url}/v1/templates?connection={connection}&name={template}");
             let page = answer(self.http.get(url).bearer_auth(&self.key)).await;
@@ -189,8 +190,9 @@ impl Service {
             if page.data.is_empty() || page.data.iter().any(|t| t.sendable != sendable) {
                 return Ok(false);
             }
+            seen = true;
         }
-        Ok(true)
+        Ok(seen)
     }
 
     /// Whether a sender has a sequence with this status.

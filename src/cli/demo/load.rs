@@ -2,7 +2,6 @@
 //! unpaused while they run, whatever else the scene has, and the wait until all of it is settled.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::api::Sequence;
 use super::check::{Pause, Told, ToldSequence};
@@ -21,8 +21,9 @@ use super::manifest::{Manifest, PAUSED_TEMPLATE, Planned};
 use super::stage::Stage;
 use crate::simulator::Faults;
 
-/// A claim made before the pause was known may still be on its way to the provider.
-const GRACE: Duration = Duration::from_millis(500);
+/// A claim made before the pause was known may still be on its way to the provider: for as long as a
+/// POST may take.
+const GRACE: Duration = Duration::from_millis(1_500);
 const PAUSE: Duration = Duration::from_secs(3);
 /// While users have had enough marketing, so many of them.
 const ENOUGH_MARKETING: f64 = 0.5;
@@ -64,24 +65,28 @@ pub async fn play(
         settle(stage).await?;
         anyhow::Ok(pauses)
     };
-    let mut kills = Vec::new();
-    let pauses = tokio::select! {
-        pauses = load => pauses?,
-        killed = kill(stage, seed, &mut kills), if stage.scene.kills => match killed? {},
+    let over = CancellationToken::new();
+    let load = async {
+        let _over = over.clone().drop_guard();
+        load.await
     };
+    let (pauses, kills) = tokio::try_join!(load, kill(stage, seed, &over))?;
     Ok(Played { pauses, kills })
 }
 
-/// Kills one process after the other, each when the last is there again.
-async fn kill(stage: &Stage, seed: u64, kills: &mut Vec<u64>) -> anyhow::Result<Infallible> {
+/// Kills one process after the other, each when the last is there again. All are there in the end.
+async fn kill(stage: &Stage, seed: u64, over: &CancellationToken) -> anyhow::Result<Vec<u64>> {
+    let mut kills = Vec::new();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    loop {
-        sleep(Duration::from_secs(rng.random_range(KILLS))).await;
-        kills.push(stage.control.now_us().await?);
-        stage
-            .kill(rng.random_range(0..stage.scene.processes))
-            .await?;
+    while stage.scene.kills {
+        let wait = Duration::from_secs(rng.random_range(KILLS));
+        if timeout(wait, over.cancelled()).await.is_ok() {
+            break;
+        }
+        let victim = rng.random_range(0..stage.scene.processes);
+        kills.push(stage.kill(victim).await?);
     }
+    Ok(kills)
 }
 
 /// Asks for every sequence of the manifest, each at its time, however long an answer takes.

@@ -40,6 +40,8 @@ use view::View;
 
 /// Starting takes a few seconds; a slow machine gets more.
 const START_LIMIT: Duration = Duration::from_secs(45);
+/// How much of the rate a trial has to use.
+const ENOUGH: f64 = 0.95;
 /// Two drains at once, and Postgres.
 const STRIKE_LIMIT: Duration = Duration::from_secs(25);
 /// Between two sequences once the load is through.
@@ -167,14 +169,15 @@ async fn play(stage: &mut Stage, args: &DemoArgs, seed: u64) -> anyhow::Result<b
     let told = load::told(stage, &manifest, &sequences, &log).await?;
     let rules = &stage.scene.rules;
     let findings = check(&manifest, &log, &pauses, &told, rules, END_OF_TIME);
-    let within_limits = stats.violations == 0 && stats.pair_violations == 0;
-    let clean = findings.is_clean() && in_time && within_limits;
-    if let (false, Some(logs)) = (clean, stage.logs()) {
-        println!("the service's logs are kept in {}", logs.display());
-    }
     let touched = touched_templates(&log, &pauses);
     let rate = stage.scene.messages_per_second;
     let usage = (!stage.scene.is_small).then(|| usage(&manifest, &log, &touched, &kills, rate));
+    let within_limits = stats.violations == 0 && stats.pair_violations == 0;
+    let is_used = usage.is_none_or(|usage| usage.is_measured() && usage.share_owned() >= ENOUGH);
+    let clean = findings.is_clean() && in_time && within_limits && is_used;
+    if let (false, Some(logs)) = (clean, stage.logs()) {
+        println!("the service's logs are kept in {}", logs.display());
+    }
     let seen = Seen {
         sequences: &sequences,
         log: &log,

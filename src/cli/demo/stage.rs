@@ -171,13 +171,15 @@ impl Stage {
             .try_for_each(Process::check)
     }
 
-    /// Kills a process, and starts it again after a while.
-    pub async fn kill(&self, n: usize) -> anyhow::Result<()> {
+    /// Kills a process, and starts it again after a while. When it was killed, in microseconds since
+    /// the simulator's start.
+    pub async fn kill(&self, n: usize) -> anyhow::Result<u64> {
         let mut processes = self.processes.lock().await;
         processes[n].kill().await?;
+        let killed_at = self.control.now_us().await?;
         tokio::time::sleep(REPLACED_AFTER).await;
         processes[n] = processes[n].again(&self.environment).await?;
-        Ok(())
+        Ok(killed_at)
     }
 
     /// Stops everything. Logs are removed unless somebody will want them.

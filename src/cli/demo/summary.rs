@@ -163,9 +163,11 @@ fn faults(log: &Log, stats: &Stats) -> Vec<String> {
 
 fn rate_used(usage: &Usage, kills: usize) -> String {
     format!(
-        "{:.1} % while at least a second's worth waited; {:.1} % without the time between a kill \
-         ({kills}) and the next owner",
+        "{:.1} % while at least a second's worth waited ({} of {:.0} messages); {:.1} % without the \
+         time between a kill ({kills}) and the next owner",
         usage.share() * 100.0,
+        usage.posted,
+        usage.allowed,
         usage.share_owned() * 100.0,
     )
 }

@@ -14,6 +14,10 @@ const SHORTEST: Duration = Duration::from_secs(2);
 /// A pause between two POSTs longer than this, with a kill in it, is one between two owners.
 const OWNERLESS: Duration = Duration::from_millis(800);
 
+/// No longer than this: what takes longer is a fault. A lease of three seconds, and a second to find
+/// that it has ended.
+const TAKE_OVER: Duration = Duration::from_secs(4);
+
 /// What was used of the configured rate, in messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
@@ -25,6 +29,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether it says anything.
+    pub fn is_measured(&self) -> bool {
+        self.allowed > 0.0
+    }
+
     pub fn share(&self) -> f64 {
         self.posted as f64 / self.allowed.max(1.0)
     }
@@ -80,14 +89,18 @@ pub fn usage(
                 posts.partition_point(|at| *at < until) - posts.partition_point(|at| *at < from);
             usage.posted += within as u64;
             usage.allowed += length.as_secs_f64() * rate;
-            let gaps = posts.windows(2).filter(|gap| {
-                gap[0] >= from
-                    && gap[1] <= until
-                    && Duration::from_micros(gap[1] - gap[0]) > OWNERLESS
-                    && kills.iter().any(|kill| (gap[0]..gap[1]).contains(kill))
+            let gaps = posts
+                .windows(2)
+                .map(|gap| (gap[0].max(from), gap[1].min(until)));
+            let long = gaps.filter(|(from, until)| {
+                Duration::from_micros(until.saturating_sub(*from)) > OWNERLESS
             });
-            let ownerless: u64 = gaps.map(|gap| gap[1] - gap[0]).sum();
-            usage.ownerless += Duration::from_micros(ownerless).as_secs_f64() * rate;
+            let excused = long.filter_map(|(from, until)| {
+                let kill = kills.iter().find(|kill| (from..until).contains(*kill))?;
+                Some(Duration::from_micros(until - kill).min(TAKE_OVER))
+            });
+            let ownerless: Duration = excused.sum();
+            usage.ownerless += ownerless.as_secs_f64() * rate;
         }
     }
     usage
