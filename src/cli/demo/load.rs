@@ -78,15 +78,17 @@ pub async fn play(
 async fn kill(stage: &Stage, seed: u64, over: &CancellationToken) -> anyhow::Result<Vec<u64>> {
     let mut kills = Vec::new();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    while stage.scene.kills {
+    if !stage.scene.kills {
+        return Ok(kills);
+    }
+    loop {
         let wait = Duration::from_secs(rng.random_range(KILLS));
         if timeout(wait, over.cancelled()).await.is_ok() {
-            break;
+            return Ok(kills);
         }
         let victim = rng.random_range(0..stage.scene.processes);
         kills.push(stage.kill(victim).await?);
     }
-    Ok(kills)
 }
 
 /// Asks for every sequence of the manifest, each at its time, however long an answer takes.
