@@ -81,6 +81,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
             | (100, 64..=127, _)
             // Link-local: the metadata of clouds is here.
             | (169, 254, _)
+            // Where a cloud's host answers its machines, though the address is public.
+            | (168, 63, 129)
             | (172, 16..=31, _)
             // Protocol assignments, documentation, 6to4 relays, private.
             | (192, 0, 0 | 2)
@@ -148,6 +150,7 @@ mod tests {
             "127.0.0.1",
             "127.255.0.1",
             "169.254.169.254",
+            "168.63.129.16",
             "172.16.0.1",
             "172.31.255.255",
             "192.0.0.8",

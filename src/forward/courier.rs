@@ -171,8 +171,7 @@ impl Courier {
     /// Reads what there is and posts what may go.
     async fn turn(&mut self) -> Result<(), StoreError> {
         let version = self.standing.borrow_and_update().version;
-        let rows_left = self.more_waiting && self.waiting.len() == 0;
-        if version != self.lease.version || rows_left {
+        if version != self.lease.version || self.rows_left() {
             // The table is to be as the memory is: nothing new, until all has ended.
             if !self.posts.is_empty() {
                 return Ok(());
@@ -240,7 +239,15 @@ impl Courier {
     }
 
     fn wants_more(&self) -> bool {
-        self.room() > 0 && !self.is_full() && self.standing_is_current()
+        // While the rest of the table is waited for nothing is read, or this would go round and
+        // round and never let the post end that it waits for.
+        let is_free = !self.is_full() && !self.rows_left();
+        self.room() > 0 && is_free && self.standing_is_current()
+    }
+
+    /// Whether the table has more of what waits, and all that was read of it has ended.
+    fn rows_left(&self) -> bool {
+        self.more_waiting && self.waiting.len() == 0
     }
 
     /// An endpoint that takes nothing must not take memory: what is in hand is read again when it
@@ -320,6 +327,12 @@ impl Courier {
     }
 
     fn put_behind(&mut self, event: &Event) {
+        // Read from the feed again, by who owns this since: it waits already, as often refused as
+        // it was.
+        if self.waiting.has(event.place) {
+            self.window.end(event.place);
+            return;
+        }
         let row = row(event);
         self.pending.undelivered.push(row.clone());
         self.waiting.put(row);

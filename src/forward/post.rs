@@ -202,7 +202,11 @@ fn failure_of(error: &reqwest::Error) -> Failure {
         if error.is::<NotAllowed>() {
             return Failure::NotAllowed(error.to_string());
         }
-        deepest = error.to_string();
+        // Without the address: it may bear a token, and this is shown.
+        deepest = match error.downcast_ref::<reqwest::Error>() {
+            Some(_) => "the request failed".to_owned(),
+            None => error.to_string(),
+        };
         cause = error.source();
     }
     Failure::Unreachable(deepest)

@@ -38,6 +38,11 @@ impl Waiting {
         self.subjects.contains_key(&subject)
     }
 
+    /// Whether this event does.
+    pub fn has(&self, place: Place) -> bool {
+        self.entries.contains_key(&place)
+    }
+
     /// An event that waits from now on, or as it stands after another attempt.
     pub fn put(&mut self, row: Undelivered) {
         let of = self.subjects.entry(subject(&row)).or_default();

@@ -91,6 +91,10 @@ pub fn check(key: &Key, method: &Method, path: &str, uri: &Uri) -> Result<(), Ap
     if !needed.iter().any(|scope| allow(&key.scopes, *scope)) {
         return Err(ApiError::MissingScope(needed));
     }
+    // Whoever makes a subscription is told of every event.
+    if path.starts_with("/v1/subscriptions") && !allow(&key.scopes, Scope::EventsRead) {
+        return Err(ApiError::MissingScope(&[Scope::EventsRead]));
+    }
     if key.reach.is_all() {
         return Ok(());
     }

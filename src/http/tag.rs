@@ -37,7 +37,10 @@ pub async fn tag(request: Request, next: Next) -> Response {
             "default-src 'none'; frame-ancestors 'none'",
         ),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // Unless it says more of itself.
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     match is_read && response.status() == StatusCode::OK && is_json(response.headers()) {
         true => tagged(response, known).await,

@@ -196,7 +196,10 @@ fn ready(sequence: &Sequence, head: &Head<'_>, at: &Circumstances<'_>) -> Action
     if last.is_some_and(|last| awaits_word(sequence, head.content, last, at.user)) {
         return Action::AwaitUser(Refusal::WindowClosed);
     }
-    if sequence.reason == Some(Reason::Unknown) && at.repeats_harmlessly && is_forgotten(last, at) {
+    if sequence.reason == Some(Reason::Unknown)
+        && at.repeats_harmlessly
+        && is_forgotten(sequence, last, at)
+    {
         return Action::Hold(Reason::Unknown);
     }
     let waits = sequence.ready_at > Some(at.now);
@@ -288,14 +291,14 @@ const REPEATS: u16 = 8;
 /// How long a provider may be trusted to know an id still.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// Whether what is to be asked for again has waited, for a pause or a person, until the provider may
-/// take it for new.
-fn is_forgotten(last: Option<&Attempt>, at: &Circumstances<'_>) -> bool {
+/// Whether what is to be asked for again has waited, for a pause or the like, until the provider may
+/// take it for new. Since a person who says so all the same has said it, it counts anew.
+fn is_forgotten(sequence: &Sequence, last: Option<&Attempt>, at: &Circumstances<'_>) -> bool {
     let lost = last.and_then(|last| match last.outcome {
         Some(Outcome::Unknown { since }) => Some(since),
         _ => None,
     });
-    lost.is_some_and(|since| at.now >= since + REMEMBERED)
+    lost.is_some_and(|since| at.now >= since.max(sequence.since) + REMEMBERED)
 }
 
 /// The answer to the last attempt was lost, and nothing was heard since. Where a repeat is harmless

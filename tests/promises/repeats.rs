@@ -138,6 +138,21 @@ async fn evidence_of_what_was_lost_comes_before_its_repeat_which_then_does_not_g
 }
 
 #[tokio::test]
+async fn what_has_waited_until_the_provider_may_have_forgotten_it_is_held_for_a_person() {
+    let (app, infobip) = start(|config| config.send.backoff = Duration::from_secs(600)).await;
+    faults(&app, json!({"lost_answer": 1.0})).await;
+    let (sequence_id, message) = sequence(&app, &infobip).await;
+    app.get_until(&format!("/v1/messages/{message}"), is_to_be_repeated)
+        .await;
+    faults(&app, json!({})).await;
+    app.clock.advance(Duration::from_secs(4000));
+    let path = format!("/v1/sequences/{sequence_id}");
+    let held = app.get_until(&path, status_is("held")).await;
+    assert_eq!(held["reason"], "unknown");
+    assert_eq!(app.posts().await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_a_person_ends_meanwhile_is_not_repeated() {
     let (app, infobip) = start(|config| config.send.backoff = Duration::from_secs(600)).await;
     faults(&app, json!({"lost_answer": 1.0})).await;
@@ -165,7 +180,7 @@ async fn first_is_told_of_while_its_repeat_is_out(again_at: Option<Timestamp>) {
     let first = first_claim(&app, &sequence_id, &message).await;
     faults(&app, json!({})).await;
     answers_after(&app, 500).await;
-    app.clock.advance(Duration::from_secs(3600));
+    app.clock.advance(Duration::from_secs(1200));
     app.posts_until(2).await;
     let refused = Refused {
         error: ProviderError {
