@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::history::{History, Log, Moment, Rules};
+use super::history::{Attempt, History, Log, Moment, Rules};
 use super::manifest::Manifest;
 use story::Story;
 pub use usage::{Usage, usage};
@@ -61,6 +61,13 @@ impl Findings {
         self.order.is_empty() && self.duplicates.is_empty() && self.lost.is_empty()
     }
 
+    fn add(&mut self, other: Self) {
+        self.order.extend(other.order);
+        self.duplicates.extend(other.duplicates);
+        self.lost.extend(other.lost);
+        self.latencies.extend(other.latencies);
+    }
+
     /// The first `most` of each kind.
     pub fn explained(&self, most: usize) -> impl Iterator<Item = (&'static str, &String)> {
         let kinds = [
@@ -86,13 +93,15 @@ impl fmt::Display for Findings {
     }
 }
 
-/// Holds the log against the manifest. `end` is a moment after which nothing happened.
+/// Holds the log against the manifest. `kills` are when a process was killed, in microseconds since
+/// the log's start; `end` is a moment after which nothing happened.
 pub fn check(
     manifest: &Manifest,
     log: &Log,
     pauses: &[Pause],
     told: &Told,
     rules: &Rules,
+    kills: &[u64],
     end: Moment,
 ) -> Findings {
     let history = History::fold(manifest, log);
@@ -103,22 +112,65 @@ pub fn check(
     findings.order.extend(posts_while_paused(log, pauses));
     let touched = touched_templates(log, pauses);
     for (s, planned) in manifest.sequences.iter().enumerate() {
-        let story = Story {
-            planned,
-            steps: &history.steps[s],
-            rules,
-            end,
-        };
-        for n in 0..planned.steps.len() {
-            story.order(n, &mut findings.order);
-            story.duplicates(n, &mut findings);
-            story.latency(n, &touched, &mut findings.latencies);
-        }
         let told_sequence = told.sequences.get(s).and_then(Option::as_ref);
-        story.completeness(told_sequence, &mut findings.lost);
-        story.knowledge(told_sequence, told, &mut findings.lost);
+        let of = |steps: &[Vec<Attempt>]| {
+            let story = Story {
+                planned,
+                steps,
+                rules,
+                end,
+            };
+            let mut findings = Findings::default();
+            for n in 0..planned.steps.len() {
+                story.order(n, &mut findings.order);
+                story.duplicates(n, &mut findings);
+                story.latency(n, &touched, &mut findings.latencies);
+            }
+            story.completeness(told_sequence, &mut findings.lost);
+            story.knowledge(told_sequence, told, &mut findings.lost);
+            findings
+        };
+        let told = of(&history.steps[s]);
+        let told = match told.is_clean() {
+            true => told,
+            false => otherwise(&history.steps[s], kills, &of).unwrap_or(told),
+        };
+        findings.add(told);
     }
     findings
+}
+
+/// An answer that reached a process just before it was killed may have died with it, which the
+/// provider cannot tell. A story that such a loss explains is one of those that may have been.
+fn otherwise(
+    steps: &[Vec<Attempt>],
+    kills: &[u64],
+    of: &impl Fn(&[Vec<Attempt>]) -> Findings,
+) -> Option<Findings> {
+    const JUST_BEFORE: Duration = Duration::from_secs(2);
+    const MOST: usize = 4;
+    let died = |attempt: &Attempt| {
+        kills.iter().any(|kill| {
+            let before = kill.checked_sub(attempt.at.at_us);
+            before.is_some_and(|before| Duration::from_micros(before) < JUST_BEFORE)
+        })
+    };
+    let places: Vec<(usize, usize)> = steps
+        .iter()
+        .enumerate()
+        .flat_map(|(n, attempts)| (0..attempts.len()).map(move |k| (n, k)))
+        .filter(|(n, k)| died(&steps[*n][*k]))
+        .take(MOST)
+        .collect();
+    (1..1_u32 << places.len()).find_map(|lost| {
+        let mut steps = steps.to_vec();
+        for (bit, (n, k)) in places.iter().enumerate() {
+            if lost >> bit & 1 == 1 {
+                steps[*n][*k].unheard();
+            }
+        }
+        Some(of(&steps)).filter(Findings::is_clean)
+    })
 }
 
 fn show(moment: Moment) -> String {

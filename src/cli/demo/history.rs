@@ -207,6 +207,13 @@ impl Attempt {
         matches!(self.outcome, Outcome::Taken { .. })
     }
 
+    /// Its answer never arrived.
+    pub fn unheard(&mut self) {
+        if let Outcome::Taken { lost, .. } = &mut self.outcome {
+            *lost = true;
+        }
+    }
+
     /// The highest rank that was said of it by `now`.
     pub fn rank(&self, now: Moment) -> u8 {
         let said = self.said_before(now).filter_map(|said| rank(&said.status));
@@ -267,6 +274,10 @@ fn may_pass(code: i64) -> bool {
 /// The user has had enough marketing: not before a day has passed, then two, four, seven.
 const ENOUGH: i64 = 131_049;
 
+/// How far the clocks of two processes may be apart: each follows the database's by what a round
+/// trip tells.
+const CLOCKS: Duration = Duration::from_millis(100);
+
 /// Whether this is too soon for a user who has had enough.
 fn is_too_soon(attempts: &[Attempt], now: Moment, rules: &Rules) -> bool {
     let enough = |attempt: &&Attempt| attempt.failure(now) == Some(ENOUGH);
@@ -277,7 +288,7 @@ fn is_too_soon(attempts: &[Attempt], now: Moment, rules: &Rules) -> bool {
         _ => rules.marketing_wait * 7,
     };
     let failed = attempts.last().and_then(|last| last.failed_at(now));
-    failed.is_some_and(|failed| now.since(failed) < wait)
+    failed.is_some_and(|failed| now.since(failed) + CLOCKS < wait)
 }
 
 /// Whether its template's pause took it down: that is no failure, and it goes again.

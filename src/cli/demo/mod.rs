@@ -168,7 +168,7 @@ async fn play(stage: &mut Stage, args: &DemoArgs, seed: u64) -> anyhow::Result<b
     let (log, stats) = (stage.control.log().await?, stage.control.stats().await?);
     let told = load::told(stage, &manifest, &sequences, &log).await?;
     let rules = &stage.scene.rules;
-    let findings = check(&manifest, &log, &pauses, &told, rules, END_OF_TIME);
+    let findings = check(&manifest, &log, &pauses, &told, rules, &kills, END_OF_TIME);
     let touched = touched_templates(&log, &pauses);
     let rate = stage.scene.messages_per_second;
     let usage = (!stage.scene.is_small).then(|| usage(&manifest, &log, &touched, &kills, rate));

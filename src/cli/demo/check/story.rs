@@ -82,8 +82,14 @@ impl Story<'_> {
         let expected = match stuck {
             None => "completed",
             Some((n, Verdict::Unposted)) => {
-                let why = format!("{} message {} was never posted", self.name(), n + 1);
-                return found.push(format!("{why}, though all before it passed"));
+                let before = n.checked_sub(1).map(|n| self.tell(n)).unwrap_or_default();
+                return found.push(format!(
+                    "{} message {} was never posted, though all before it passed (last: \
+                     {before}); the sequence is {:?}",
+                    self.name(),
+                    n + 1,
+                    told.map(|told| &told.status),
+                ));
             }
             Some((n, Verdict::Again)) => {
                 return found.push(format!(

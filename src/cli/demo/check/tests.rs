@@ -19,6 +19,7 @@ struct Case {
     log: Log,
     told: Told,
     pauses: Vec<Pause>,
+    kills: Vec<u64>,
 }
 
 impl Case {
@@ -52,6 +53,7 @@ impl Case {
                 messages: HashMap::new(),
             },
             pauses: Vec::new(),
+            kills: Vec::new(),
         }
     }
 
@@ -144,6 +146,7 @@ impl Case {
             &self.pauses,
             &self.told,
             &RULES,
+            &self.kills,
             end,
         )
     }
@@ -185,6 +188,22 @@ fn what_fails_behind_its_deadline_has_been_decided_by_the_deadline() {
     let case = Case::new(2).with(skip).post(1, "a");
     let early = case.wait(Duration::from_secs(59)).said("a", "131026");
     early.post(2, "b").said("b", "delivered").finds(1, 0, 1);
+}
+
+#[test]
+fn an_answer_may_have_died_with_the_process_that_was_killed_just_after() {
+    let unheard = || {
+        let case = Case::new(1).post(1, "a").said("a", "131026");
+        let held = case.without_callback().shown("a", "unknown");
+        held.ends("held")
+    };
+    unheard().finds(0, 0, 2);
+    let mut killed = unheard();
+    killed.kills.push(1_500_000);
+    killed.finds(0, 0, 0);
+    let mut long_before = unheard();
+    long_before.kills.push(2_500_000);
+    long_before.finds(0, 0, 2);
 }
 
 #[test]
