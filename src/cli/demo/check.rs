@@ -36,6 +36,8 @@ pub struct Told {
 pub struct ToldSequence {
     pub id: String,
     pub status: String,
+    /// Of its messages.
+    pub messages: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +120,7 @@ pub fn check(
                 planned,
                 steps,
                 rules,
+                kills,
                 end,
             };
             let mut findings = Findings::default();

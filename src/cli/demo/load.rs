@@ -249,6 +249,7 @@ pub async fn told(
         Some(ToldSequence {
             id: sequence.id.clone(),
             status: sequence.status.clone(),
+            messages: sequence.messages.iter().map(|m| m.status.clone()).collect(),
         })
     };
     let taken = log.posts.iter().filter_map(|post| post.wamid.clone());

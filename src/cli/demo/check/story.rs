@@ -17,6 +17,7 @@ pub struct Story<'a> {
     pub planned: &'a Planned,
     pub steps: &'a [Vec<Attempt>],
     pub rules: &'a Rules,
+    pub kills: &'a [u64],
     pub end: Moment,
 }
 
@@ -81,6 +82,7 @@ impl Story<'_> {
             .find(|(_, verdict)| *verdict != Verdict::Passed);
         let expected = match stuck {
             None => "completed",
+            Some((n, Verdict::Unposted)) if self.died_claimed(n, told) => return,
             Some((n, Verdict::Unposted)) => {
                 let before = n.checked_sub(1).map(|n| self.tell(n)).unwrap_or_default();
                 return found.push(format!(
@@ -113,6 +115,18 @@ impl Story<'_> {
                 self.tell(at)
             ));
         }
+    }
+
+    /// A process that was killed may have taken a step and not posted it yet. Nobody else can know
+    /// that it did not: the step is unknown, and held for a person.
+    fn died_claimed(&self, n: usize, told: Option<&ToldSequence>) -> bool {
+        let is_held = told.is_some_and(|told| {
+            let message = told.messages.get(n).map(String::as_str);
+            told.status == "held" && message == Some("unknown")
+        });
+        let before = n.checked_sub(1).and_then(|n| self.steps[n].last());
+        let since = before.map_or(0, |attempt| attempt.at.at_us);
+        is_held && self.kills.iter().any(|kill| *kill > since)
     }
 
     /// The service knows every message that the provider took, as the step it is, and at least

@@ -42,6 +42,7 @@ impl Case {
         let told = ToldSequence {
             id: "seq_1".to_owned(),
             status: "completed".to_owned(),
+            messages: Vec::new(),
         };
         Self {
             manifest: Manifest {
@@ -195,7 +196,7 @@ fn an_answer_may_have_died_with_the_process_that_was_killed_just_after() {
     let unheard = || {
         let case = Case::new(1).post(1, "a").said("a", "131026");
         let held = case.without_callback().shown("a", "unknown");
-        held.ends("held")
+        held.ends("held").wait(Duration::from_secs(2))
     };
     unheard().finds(0, 0, 2);
     let mut killed = unheard();
@@ -204,6 +205,27 @@ fn an_answer_may_have_died_with_the_process_that_was_killed_just_after() {
     let mut long_before = unheard();
     long_before.kills.push(2_500_000);
     long_before.finds(0, 0, 2);
+}
+
+#[test]
+fn what_a_killed_process_took_and_did_not_post_is_held_and_no_loss() {
+    let taken = || {
+        let mut case = Case::new(2)
+            .post(1, "a")
+            .said("a", "delivered")
+            .ends("held");
+        let told = case.told.sequences[0].as_mut().unwrap();
+        told.messages = vec!["delivered".to_owned(), "unknown".to_owned()];
+        case
+    };
+    taken().finds(0, 0, 1);
+    let mut killed = taken();
+    killed.kills.push(5_000);
+    killed.finds(0, 0, 0);
+    let mut queued = taken();
+    queued.kills.push(5_000);
+    queued.told.sequences[0].as_mut().unwrap().messages[1] = "queued".to_owned();
+    queued.finds(0, 0, 1);
 }
 
 #[test]
