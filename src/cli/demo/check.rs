@@ -150,7 +150,8 @@ fn otherwise(
     kills: &[u64],
     of: &impl Fn(&[Vec<Attempt>]) -> Findings,
 ) -> Option<Findings> {
-    const JUST_BEFORE: Duration = Duration::from_secs(2);
+    // As long as an answer is listened for.
+    const JUST_BEFORE: Duration = Duration::from_secs(6);
     const MOST: usize = 4;
     let died = |attempt: &Attempt| {
         kills.iter().any(|kill| {

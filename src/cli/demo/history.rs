@@ -87,6 +87,8 @@ pub enum Outcome {
     Taken { wamid: String, lost: bool },
     /// It did not.
     Refused { code: i64 },
+    /// It did not, and its answer died with the process that it was for.
+    Unheard,
 }
 
 /// What may happen to a message next.
@@ -209,8 +211,9 @@ impl Attempt {
 
     /// Its answer never arrived.
     pub fn unheard(&mut self) {
-        if let Outcome::Taken { lost, .. } = &mut self.outcome {
-            *lost = true;
+        match &mut self.outcome {
+            Outcome::Taken { lost, .. } => *lost = true,
+            Outcome::Refused { .. } | Outcome::Unheard => self.outcome = Outcome::Unheard,
         }
     }
 
@@ -233,8 +236,10 @@ impl Attempt {
     /// Whether nobody but the provider can know by `now` whether it was taken: its answer was
     /// lost, and nothing that was said of it names our id.
     pub fn is_silent(&self, now: Moment) -> bool {
-        matches!(self.outcome, Outcome::Taken { lost: true, .. })
-            && !self.said_before(now).any(|said| said.callback)
+        matches!(
+            self.outcome,
+            Outcome::Taken { lost: true, .. } | Outcome::Unheard
+        ) && !self.said_before(now).any(|said| said.callback)
     }
 
     /// When the provider began to say that it had failed.

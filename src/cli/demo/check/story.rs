@@ -209,6 +209,7 @@ impl Story<'_> {
                 Outcome::Taken { lost: false, .. } => "accepted".to_owned(),
                 Outcome::Taken { lost: true, .. } => "accepted, answer lost".to_owned(),
                 Outcome::Refused { code } => format!("refused {code}"),
+                Outcome::Unheard => "refused, answer lost".to_owned(),
             };
             let said = attempt.statuses.iter().map(|said| {
                 let code = said.code.map(|code| format!(" {code}")).unwrap_or_default();

@@ -203,8 +203,12 @@ fn an_answer_may_have_died_with_the_process_that_was_killed_just_after() {
     killed.kills.push(1_500_000);
     killed.finds(0, 0, 0);
     let mut long_before = unheard();
-    long_before.kills.push(2_500_000);
+    long_before.kills.push(6_500_000);
     long_before.finds(0, 0, 2);
+    let refused = Case::new(1).post(1, "131000").ends("held");
+    let mut refused = refused.wait(Duration::from_secs(2));
+    refused.kills.push(1_500_000);
+    refused.finds(0, 0, 0);
 }
 
 #[test]
