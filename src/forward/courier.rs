@@ -229,7 +229,7 @@ impl Courier {
     }
 
     fn is_full(&self) -> bool {
-        self.waiting.len() >= self.forwarding.settings.waiting
+        self.waiting.live() >= self.forwarding.settings.waiting
     }
 
     /// How many more events may be in hand.

@@ -50,6 +50,19 @@ impl Recorder {
     }
 }
 
+/// Writes records, however long the database is away. `false`: it refuses them.
+async fn recorded(store: &Store, records: &[Record]) -> bool {
+    while let Err(error) = store.record_deliveries(records).await {
+        if error.is_refusal() {
+            tracing::warn!(%error, "deliveries cannot be recorded");
+            return false;
+        }
+        tracing::warn!(%error, "deliveries could not be recorded yet");
+        tokio::time::sleep(FAILED).await;
+    }
+    true
+}
+
 async fn write(store: Store, mut queue: mpsc::Receiver<Work>) {
     let mut works = Vec::new();
     while queue.recv_many(&mut works, QUEUE).await > 0 {
@@ -69,15 +82,13 @@ async fn write(store: Store, mut queue: mpsc::Receiver<Work>) {
                 Work::Flush(written) => flushed.push(written),
             }
         }
-        while !records.is_empty()
-            && let Err(error) = store.record_deliveries(&records).await
-        {
-            if error.is_refusal() {
-                tracing::error!(%error, "deliveries could not be recorded, and are made again");
-                break;
+        if !records.is_empty() && !recorded(&store, &records).await {
+            // One of them alone is what the database refuses.
+            for record in records.chunks(1) {
+                if !recorded(&store, record).await {
+                    tracing::error!("what came of a subscription's deliveries is lost");
+                }
             }
-            tracing::warn!(%error, "deliveries could not be recorded yet");
-            tokio::time::sleep(FAILED).await;
         }
         for written in flushed {
             let _ = written.send(());

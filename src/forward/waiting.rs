@@ -14,6 +14,8 @@ pub struct Waiting {
     entries: BTreeMap<Place, Entry>,
     /// The first of each goes first.
     subjects: HashMap<Subject, BTreeSet<Place>>,
+    /// How many are no replays.
+    live: usize,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl Waiting {
         self.entries.len()
     }
 
+    /// How many of them keep new events back: replays, which somebody asked for, do not.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
     /// Whether an event of this subject has to wait behind others.
     pub fn blocks(&self, subject: Subject) -> bool {
         self.subjects.contains_key(&subject)
@@ -48,12 +55,16 @@ impl Waiting {
         let of = self.subjects.entry(subject(&row)).or_default();
         of.insert(row.place);
         let entry = Entry { row, posted: false };
-        self.entries.insert(entry.row.place, entry);
+        self.live += usize::from(!entry.row.replay);
+        if let Some(before) = self.entries.insert(entry.row.place, entry) {
+            self.live -= usize::from(!before.row.replay);
+        }
     }
 
     /// One that waits no longer. The next of its subject may go.
     pub fn remove(&mut self, place: Place) -> Option<Undelivered> {
         let entry = self.entries.remove(&place)?;
+        self.live -= usize::from(!entry.row.replay);
         let subject = subject(&entry.row);
         if let Some(of) = self.subjects.get_mut(&subject) {
             of.remove(&place);
@@ -152,6 +163,25 @@ mod tests {
         waiting.remove(place(2));
         assert!(!waiting.blocks(subject));
         assert_eq!(waiting.len(), 3);
+    }
+
+    #[test]
+    fn replays_keep_no_new_event_back() {
+        let mut waiting = Waiting::default();
+        let replay = |n| Undelivered {
+            replay: true,
+            ..row(n, 0, None)
+        };
+        waiting.put(replay(1));
+        waiting.put(row(2, 0, None));
+        waiting.put(row(2, 0, Some(5)));
+        assert_eq!((waiting.len(), waiting.live()), (2, 1));
+        // What is replayed while it waits by itself is one.
+        waiting.put(replay(2));
+        assert_eq!((waiting.len(), waiting.live()), (2, 0));
+        waiting.remove(place(1));
+        waiting.remove(place(2));
+        assert_eq!((waiting.len(), waiting.live()), (0, 0));
     }
 
     #[test]

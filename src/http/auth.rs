@@ -49,8 +49,7 @@ async fn permitted(
 ) -> Result<Response, ApiError> {
     let path = request.extensions().get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
-    let needed = permit::needed(request.method(), path);
-    permit::check(&key, request.method(), path, request.uri())?;
+    let needed = permit::check(&key, request.method(), path, request.uri())?;
     let act = match needed.first().is_some_and(|scope| is_act(*scope, &request)) {
         true => Some(api.store.begin_act(&act(&key, &request)).await?),
         false => None,

@@ -30,7 +30,7 @@ pub fn of_sender(sender: SenderId) -> Result<(), ApiError> {
 }
 
 /// The scopes of which a call needs one. The first is the one to ask for.
-pub fn needed(method: &Method, path: &str) -> &'static [Scope] {
+fn needed(method: &Method, path: &str) -> &'static [Scope] {
     use Scope::{Admin, EventsRead, Manage, MessagesRead, MessagesWrite};
     let mut parts = path.split('/').skip(2);
     let (resource, rest) = (parts.next().unwrap_or_default(), parts.next());
@@ -85,8 +85,13 @@ fn named(method: &Method, path: &str) -> Named {
     }
 }
 
-/// Refuses what a key does not allow. `path` is the route's, with `{id}` for an id.
-pub fn check(key: &Key, method: &Method, path: &str, uri: &Uri) -> Result<(), ApiError> {
+/// Refuses what a key does not allow; of what it allows, the scopes that it needs. `path` is the route's, with `{id}` for an id.
+pub fn check(
+    key: &Key,
+    method: &Method,
+    path: &str,
+    uri: &Uri,
+) -> Result<&'static [Scope], ApiError> {
     let needed = needed(method, path);
     if !needed.iter().any(|scope| allow(&key.scopes, *scope)) {
         return Err(ApiError::MissingScope(needed));
@@ -96,7 +101,7 @@ pub fn check(key: &Key, method: &Method, path: &str, uri: &Uri) -> Result<(), Ap
         return Err(ApiError::MissingScope(&[Scope::EventsRead]));
     }
     if key.reach.is_all() {
-        return Ok(());
+        return Ok(needed);
     }
     let reached = match named(method, path) {
         Named::InBody => true,
@@ -129,7 +134,7 @@ pub fn check(key: &Key, method: &Method, path: &str, uri: &Uri) -> Result<(), Ap
         }
     };
     match reached {
-        true => Ok(()),
+        true => Ok(needed),
         false => Err(out_of_reach()),
     }
 }

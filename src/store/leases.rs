@@ -53,6 +53,17 @@ impl TryFrom<Row> for Lease {
     }
 }
 
+/// One that cannot be read must not cost the others theirs: it ends by itself.
+fn readable(rows: Vec<Row>) -> Vec<Lease> {
+    let read = rows.into_iter().map(Lease::try_from);
+    read.filter_map(|lease| {
+        lease
+            .inspect_err(|error| tracing::error!(%error, "a lease cannot be read"))
+            .ok()
+    })
+    .collect()
+}
+
 pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval {
         months: 0,
@@ -133,7 +144,7 @@ impl Store {
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
-        rows.into_iter().map(Lease::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Takes up to `most` senders that nobody owns (any longer).
@@ -169,7 +180,7 @@ impl Store {
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
         })?;
-        rows.into_iter().map(Lease::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// When the next lease of another instance ends, or its share of the senders, should it say
