@@ -252,11 +252,10 @@ async fn one(
     if timeout > LONGEST_WAIT {
         return Err(ApiError::field("timeout", "expected at most `60s`"));
     }
-    let message = match wait {
-        None => api.find_message(message).await?,
-        Some(StatusWord(wanted)) => wait_for(&api, message, wanted, timeout).await?,
-    };
-    api.show_detail(&message).await.map(Json)
+    if let Some(StatusWord(wanted)) = wait {
+        wait_for(&api, message, wanted, timeout).await?;
+    }
+    api.show_detail(message).await.map(Json)
 }
 
 /// Returns when the status is reached, when it cannot be any more, or when time is up.
@@ -265,7 +264,7 @@ async fn wait_for(
     id: MessageId,
     wanted: MessageStatus,
     timeout: Duration,
-) -> Result<Message, ApiError> {
+) -> Result<(), ApiError> {
     /// Commits of other instances are not signalled here.
     const LOOK_AGAIN: Duration = Duration::from_millis(500);
     /// Under load something changes all the time; few changes are this message's.
@@ -280,7 +279,7 @@ async fn wait_for(
         let left = until.saturating_duration_since(api.clock().monotonic());
         let answer = status.has_reached(wanted) || status.is_final() || left.is_zero();
         if answer || api.signals.is_stopping() {
-            return Ok(message);
+            return Ok(());
         }
         tokio::time::sleep(AT_MOST_EVERY.min(left)).await;
         let _ = tokio::time::timeout(LOOK_AGAIN.min(left), changes.changed()).await;

@@ -36,6 +36,7 @@ pub mod last_words;
 pub mod leases;
 pub mod message_edit;
 pub mod message_list;
+mod message_reasons;
 pub mod messages;
 mod number_readings;
 mod once;
