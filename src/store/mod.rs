@@ -83,7 +83,7 @@ pub use campaign_work::CampaignWork;
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection, Version};
 pub use hints::{Hint, Hints};
-pub use key_cache::{KeyCache, Left};
+pub use key_cache::{FRESH, KeyCache, Left};
 pub use once::{Once, Reply};
 pub use pools::Part;
 pub use sequence_changes::WrongState;
