@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::attempts::{UNKNOWN, outcome, refused_at, rule};
 use super::message_reasons::{add_reasons, failure_texts};
+use super::pool::is_cut;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::infobip;
@@ -140,19 +141,30 @@ impl Store {
         &self,
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Message)>, StoreError> {
-        again!(self, "messages", {
-            let mut connection = self.pool.acquire().await?;
-            read_messages(&mut connection, ids).await
-        })
+        self.read_anywhere(ids, Width::List).await
     }
 
     /// One of them, with what was asked for.
     pub async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
-        again!(self, "message", {
-            let mut connection = self.pool.acquire().await?;
-            let found = read_wide(&mut connection, &[id], Width::Detail).await?;
-            Ok(found.into_iter().next().map(|(_, message)| message))
-        })
+        let found = self.read_anywhere(&[id], Width::Detail).await?;
+        Ok(found.into_iter().next().map(|(_, message)| message))
+    }
+
+    /// Where a connection is cut off it is read again on another one.
+    async fn read_anywhere(
+        &self,
+        ids: &[MessageId],
+        width: Width,
+    ) -> Result<Vec<(MessageId, Message)>, StoreError> {
+        let found = again!(self, "messages", {
+            read_wide(&mut *self.pool.lend().await?, ids, width).await
+        });
+        match found {
+            Err(StoreError::Database(error)) if is_cut(&error) => again!(self, "messages", {
+                read_wide(&mut *self.pool.acquire().await?, ids, width).await
+            }),
+            found => found,
+        }
     }
 
     /// The messages that attempts of these provider ids belong to.
@@ -307,17 +319,9 @@ async fn read_rows(
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
                a.played_at, a.failed_at, a.failed_code, a.expires_at, a.expired_at
         FROM unnest($1::integer[], $2::uuid[]) AS x (sender, id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM messages m WHERE m.sender = x.sender AND m.id = x.id
-            -- By its key, whatever the planner believes of the numbers.
-            OFFSET 0
-        ) m
-        LEFT JOIN LATERAL (
-            SELECT * FROM sequences q WHERE q.sender = m.sender AND q.id = m.sequence OFFSET 0
-        ) q ON true
-        LEFT JOIN LATERAL (
-            SELECT * FROM attempts a WHERE a.sender = m.sender AND a.message = m.id OFFSET 0
-        ) a ON true
+        JOIN messages m ON m.sender = x.sender AND m.id = x.id
+        LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
+        LEFT JOIN attempts a ON a.sender = m.sender AND a.message = m.id
         "#,
         &ids.iter().map(|id| id.sender.0).collect::<Vec<_>>(),
         &ids.iter().map(|id| id.uuid).collect::<Vec<_>>(),
