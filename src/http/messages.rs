@@ -361,7 +361,7 @@ async fn list(
     operation_id = "cancel_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Once),
-    responses((status = 200, body = MessageView), (status = 409, description = "already_sent, sequence_ended")),
+    responses((status = 200, body = MessageView), (status = 409, description = "already_sent, sequence_ended, recipient_erased")),
 )]
 async fn cancel(
     State(api): State<Api>,
@@ -378,7 +378,7 @@ async fn cancel(
     operation_id = "retry_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Once),
-    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended, campaign_ended")),
+    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended, campaign_ended, recipient_erased")),
 )]
 async fn retry(
     State(api): State<Api>,

@@ -14,6 +14,7 @@ mod connections;
 mod content;
 mod deliveries;
 mod describe;
+mod erase;
 mod event_data;
 mod events;
 mod health;
@@ -152,6 +153,7 @@ pub fn router(api: Api) -> Router {
         .merge(sequences::router())
         .merge(campaigns::router())
         .merge(recipients::router())
+        .merge(erase::router())
         .merge(templates::router())
         .merge(events::router())
         .merge(stream::router())

@@ -44,6 +44,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Subscriptions", description = "Where internal services want events posted."),
+        (name = "Recipients", description = "People."),
         (name = "Webhooks", description = "What providers post."),
         (name = "Running", description = "For whoever runs the service."),
     ),

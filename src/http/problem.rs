@@ -175,6 +175,7 @@ impl ApiError {
             W::NoRecipients,
             W::CampaignNotPaused,
             W::CampaignEnded,
+            W::Erased,
         ];
         let others = [
             Self::Malformed("the body is not JSON: EOF while parsing an object".to_owned()),

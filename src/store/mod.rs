@@ -21,6 +21,7 @@ mod connections;
 mod copies;
 pub mod deliveries;
 mod dropped;
+pub mod erase;
 mod expiry;
 mod facts;
 mod failures;
@@ -65,6 +66,7 @@ mod waiting;
 use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::again::again;
@@ -72,6 +74,7 @@ use self::pool::Pool;
 use self::transaction::Transaction;
 use crate::clock::Clock;
 use crate::config;
+use crate::model::erased::Erased;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
@@ -168,6 +171,8 @@ pub struct Store {
     pools: Arc<Pools>,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
+    /// Who was erased; what is said of them is stripped before it is written.
+    erased: Arc<watch::Sender<Erased>>,
 }
 
 impl Store {
@@ -197,8 +202,10 @@ impl Store {
             pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
+            erased: Arc::default(),
         };
         store.check_sealing_key().await?;
+        store.read_erasures().await?;
         Ok(store)
     }
 
@@ -300,6 +307,9 @@ pub enum OpenError {
     /// Older than 15.
     #[error("PostgreSQL 15 or newer is needed, this is {0}")]
     TooOld(i32),
+    /// What has to be known before anything is taken could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Another key sealed what is in this database.
     #[error(transparent)]
     SealingKey(#[from] SealError),

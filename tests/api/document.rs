@@ -12,6 +12,7 @@ use crate::support::{Answer, App, send};
 /// What is served. A line that comes or goes changes what clients can rely on.
 const OPERATIONS: &str = "\
 DELETE /v1/keys/{id} revoke_key
+DELETE /v1/recipients/{id} erase_recipient
 DELETE /v1/subscriptions/{id} delete_subscription
 GET /health/live live
 GET /health/ready ready

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod document;
+mod erase;
 mod errors;
 mod event_data;
 mod feed;
