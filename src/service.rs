@@ -204,6 +204,23 @@ async fn upkeep(
             () = shutdown.cancelled() => return,
             () = forget(&store, log_days) => {}
         }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = forget_settled(&store, retention.message_days) => {}
+        }
+    }
+}
+
+/// What was settled so many days ago.
+async fn forget_settled(store: &Store, days: u16) {
+    if days == 0 {
+        return;
+    }
+    let before = store.clock().now() - time::Duration::days(days.into());
+    match store.forget_settled(before).await {
+        Ok(Some(gone)) => tracing::debug!(?gone, "what was settled long ago is forgotten"),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "what was settled long ago could not be deleted"),
     }
 }
 

@@ -102,6 +102,7 @@ impl Place {
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs, reason = "the API's own words")]
 pub struct FeedFilter {
+    /// One that ends in `*` stands for all that begin so.
     pub types: Option<Vec<String>>,
     pub sender: Option<SenderId>,
     pub connection: Option<ConnectionId>,
@@ -249,6 +250,27 @@ impl Store {
         })
     }
 
+    /// The same for who follows the feed by pages: from where it begins, or behind a place. `Err`:
+    /// something behind that place has been forgotten; this is where the feed begins.
+    pub async fn feed_page(
+        &self,
+        filter: &FeedFilter,
+        after: Option<Place>,
+        limit: i64,
+    ) -> Result<Result<(Vec<Fact>, Place), Place>, StoreError> {
+        let from = match after {
+            Some(place) => place,
+            None => self.feed_begin().await?,
+        };
+        let page = self.feed(filter, from, limit).await?;
+        // Asked last: where it begins is committed before anything is forgotten.
+        let begin = self.feed_begin().await?;
+        match after {
+            Some(after) if after < begin => Ok(Err(begin)),
+            _ => Ok(Ok(page)),
+        }
+    }
+
     /// The facts behind a place, the oldest first, and the place to go on from. There always is
     /// one: where nothing is left, it is the end of what can be shown yet.
     pub async fn feed(
@@ -259,6 +281,16 @@ impl Store {
     ) -> Result<(Vec<Fact>, Place), StoreError> {
         // Asked first: whatever lies below it is visible to every statement from now on.
         let end = self.feed_end().await?.xid;
+        let types = filter.types.as_deref().map(|types| {
+            let patterns = types.iter();
+            patterns.partition::<Vec<_>, _>(|word| word.ends_with('*'))
+        });
+        let (beginnings, words): (Vec<_>, Vec<_>) = types.unwrap_or_default();
+        let beginnings: Vec<_> = beginnings
+            .into_iter()
+            .map(|word| word.trim_end_matches('*').to_owned())
+            .collect();
+        let words: Vec<_> = words.into_iter().cloned().collect();
         let facts = again!(self, "feed", {
             Ok(sqlx::query_as!(
                 Fact,
@@ -282,7 +314,9 @@ impl Store {
             ) n ON true
             WHERE (f.xid, f.id) > ($1::bigint::text::xid8, $2)
                 AND f.xid < $3::bigint::text::xid8
-                AND ($4::text[] IS NULL OR f.type = ANY($4))
+                AND ($4::boolean OR f.type = ANY($8)
+                    OR EXISTS (SELECT FROM unnest($9::text[]) AS b (begin)
+                               WHERE starts_with(f.type, b.begin)))
                 AND ($5::integer IS NULL OR f.stream = $5
                     OR (f.type LIKE 'sender.%' AND n.id = $5))
                 AND ($6::uuid IS NULL OR coalesce(s.connection, c.id) = $6)
@@ -292,10 +326,12 @@ impl Store {
                 after.xid,
                 after.id,
                 end,
-                filter.types.as_deref(),
+                filter.types.is_none(),
                 filter.sender.map(|sender| sender.0),
                 filter.connection.map(|connection| connection.0),
                 limit,
+                &words,
+                &beginnings,
             )
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)

@@ -47,6 +47,7 @@ mod pools;
 mod recent_posts;
 pub mod recipients;
 pub mod replays;
+pub mod retention;
 pub mod senders;
 pub mod sequence_changes;
 pub mod sequence_create;

@@ -12,6 +12,7 @@ mod lists;
 mod messages;
 mod once;
 mod providers;
+mod retention;
 mod schema;
 mod sequences;
 mod setup;
