@@ -82,7 +82,7 @@ pub struct HistoryPage {
 /// One thing that happened: said by a webhook, or a decision of our own.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event, example = json!({
-    "id": "evt_…", "type": "message.delivered", "subject": "msg_…", "sender": "snd_…",
+    "id": "evt_…", "type": "message.delivered", "subject": "msg_…", "reference": "order-1001", "sender": "snd_…",
     "connection": "con_…", "attempt": 1, "occurred_at": "2026-11-05T09:30:02.000Z",
     "received_at": "2026-11-05T09:30:02.417Z", "webhook": "whk_…", "source": "webhook",
     "data": {"provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz", "status": "delivered",
@@ -96,6 +96,8 @@ pub struct EventView {
     r#type: String,
     /// The id of the message, sequence, campaign, template, sender or subscription that it is about.
     subject: Option<String>,
+    /// Your own name for the message or the sequence.
+    reference: Option<String>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
     /// Of the message's attempts, which it is about.
@@ -127,6 +129,7 @@ impl From<Fact> for EventView {
                 uuid: fact.id,
             },
             subject: subject(&fact),
+            reference: fact.reference,
             sender: fact.sender.map(SenderId),
             connection: fact.connection.map(ConnectionId),
             attempt: Some(fact.n).filter(|n| *n > 0),

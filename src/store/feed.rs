@@ -28,6 +28,8 @@ pub struct Fact {
     pub data: Value,
     /// Where it is about an attempt.
     pub provider_message_id: Option<String>,
+    /// The caller's own name for the message or the sequence.
+    pub reference: Option<String>,
     /// `None` where the stream is a connection's own.
     pub sender: Option<i32>,
     pub connection: Option<Uuid>,
@@ -49,6 +51,7 @@ impl Fact {
             source: "api".to_owned(),
             data: json!({}),
             provider_message_id: None,
+            reference: None,
             sender: None,
             connection: None,
             xid: 0,
@@ -192,11 +195,16 @@ impl Store {
             -- facts_at
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM unnest($1::bigint[], $2::uuid[]) AS x (xid, id)
             JOIN facts f ON f.xid = x.xid::text::xid8 AND f.id = x.id
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             LEFT JOIN LATERAL (
@@ -298,10 +306,15 @@ impl Store {
             -- feed
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             -- What names a number by its digits is in the connection's stream, because the number
@@ -368,10 +381,15 @@ impl Store {
             -- history
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    s.id AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             WHERE f.stream = ANY($1) AND f.subject = $2 AND ($3::uuid IS NULL OR f.id > $3)

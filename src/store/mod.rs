@@ -234,7 +234,14 @@ impl Store {
     /// index of the filter that is given is used. All its statements see one moment.
     async fn begin_list(&self) -> Result<Transaction, StoreError> {
         let mut list = self.begin_snapshot().await?;
-        plan_each(&mut list).await?;
+        // To compile a plan, or to start workers, takes longer than to read a page.
+        sqlx::query(
+            "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+                    set_config('jit', 'off', true),
+                    set_config('max_parallel_workers_per_gather', '0', true)",
+        )
+        .execute(&mut *list)
+        .await?;
         Ok(list)
     }
 

@@ -28,6 +28,7 @@ GET /v1/events/stream stream_events
 GET /v1/keys list_keys
 GET /v1/keys/{id} get_key
 GET /v1/messages list_messages
+GET /v1/messages/counts count_messages
 GET /v1/messages/{id} get_message
 GET /v1/messages/{id}/history get_message_history
 GET /v1/senders list_senders
