@@ -77,6 +77,12 @@ impl Document {
         describe(&mut document);
         Self(serde_json::to_vec(&document).unwrap_or_default().into())
     }
+
+    /// With lines, ending in one.
+    pub fn pretty(&self) -> Result<String, serde_json::Error> {
+        let document: serde_json::Value = serde_json::from_slice(&self.0)?;
+        Ok(serde_json::to_string_pretty(&document)? + "\n")
+    }
 }
 
 /// Describes the API: this document.

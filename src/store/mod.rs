@@ -97,7 +97,7 @@ pub use templates::TemplateToRead;
 pub enum StoreError {
     /// It is away, overloaded, or refused a statement.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// It said nothing in time. What was asked for may have been done.
     #[error("the database did not answer in time ({0})")]
     NoAnswer(&'static str),
@@ -112,6 +112,13 @@ pub enum StoreError {
     /// A row holds what no version of ours writes.
     #[error("corrupt row: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // It is in the words already, and no source beside them, or it would be printed twice.
+        Self::Database(error)
+    }
 }
 
 impl StoreError {
@@ -289,7 +296,7 @@ async fn plan_each(connection: &mut PgConnection) -> Result<(), StoreError> {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It cannot be reached, or refuses us.
-    #[error("cannot connect to the database")]
+    #[error("cannot connect to the database that DATABASE_URL names")]
     Connect(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database")]

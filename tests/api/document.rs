@@ -201,6 +201,14 @@ impl Document {
     }
 }
 
+/// What a reference leads to.
+fn found<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
 async fn read() -> &'static Document {
     let app = App::start().await;
     let served = send(app.request(Method::GET, "/openapi.json")).await.ok();
@@ -285,6 +293,7 @@ async fn every_problem_is_described_and_every_example_fits() {
             }
             let examples = response["content"]["application/problem+json"]["examples"].as_object();
             for (code, example) in examples.unwrap() {
+                let example = self::found(&document.0, example);
                 shown.insert(code);
                 let said = format!("{method} {path} {status} {code}");
                 assert_eq!(example["value"]["status"].to_string(), *status, "{said}");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod compatible;
+mod contract;
 mod document;
 mod erase;
 mod errors;
