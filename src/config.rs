@@ -241,6 +241,7 @@ fn spans<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Duration>, D::Error> {
 #[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Retention {
     pub journal_days: u16,
+    pub message_days: u16,
 }
 
 fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
@@ -359,6 +360,10 @@ impl Config {
             (
                 self.retention.journal_days >= 1,
                 "retention.journal_days must be at least 1",
+            ),
+            (
+                self.retention.message_days == 0 || self.retention.message_days >= 38,
+                "retention.message_days must be at least 38, or 0",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

@@ -25,6 +25,8 @@ enum Command {
     Health(cli::health::HealthArgs),
     /// Make API keys
     Keys(cli::keys::KeysArgs),
+    /// Write the description of the API, OpenAPI 3.1
+    Openapi,
     /// Read webhooks of the journal again
     Replay(cli::replay::ReplayArgs),
     /// Run a simulator of Meta's Cloud API, 360dialog and Infobip
@@ -62,6 +64,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => cli::serve::run(args, shutdown).await?,
         Command::Health(args) => cli::health::run(args).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
+        Command::Openapi => cli::openapi::run()?,
         Command::Replay(args) => cli::replay::run(args, shutdown).await?,
         Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,
     }

@@ -40,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 45] = [
+const ALL: [(&str, Kind, &str); 46] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -253,6 +253,11 @@ const ALL: [(&str, Kind, &str); 45] = [
         "1 when webhooks came on a day without a partition of the journal",
     ),
     (
+        "twotick_forgotten_total",
+        Counter,
+        "Rows that were deleted because they were settled long ago, by what they were",
+    ),
+    (
         "twotick_database_bytes",
         Gauge,
         "Bytes of the database on disk",
@@ -262,7 +267,12 @@ const ALL: [(&str, Kind, &str); 45] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 8] = [
+const KNOWN: [(&str, &str, &[&str]); 9] = [
+    (
+        "twotick_forgotten_total",
+        "what",
+        &["sequences", "messages", "facts", "campaigns"],
+    ),
     (
         "twotick_deliveries_total",
         "outcome",

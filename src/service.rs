@@ -18,6 +18,7 @@ use crate::forward::{self, Forwarding};
 use crate::http::{self, Api, Tls, TlsError};
 use crate::send::{self, Polling, Sending};
 use crate::signals::Signals;
+use crate::store::erase::FRESH;
 use crate::store::{ConnectionCache, Part, Store};
 use crate::{ingest, measures, store};
 
@@ -124,6 +125,7 @@ impl Service {
         tasks.spawn(upkeep(keeping.clone(), kept, shutdown.clone()));
         tasks.spawn(follow_clock(keeping.clone(), shutdown.clone()));
         tasks.spawn(expire(keeping.clone(), shutdown.clone()));
+        tasks.spawn(erase(keeping.clone(), shutdown.clone()));
         if let Some(metrics) = metrics.clone() {
             tasks.spawn(measures::sample(keeping, metrics, shutdown.clone()));
         }
@@ -202,6 +204,23 @@ async fn upkeep(
             () = shutdown.cancelled() => return,
             () = forget(&store, log_days) => {}
         }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = forget_settled(&store, retention.message_days) => {}
+        }
+    }
+}
+
+/// What was settled so many days ago.
+async fn forget_settled(store: &Store, days: u16) {
+    if days == 0 {
+        return;
+    }
+    let before = store.clock().now() - time::Duration::days(days.into());
+    match store.forget_settled(before).await {
+        Ok(Some(gone)) => tracing::debug!(?gone, "what was settled long ago is forgotten"),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "what was settled long ago could not be deleted"),
     }
 }
 
@@ -232,6 +251,27 @@ async fn expire(store: Store, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(EXPIRE) => {}
+        }
+    }
+}
+
+/// Keeps up with who was erased, and looks again for what was under way.
+async fn erase(store: Store, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(FRESH) => {}
+        }
+        let kept = async {
+            store.read_erasures().await?;
+            while store.erase_again().await? {}
+            Ok::<_, store::StoreError>(())
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            kept = kept => if let Err(error) = kept {
+                tracing::warn!(%error, "erased people could not be looked for");
+            }
         }
     }
 }

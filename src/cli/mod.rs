@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod health;
 pub mod keys;
+pub mod openapi;
 pub mod replay;
 pub mod serve;
 pub mod simulate;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::Shares;
 use super::problem::ApiError;
-use super::{Api, observe, permit};
+use super::{Api, erase, observe, permit};
 use crate::model::scope::Scope;
 use crate::store::Left;
 use crate::store::audit::NewAct;
@@ -76,6 +76,12 @@ fn is_act(needed: Scope, request: &Request) -> bool {
 fn act(key: &Key, request: &Request) -> NewAct {
     let uri = request.extensions().get::<OriginalUri>();
     let path = uri.map_or_else(|| request.uri().path(), |uri| uri.path());
+    let route = request.extensions().get::<MatchedPath>();
+    let path = match route.map(MatchedPath::as_str) {
+        // Who was erased must not stand here for ever.
+        Some(erase::ROUTE) => erase::ROUTE,
+        _ => path,
+    };
     NewAct {
         by_key: key.id.to_string(),
         by_name: key.name.clone(),

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::problem::ApiError;
 
+/// What schemas look like that have more members than fit beside them.
+const EXAMPLES: &str = include_str!("examples.json");
+
 /// By status and code: title and example.
 type Problems = BTreeMap<(u16, &'static str), Value>;
 
@@ -22,6 +25,12 @@ pub fn describe(document: &mut Value) {
         .collect();
     let codes: BTreeSet<_> = problems.keys().map(|(_, code)| *code).collect();
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
+    give_examples(&mut document["components"]["schemas"]);
+    document["components"]["examples"] = problems
+        .iter()
+        .map(|((status, code), problem)| (format!("{status}_{code}"), json!({"value": problem})))
+        .collect::<Map<_, _>>()
+        .into();
     document["components"]["securitySchemes"] = json!({"api_key": {
         "type": "http", "scheme": "bearer",
         "description": "An API key, as `twotick keys create` prints it.",
@@ -42,6 +51,26 @@ pub fn describe(document: &mut Value) {
         json!({"description": "What the message says, under the name that `type` says."});
     for name in shown {
         require_all(&mut document["components"]["schemas"][&name]);
+    }
+}
+
+/// Examples of what has none of its own: those of a file, and pages of one.
+fn give_examples(schemas: &mut Value) {
+    // It is ours, and a test reads every one.
+    let examples: Map<_, _> = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    for (name, example) in examples {
+        schemas[&name]["example"] = example;
+    }
+    let rows: Vec<_> = members(schemas)
+        .filter(|(_, schema)| schema["properties"].get("next_cursor").is_some())
+        .filter_map(|(name, schema)| {
+            let row = schema["properties"]["data"]["items"]["$ref"].as_str()?;
+            Some((name.clone(), row.rsplit('/').next()?.to_owned()))
+        })
+        .collect();
+    for (page, row) in rows {
+        let row = schemas[&row]["example"].clone();
+        schemas[&page]["example"] = json!({"data": [row], "next_cursor": null});
     }
 }
 
@@ -152,7 +181,8 @@ fn response(status: &str, codes: &BTreeSet<String>, problems: &Problems) -> Valu
         if let Some(example) = problems.get(&(number, code.as_str())) {
             let title = example["title"].as_str().unwrap_or_default();
             lines.push(format!("`{code}`: {title}."));
-            examples.insert(code.clone(), json!({"value": example}));
+            let example = json!({"$ref": format!("#/components/examples/{status}_{code}")});
+            examples.insert(code.clone(), example);
         }
     }
     let mut response = json!({

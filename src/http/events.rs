@@ -21,7 +21,7 @@ use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
 use super::schema::EventSource;
-use crate::feed;
+use crate::feed::{self, TypePattern};
 use crate::model::error_class::{classify, infobip};
 use crate::model::ids::{
     CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, SubscriptionId, TemplateId,
@@ -43,10 +43,12 @@ pub fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct List {
-    /// The `next_cursor` of the page before; the feed begins at its oldest event.
+    /// The `next_cursor` of the page before; without it this begins at the oldest event. One of
+    /// before is answered with 410, and where the feed begins now.
     after: Option<Cursor<24>>,
-    /// One type, or several with commas between them.
-    #[param(value_type = Option<String>, example = "message.delivered,message.failed")]
+    /// One type, or several with commas between them; one that ends in `*` stands for all that
+    /// begin so.
+    #[param(value_type = Option<String>, example = "message.*,sequence.completed")]
     r#type: Option<Words>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
@@ -80,7 +82,7 @@ pub struct HistoryPage {
 /// One thing that happened: said by a webhook, or a decision of our own.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event, example = json!({
-    "id": "evt_…", "type": "message.delivered", "subject": "msg_…", "sender": "snd_…",
+    "id": "evt_…", "type": "message.delivered", "subject": "msg_…", "reference": "order-1001", "sender": "snd_…",
     "connection": "con_…", "attempt": 1, "occurred_at": "2026-11-05T09:30:02.000Z",
     "received_at": "2026-11-05T09:30:02.417Z", "webhook": "whk_…", "source": "webhook",
     "data": {"provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz", "status": "delivered",
@@ -94,6 +96,8 @@ pub struct EventView {
     r#type: String,
     /// The id of the message, sequence, campaign, template, sender or subscription that it is about.
     subject: Option<String>,
+    /// Your own name for the message or the sequence.
+    reference: Option<String>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
     /// Of the message's attempts, which it is about.
@@ -125,6 +129,7 @@ impl From<Fact> for EventView {
                 uuid: fact.id,
             },
             subject: subject(&fact),
+            reference: fact.reference,
             sender: fact.sender.map(SenderId),
             connection: fact.connection.map(ConnectionId),
             attempt: Some(fact.n).filter(|n| *n > 0),
@@ -260,7 +265,7 @@ const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
     responses((status = 200, content(
         (Feed = "application/json"),
         (Vec<CloudEventView> = "application/cloudevents-batch+json"),
-    ))),
+    )), (status = 410, description = "cursor_expired")),
 )]
 async fn list(
     State(api): State<Api>,
@@ -268,16 +273,18 @@ async fn list(
     headers: HeaderMap,
     Query(asked): Query<List>,
 ) -> Result<Response, ApiError> {
+    let types = asked.r#type.map(|words| words.0);
+    for word in types.iter().flatten() {
+        TypePattern::parse(word).map_err(|said| ApiError::field("type", said))?;
+    }
     let filter = FeedFilter {
-        types: asked.r#type.map(|words| words.0),
+        types,
         sender: asked.sender,
         connection: asked.connection,
     };
     let after = asked.after.map(|cursor| Place::from_bytes(cursor.0));
-    let (facts, next) = api
-        .store
-        .feed(&filter, after.unwrap_or_default(), asked.limit.rows())
-        .await?;
+    let page = api.store.feed_page(&filter, after, asked.limit.rows());
+    let (facts, next) = page.await?.map_err(ApiError::forgotten)?;
     if wants_cloudevents(&headers) {
         return Ok(batch(&uri, facts, next));
     }

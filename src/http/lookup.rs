@@ -1,4 +1,5 @@
-//! `/v1/messages/lookup`: many messages at once, by our ids and the providers'.
+//! `/v1/messages/lookup`: many messages at once, by our ids, the providers', and the callers' own
+//! references.
 
 use std::collections::HashMap;
 
@@ -23,9 +24,10 @@ pub fn router() -> OpenApiRouter<Api> {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"ids": ["msg_…", "wamid…"]}))]
+#[schema(example = json!({"ids": ["msg_…", "wamid…", "order-1001"]}))]
 struct Lookup {
-    /// Ours (`msg_…`) and the provider's, mixed.
+    /// Ours (`msg_…`), the provider's, and your own references, mixed. Of several that bear a
+    /// reference it is the newest.
     #[schema(max_items = 1000)]
     ids: Vec<String>,
 }
@@ -77,6 +79,16 @@ async fn lookup(
         wanted.extend(api.store.messages_of_provider_ids(&theirs).await?);
     }
     wanted.retain(|_, message| permit::of_sender(message.sender).is_ok());
+    let references: Vec<_> = theirs
+        .into_iter()
+        .filter(|id| !wanted.contains_key(id))
+        .collect();
+    if !references.is_empty() {
+        let found = api.store.messages_of_references(&references).await?;
+        // The newest last, so that it is the one that stays.
+        let theirs = |(_, message): &(_, MessageId)| permit::of_sender(message.sender).is_ok();
+        wanted.extend(found.into_iter().filter(theirs));
+    }
     let all: Vec<_> = wanted.values().copied().collect();
     let found: HashMap<_, _> = api.store.messages(&all).await?.into_iter().collect();
     let show = |id: String| {

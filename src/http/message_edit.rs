@@ -101,7 +101,7 @@ pub struct MessageDetail {
     tag = "Messages",
     params(("id" = MessageId, Path)),
     request_body = Edit,
-    responses((status = 200, body = MessageDetail), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "already_sent, already_tried, message_cancelled, sequence_ended, part_of_campaign")),
+    responses((status = 200, body = MessageDetail), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "already_sent, already_tried, message_cancelled, sequence_ended, part_of_campaign, recipient_erased")),
 )]
 async fn edit(
     State(api): State<Api>,

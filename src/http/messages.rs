@@ -1,13 +1,15 @@
 //! `/v1/messages`: lone messages are made here, all messages are shown here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -44,6 +46,7 @@ type Messages = Page<MessageView>;
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
+        .routes(routes!(counts))
         .routes(routes!(one))
         .routes(routes!(history))
         .routes(routes!(cancel))
@@ -332,6 +335,9 @@ struct List {
 }
 
 /// Lists messages, the newest first.
+///
+/// With `status` a page may have fewer rows than `limit`, and a `next_cursor` all the same: one
+/// request looks at 20,000 messages at most.
 #[utoipa::path(
     get,
     path = "/messages",
@@ -344,9 +350,10 @@ async fn list(
     State(api): State<Api>,
     Query(asked): Query<List>,
 ) -> Result<Json<Page<MessageView>>, ApiError> {
+    let (limit, before) = (asked.limit.rows(), asked.cursor.map(IdCursor::id));
     let filter = MessageFilter {
         sender: asked.sender,
-        recipient: asked.to.map(|to| to.trim_start_matches('+').to_owned()),
+        recipient: asked.to.map(digits),
         status: asked.status.map(|status| status.0),
         reference: asked.reference,
         provider_message_id: asked.provider_message_id,
@@ -356,17 +363,102 @@ async fn list(
         since: asked.since.map(|at| at.0),
         until: asked.until.map(|at| at.0),
     };
-    let before = asked.cursor.map(IdCursor::id);
     let limits = api.config.send.retry_limits();
-    let found = api
-        .store
-        .list_messages(&filter, before, asked.limit.rows(), &limits);
+    let found = api.store.list_messages(&filter, before, limit, &limits);
     let (messages, next) = found.await?;
     let data = messages
         .iter()
         .map(|message| api.show_message(message))
         .collect();
     Ok(Json(Page::ending(data, next.map(uuid::Uuid::into_bytes))))
+}
+
+/// A recipient as it is kept.
+fn digits(to: String) -> String {
+    to.trim_start_matches('+').to_owned()
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Counted {
+    sender: Option<SenderId>,
+    /// The recipient.
+    to: Option<String>,
+    #[param(value_type = Option<MessageStatus>)]
+    status: Option<StatusWord>,
+    reference: Option<String>,
+    sequence: Option<SequenceId>,
+    campaign: Option<CampaignId>,
+    /// A template's name.
+    template: Option<String>,
+    /// Made at this time or later.
+    since: Option<Moment>,
+    /// Made before this time.
+    until: Option<Moment>,
+}
+
+/// How many messages there are.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"data": {"queued": 12, "delivered": 340, "read": 87, "failed": 3}, "total": 442}))]
+struct MessageCounts {
+    /// By status. Each is there, also where there is none; with `status` that one alone.
+    #[schema(schema_with = counts_by_status)]
+    data: BTreeMap<&'static str, i64>,
+    total: i64,
+}
+
+fn counts_by_status() -> utoipa::openapi::schema::Object {
+    let count = || {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+    };
+    let statuses = MessageStatus::ALL.into_iter();
+    let described = ObjectBuilder::new().description(Some("By status."));
+    let described = statuses.fold(described, |described, status| {
+        described.property(status.as_str(), count())
+    });
+    described.build()
+}
+
+/// Counts messages by their status.
+///
+/// Each one that fits is looked at: some hundred thousand take a second. Narrow big counts by
+/// `since`.
+#[utoipa::path(
+    get,
+    path = "/messages/counts",
+    operation_id = "count_messages",
+    tag = "Messages",
+    params(Counted),
+    responses((status = 200, body = MessageCounts)),
+)]
+async fn counts(
+    State(api): State<Api>,
+    Query(asked): Query<Counted>,
+) -> Result<Json<MessageCounts>, ApiError> {
+    let filter = MessageFilter {
+        sender: asked.sender,
+        recipient: asked.to.map(digits),
+        status: asked.status.map(|status| status.0),
+        reference: asked.reference,
+        provider_message_id: None,
+        sequence: asked.sequence,
+        campaign: asked.campaign,
+        template: asked.template,
+        since: asked.since.map(|at| at.0),
+        until: asked.until.map(|at| at.0),
+    };
+    let limits = api.config.send.retry_limits();
+    let counts = api.store.count_messages(&filter, &limits).await?;
+    Ok(Json(MessageCounts {
+        total: counts.values().sum(),
+        data: counts
+            .into_iter()
+            .map(|(status, n)| (status.as_str(), n))
+            .collect(),
+    }))
 }
 
 /// Cancels a message that has not been posted.
@@ -376,7 +468,7 @@ async fn list(
     operation_id = "cancel_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Once),
-    responses((status = 200, body = MessageView), (status = 409, description = "already_sent, sequence_ended")),
+    responses((status = 200, body = MessageView), (status = 409, description = "already_sent, sequence_ended, recipient_erased")),
 )]
 async fn cancel(
     State(api): State<Api>,
@@ -393,7 +485,7 @@ async fn cancel(
     operation_id = "retry_message",
     tag = "Messages",
     params(("id" = MessageId, Path), Once),
-    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended, campaign_ended")),
+    responses((status = 200, body = MessageView), (status = 409, description = "not_failed, sequence_ended, campaign_ended, recipient_erased")),
 )]
 async fn retry(
     State(api): State<Api>,

@@ -10,10 +10,13 @@ mod body;
 mod campaign_view;
 mod campaigns;
 mod carrier;
+mod compress;
 mod connections;
 mod content;
 mod deliveries;
 mod describe;
+mod docs;
+mod erase;
 mod event_data;
 mod events;
 mod health;
@@ -141,9 +144,9 @@ impl Api {
     }
 }
 
-/// Everything that is served.
-pub fn router(api: Api) -> Router {
-    let v1 = OpenApiRouter::new()
+/// What needs a key.
+fn v1() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .merge(connections::router())
         .merge(senders::router())
         .merge(messages::router())
@@ -152,6 +155,7 @@ pub fn router(api: Api) -> Router {
         .merge(sequences::router())
         .merge(campaigns::router())
         .merge(recipients::router())
+        .merge(erase::router())
         .merge(templates::router())
         .merge(events::router())
         .merge(stream::router())
@@ -160,17 +164,33 @@ pub fn router(api: Api) -> Router {
         .merge(journal::router())
         .merge(keys::router())
         .merge(audit::router())
-        .route_layer(from_fn_with_state(api.clone(), auth::require_key))
-        .route_layer(from_fn(tag::tag));
-    let (router, described) = openapi::begin()
+}
+
+/// All of it, around what needs a key.
+fn all(v1: OpenApiRouter<Api>) -> (Router<Api>, utoipa::openapi::OpenApi) {
+    openapi::begin()
         .nest("/v1", v1)
         .merge(webhooks::router())
         .merge(health::router())
         .merge(openapi::router())
-        .split_for_parts();
+        .split_for_parts()
+}
+
+/// What `/openapi.json` serves, for people to read.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    openapi::Document::of(all(v1()).1).pretty()
+}
+
+/// Everything that is served.
+pub fn router(api: Api) -> Router {
+    let (router, described) = all(v1()
+        .route_layer(from_fn_with_state(api.clone(), auth::require_key))
+        .route_layer(from_fn(tag::tag)));
     // Whoever makes two routers of one service describes the same twice.
     let _ = api.document.set(openapi::Document::of(described));
     router
+        .merge(docs::router())
+        .route_layer(from_fn(compress::compress))
         .fallback(async || ApiError::NotFound("address"))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(api.clone(), observe::observe))

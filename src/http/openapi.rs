@@ -44,6 +44,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Subscriptions", description = "Where internal services want events posted."),
+        (name = "Recipients", description = "People."),
         (name = "Webhooks", description = "What providers post."),
         (name = "Running", description = "For whoever runs the service."),
     ),
@@ -75,6 +76,12 @@ impl Document {
         let mut document = serde_json::to_value(said).unwrap_or_default();
         describe(&mut document);
         Self(serde_json::to_vec(&document).unwrap_or_default().into())
+    }
+
+    /// With lines, ending in one.
+    pub fn pretty(&self) -> Result<String, serde_json::Error> {
+        let document: serde_json::Value = serde_json::from_slice(&self.0)?;
+        Ok(serde_json::to_string_pretty(&document)? + "\n")
     }
 }
 

@@ -66,8 +66,8 @@ fn named(method: &Method, path: &str) -> Named {
     match (method, path) {
         (
             &Method::GET,
-            "/messages" | "/sequences" | "/campaigns" | "/senders" | "/templates" | "/events"
-            | "/events/stream" | "/webhooks",
+            "/messages" | "/messages/counts" | "/sequences" | "/campaigns" | "/senders"
+            | "/templates" | "/events" | "/events/stream" | "/webhooks",
         )
         | (&Method::POST, "/webhooks/replay") => Named::InQuery,
         (&Method::POST, "/messages" | "/messages/lookup" | "/sequences" | "/campaigns") => {

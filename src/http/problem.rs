@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::observe;
 use crate::model::scope::Scope;
 use crate::provider::content::{Fault, Wrong};
+use crate::store::feed::Place;
 use crate::store::{Left, StoreError, WrongState};
 
 /// What is wrong with one field of a request.
@@ -91,6 +93,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// What follows this place has been forgotten, some of it at least.
+    #[error("events behind this cursor have been forgotten; the feed begins at `{0}`")]
+    Forgotten(String),
     /// There is, but not by this method.
     #[error("this address does not take this method")]
     MethodNotAllowed,
@@ -124,6 +129,11 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// The feed begins behind the cursor that was given.
+    pub fn forgotten(begin: Place) -> Self {
+        Self::Forgotten(BASE64URL_NOPAD.encode(&begin.to_bytes()))
+    }
+
     /// One wrong field.
     pub fn field(field: impl Into<String>, message: impl ToString) -> Self {
         Self::Invalid(vec![FieldError::new(field, message)])
@@ -153,6 +163,10 @@ impl ApiError {
                 _ => Vec::new(),
             },
             request_id: observe::request_id(),
+            oldest_cursor: match self {
+                Self::Forgotten(oldest) => Some(oldest.clone()),
+                _ => None,
+            },
         }
     }
 
@@ -175,6 +189,7 @@ impl ApiError {
             W::NoRecipients,
             W::CampaignNotPaused,
             W::CampaignEnded,
+            W::Erased,
         ];
         let others = [
             Self::Malformed("the body is not JSON: EOF while parsing an object".to_owned()),
@@ -188,6 +203,7 @@ impl ApiError {
                 wait: Duration::from_millis(10),
             }),
             Self::NotFound("message"),
+            Self::Forgotten("AAAAAAAAA-gAAAAAAAAAAAAAAAAAAAAA".to_owned()),
             Self::MethodNotAllowed,
             Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
             Self::KeyReused,
@@ -229,6 +245,7 @@ impl ApiError {
                 "method_not_allowed",
                 "Method not allowed",
             ),
+            Self::Forgotten(_) => (S::GONE, "cursor_expired", "Cursor expired"),
             Self::WrongState(state) => (S::CONFLICT, state.code(), "Not possible in this state"),
             Self::AlreadyExists(_) => (S::CONFLICT, "already_exists", "Already exists"),
             Self::KeyReused => (
@@ -295,6 +312,8 @@ pub struct Problem {
     errors: Vec<FieldError>,
     /// The answer's `X-Request-Id`, under which the log has more.
     request_id: Option<String>,
+    /// With `cursor_expired` the oldest cursor that the feed can be followed from.
+    oldest_cursor: Option<String>,
 }
 
 impl IntoResponse for ApiError {

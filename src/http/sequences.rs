@@ -337,7 +337,7 @@ struct Append {
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
     request_body = Append,
-    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long, part_of_campaign")),
+    responses((status = 202, body = SequenceView), (status = 422, description = "not_supported_by_provider"), (status = 409, description = "sequence_ended, sequence_too_long, part_of_campaign, recipient_erased")),
 )]
 async fn append(
     State(api): State<Api>,
@@ -372,7 +372,7 @@ async fn append(
     operation_id = "pause_sequence",
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
-    responses((status = 200, body = SequenceView), (status = 409, description = "not_running, sequence_ended")),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_running, sequence_ended, recipient_erased")),
 )]
 async fn pause(
     State(api): State<Api>,
@@ -391,7 +391,7 @@ async fn pause(
     operation_id = "resume_sequence",
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
-    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, sequence_ended")),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, sequence_ended, recipient_erased")),
 )]
 async fn resume(
     State(api): State<Api>,
@@ -410,7 +410,7 @@ async fn resume(
     operation_id = "cancel_sequence",
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
-    responses((status = 200, body = SequenceView), (status = 409, description = "sequence_ended")),
+    responses((status = 200, body = SequenceView), (status = 409, description = "sequence_ended, recipient_erased")),
 )]
 async fn cancel(
     State(api): State<Api>,
@@ -429,7 +429,7 @@ async fn cancel(
     operation_id = "retry_sequence",
     tag = "Sequences",
     params(("id" = SequenceId, Path), Once),
-    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, not_failed, sequence_ended, campaign_ended")),
+    responses((status = 200, body = SequenceView), (status = 409, description = "not_held, not_failed, sequence_ended, campaign_ended, recipient_erased")),
 )]
 async fn retry(
     State(api): State<Api>,

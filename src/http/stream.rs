@@ -78,7 +78,10 @@ struct Follow {
         Follow,
         ("Last-Event-ID" = Option<String>, Header, description = "Where to go on: the last `id`."),
     ),
-    responses((status = 200, content_type = "text/event-stream", body = String)),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 410, description = "cursor_expired"),
+    ),
 )]
 async fn stream(
     State(api): State<Api>,
@@ -95,7 +98,11 @@ async fn stream(
         connections: asked.connection.into_iter().collect(),
     };
     let after = match last_event_id(&headers)?.or(asked.after) {
-        Some(cursor) => Place::from_bytes(cursor.0),
+        Some(cursor) => {
+            let begin = api.store.feed_begin().await?;
+            let place = Some(Place::from_bytes(cursor.0)).filter(|place| *place >= begin);
+            place.ok_or_else(|| ApiError::forgotten(begin))?
+        }
         None => api.store.feed_end().await?,
     };
     let (sender, pieces) = mpsc::channel(PIECES);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout_at;
 
 use super::NotCommitted;
+use crate::model::erased::Erased;
 use crate::model::fact::Decoded;
 use crate::model::provider::Provider;
 use crate::provider::decode;
@@ -32,16 +33,18 @@ pub(super) struct Decoder {
     others: Arc<Semaphore>,
     /// Of a half.
     size: usize,
+    erased: watch::Receiver<Erased>,
 }
 
 impl Decoder {
-    pub(super) fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize, erased: watch::Receiver<Erased>) -> Self {
         let size = (size / 2).clamp(1, u32::MAX as usize);
         let half = || Arc::new(Semaphore::new(size));
         Self {
             big: half(),
             others: half(),
             size,
+            erased,
         }
     }
 
@@ -68,13 +71,20 @@ impl Decoder {
                 .ok_or(NotCommitted::TooMuch)?,
         );
         if body.len() < LONG {
-            return Ok((decode(provider, body), share));
+            return Ok((self.read(provider, body), share));
         }
-        let body = body.clone();
+        let (this, body) = (self.clone(), body.clone());
         // The share goes along: whoever waits may give up, and the thread does not.
-        let decoding = tokio::task::spawn_blocking(move || (decode(provider, &body), share));
+        let decoding = tokio::task::spawn_blocking(move || (this.read(provider, &body), share));
         // It neither panics nor is cancelled, except at the end of the process.
         decoding.await.map_err(|_| NotCommitted::Stopping)
+    }
+
+    /// What it says, but of people who were erased.
+    fn read(&self, provider: Provider, body: &Bytes) -> Decoded {
+        let mut decoded = decode(provider, body);
+        self.erased.borrow().strip(&mut decoded);
+        decoded
     }
 }
 

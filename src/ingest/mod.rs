@@ -196,7 +196,7 @@ pub fn start(store: Store, signals: Signals, settings: &config::Ingest) -> (Inge
     let (queue, waiting) = mpsc::channel(settings.queue_webhooks);
     let ingest = Ingest {
         queue,
-        decoder: Decoder::new(settings.decoded_bytes),
+        decoder: Decoder::new(settings.decoded_bytes, store.erased()),
         progress: Progress::default(),
         deadline: settings.deadline,
         clock: store.clock().clone(),

@@ -3,6 +3,7 @@
 
 pub mod campaign;
 pub mod duration;
+pub mod erased;
 pub mod error_class;
 pub mod event;
 pub mod evidence;

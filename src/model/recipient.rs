@@ -2,6 +2,8 @@
 //! (`US.1349…`), or a group's id. The three can be told apart by their shape, so the kind is not
 //! kept beside the text.
 
+use super::erased::ERASED;
+
 /// Longer than any number or id that was seen.
 const LONGEST: usize = 128;
 
@@ -20,6 +22,7 @@ pub enum InvalidRecipient {
 pub fn parse(text: &str, to_group: bool) -> Result<String, InvalidRecipient> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let usable = !text.is_empty()
+        && text != ERASED
         && text.len() <= LONGEST
         && text.bytes().all(|byte| byte.is_ascii_graphic());
     match (usable && is_group(text) == to_group, to_group) {

@@ -28,6 +28,8 @@ pub struct Fact {
     pub data: Value,
     /// Where it is about an attempt.
     pub provider_message_id: Option<String>,
+    /// The caller's own name for the message or the sequence.
+    pub reference: Option<String>,
     /// `None` where the stream is a connection's own.
     pub sender: Option<i32>,
     pub connection: Option<Uuid>,
@@ -49,6 +51,7 @@ impl Fact {
             source: "api".to_owned(),
             data: json!({}),
             provider_message_id: None,
+            reference: None,
             sender: None,
             connection: None,
             xid: 0,
@@ -102,6 +105,7 @@ impl Place {
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs, reason = "the API's own words")]
 pub struct FeedFilter {
+    /// One that ends in `*` stands for all that begin so.
     pub types: Option<Vec<String>>,
     pub sender: Option<SenderId>,
     pub connection: Option<ConnectionId>,
@@ -191,11 +195,16 @@ impl Store {
             -- facts_at
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM unnest($1::bigint[], $2::uuid[]) AS x (xid, id)
             JOIN facts f ON f.xid = x.xid::text::xid8 AND f.id = x.id
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             LEFT JOIN LATERAL (
@@ -249,6 +258,27 @@ impl Store {
         })
     }
 
+    /// The same for who follows the feed by pages: from where it begins, or behind a place. `Err`:
+    /// something behind that place has been forgotten; this is where the feed begins.
+    pub async fn feed_page(
+        &self,
+        filter: &FeedFilter,
+        after: Option<Place>,
+        limit: i64,
+    ) -> Result<Result<(Vec<Fact>, Place), Place>, StoreError> {
+        let from = match after {
+            Some(place) => place,
+            None => self.feed_begin().await?,
+        };
+        let page = self.feed(filter, from, limit).await?;
+        // Asked last: where it begins is committed before anything is forgotten.
+        let begin = self.feed_begin().await?;
+        match after {
+            Some(after) if after < begin => Ok(Err(begin)),
+            _ => Ok(Ok(page)),
+        }
+    }
+
     /// The facts behind a place, the oldest first, and the place to go on from. There always is
     /// one: where nothing is left, it is the end of what can be shown yet.
     pub async fn feed(
@@ -259,6 +289,16 @@ impl Store {
     ) -> Result<(Vec<Fact>, Place), StoreError> {
         // Asked first: whatever lies below it is visible to every statement from now on.
         let end = self.feed_end().await?.xid;
+        let types = filter.types.as_deref().map(|types| {
+            let patterns = types.iter();
+            patterns.partition::<Vec<_>, _>(|word| word.ends_with('*'))
+        });
+        let (beginnings, words): (Vec<_>, Vec<_>) = types.unwrap_or_default();
+        let beginnings: Vec<_> = beginnings
+            .into_iter()
+            .map(|word| word.trim_end_matches('*').to_owned())
+            .collect();
+        let words: Vec<_> = words.into_iter().cloned().collect();
         let facts = again!(self, "feed", {
             Ok(sqlx::query_as!(
                 Fact,
@@ -266,10 +306,15 @@ impl Store {
             -- feed
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             -- What names a number by its digits is in the connection's stream, because the number
@@ -282,7 +327,9 @@ impl Store {
             ) n ON true
             WHERE (f.xid, f.id) > ($1::bigint::text::xid8, $2)
                 AND f.xid < $3::bigint::text::xid8
-                AND ($4::text[] IS NULL OR f.type = ANY($4))
+                AND ($4::boolean OR f.type = ANY($8)
+                    OR EXISTS (SELECT FROM unnest($9::text[]) AS b (begin)
+                               WHERE starts_with(f.type, b.begin)))
                 AND ($5::integer IS NULL OR f.stream = $5
                     OR (f.type LIKE 'sender.%' AND n.id = $5))
                 AND ($6::uuid IS NULL OR coalesce(s.connection, c.id) = $6)
@@ -292,10 +339,12 @@ impl Store {
                 after.xid,
                 after.id,
                 end,
-                filter.types.as_deref(),
+                filter.types.is_none(),
                 filter.sender.map(|sender| sender.0),
                 filter.connection.map(|connection| connection.0),
                 limit,
+                &words,
+                &beginnings,
             )
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
@@ -332,10 +381,15 @@ impl Store {
             -- history
             SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
                    f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+                   coalesce(m.reference, q.reference) AS reference,
                    s.id AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
             LEFT JOIN attempts a ON f.n > 0 AND a.sender = f.stream AND a.message = f.subject
                 AND a.n = f.n
+            LEFT JOIN messages m ON f.type LIKE 'message.%' AND m.sender = f.stream
+                AND m.id = f.subject
+            LEFT JOIN sequences q ON f.type LIKE 'sequence.%' AND q.sender = f.stream
+                AND q.id = f.subject
             LEFT JOIN senders s ON s.id = f.stream
             LEFT JOIN connections c ON c.stream = f.stream
             WHERE f.stream = ANY($1) AND f.subject = $2 AND ($3::uuid IS NULL OR f.id > $3)

@@ -83,6 +83,9 @@ impl Store {
             let (Some(row), Some(message)) = (row, message) else {
                 return Ok(None);
             };
+            if row.is_erased() {
+                return Ok(Some(Err(WrongState::Erased)));
+            }
             if let Some(refused) = refusal(&message, row.campaign.is_some(), limits) {
                 return Ok(Some(Err(refused)));
             }

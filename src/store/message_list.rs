@@ -1,5 +1,7 @@
 //! Lists of messages by what is asked for.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -26,18 +28,21 @@ pub struct MessageFilter {
     pub until: Option<Timestamp>,
 }
 
-/// How many messages one request for a status may look at. A page can so have fewer rows than
-/// were asked for, and a successor all the same.
-const LOOKED_AT: usize = 5_000;
+/// How many messages one request for a status looks at. A page can so have fewer rows than were
+/// asked for, and a successor all the same.
+const LOOKED_AT: i64 = 20_000;
 
-/// How many are read at once while looking for a status.
-const STRIDE: i64 = 500;
+/// Messages whose status is left to `model`: those whose failure nobody has looked at yet.
+const UNDECIDED: i64 = 10_000;
+
+/// How many messages show each status.
+pub type StatusCounts = BTreeMap<MessageStatus, i64>;
 
 impl Store {
     /// A page, newest first, and where the next one begins, if there may be one.
     ///
-    /// A status is a function in `model`, too rich for SQL. So SQL leaves out what certainly has
-    /// another (`may_show`), and the function decides on the rest.
+    /// A status is a function in `model`, which the view `message_statuses` repeats. Where that
+    /// leaves it open, and once more where it does not, the function decides.
     pub async fn list_messages(
         &self,
         filter: &MessageFilter,
@@ -45,38 +50,85 @@ impl Store {
         limit: i64,
         limits: &RetryLimits,
     ) -> Result<(Vec<Message>, Option<Uuid>), StoreError> {
-        let wanted = usize::try_from(limit).unwrap_or(0);
-        let stride = if filter.status.is_some() {
-            STRIDE
-        } else {
-            limit
-        };
         again!(self, "list_messages", {
-            let (mut found, mut looked_at) = (Vec::new(), 0);
-            let mut before = before;
             let mut list = self.begin_list().await?;
-            loop {
-                let ids = list_ids(&mut list, filter, before, stride).await?;
-                let candidates = read_messages(&mut list, &ids).await?;
-                looked_at += ids.len();
-                for (id, message) in candidates {
-                    let status = filter.status;
-                    if status.is_none_or(|status| message.status(limits) == status) {
-                        found.push(message);
+            let ids = match filter.status {
+                Some(status) => list_of_status(&mut list, filter, status, before, limit).await?,
+                None => list_ids(&mut list, filter, before, limit).await?,
+            };
+            let last = ids.last().map(|id| id.uuid);
+            let next = match usize::try_from(limit).is_ok_and(|limit| ids.len() >= limit) {
+                true => last,
+                false if filter.status.is_none() => None,
+                false => looked_until(&mut list, filter, before).await?,
+            };
+            let found = read_messages(&mut list, &ids).await?;
+            let found = found.into_iter().map(|(_, message)| message);
+            let of_status = |message: &Message| {
+                let status = filter.status;
+                status.is_none_or(|status| message.status(limits) == status)
+            };
+            Ok((found.filter(of_status).collect(), next))
+        })
+    }
+
+    /// How many messages show each status.
+    pub async fn count_messages(
+        &self,
+        filter: &MessageFilter,
+        limits: &RetryLimits,
+    ) -> Result<StatusCounts, StoreError> {
+        again!(self, "count_messages", {
+            let mut list = self.begin_list().await?;
+            let mut counts = StatusCounts::from(MessageStatus::ALL.map(|status| (status, 0)));
+            for (word, n) in count_by_status(&mut list, filter).await? {
+                match word.as_deref().and_then(MessageStatus::parse) {
+                    Some(status) => *counts.entry(status).or_default() += n,
+                    None => {
+                        let ids = undecided(&mut list, filter).await?;
+                        for (_, message) in read_messages(&mut list, &ids).await? {
+                            *counts.entry(message.status(limits)).or_default() += 1;
+                        }
                     }
-                    before = Some(id.uuid);
-                    if found.len() == wanted {
-                        return Ok((found, before));
-                    }
-                }
-                if ids.len() < usize::try_from(stride).unwrap_or(0) {
-                    return Ok((found, None));
-                }
-                if looked_at >= LOOKED_AT {
-                    return Ok((found, before));
                 }
             }
+            if let Some(wanted) = filter.status {
+                counts.retain(|status, _| *status == wanted);
+            }
+            Ok(counts)
         })
+    }
+
+    /// The newest message that bears each of these references, of each sender.
+    pub async fn messages_of_references(
+        &self,
+        references: &[String],
+    ) -> Result<Vec<(String, MessageId)>, StoreError> {
+        let rows = again!(self, "messages_of_references", {
+            let rows = sqlx::query!(
+                r#"
+                -- messages_of_references
+                SELECT x.reference AS "reference!", m.sender, m.id
+                FROM unnest($1::text[]) AS x (reference)
+                CROSS JOIN LATERAL (
+                    SELECT DISTINCT ON (m.sender) m.sender, m.id FROM messages m
+                    WHERE m.reference = x.reference AND m.adopted_by IS NULL
+                    ORDER BY m.sender, m.id DESC
+                ) m
+                ORDER BY m.id
+                "#,
+                references,
+            );
+            Ok(rows.fetch_all(&mut *self.pool.acquire().await?).await?)
+        })?;
+        let id = |sender, uuid| MessageId {
+            sender: SenderId(sender),
+            uuid,
+        };
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.reference, id(row.sender, row.id)))
+            .collect())
     }
 }
 
@@ -103,10 +155,9 @@ async fn list_ids(
             AND ($10::text IS NULL OR (m.sender, m.id) IN (
                 SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
             ))
-            AND ($11::text IS NULL OR may_show(m, $11))
-            AND ($12::uuid IS NULL OR m.campaign = $12)
+            AND ($11::uuid IS NULL OR m.campaign = $11)
         ORDER BY m.id DESC
-        LIMIT $13
+        LIMIT $12
         "#,
         before,
         filter.sender.map(|sender| sender.0),
@@ -118,9 +169,199 @@ async fn list_ids(
         filter.since,
         filter.until,
         filter.provider_message_id,
-        filter.status.map(MessageStatus::as_str),
         filter.campaign.map(|campaign| campaign.uuid),
         limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| MessageId {
+            sender: SenderId(row.sender),
+            uuid: row.id,
+        })
+        .collect())
+}
+
+/// Those among the next [`LOOKED_AT`] that show a status, or may.
+async fn list_of_status(
+    connection: &mut PgConnection,
+    filter: &MessageFilter,
+    status: MessageStatus,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<MessageId>, StoreError> {
+    let until = looked_until(connection, filter, before).await?;
+    let rows = sqlx::query!(
+        r#"
+        -- list_messages of a status
+        SELECT m.sender AS "sender!", m.id AS "id!"
+        FROM message_statuses m
+        WHERE m.adopted_by IS NULL
+            AND ($1::uuid IS NULL OR m.id < $1)
+            AND ($2::integer IS NULL OR m.sender = $2)
+            AND ($3::text IS NULL OR m.recipient = $3)
+            AND ($4::text IS NULL OR m.reference = $4)
+            AND ($5::text IS NULL OR m.template_name = $5)
+            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
+            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
+            AND ($9::timestamptz IS NULL OR m.created_at < $9)
+            AND ($10::text IS NULL OR (m.sender, m.id) IN (
+                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
+            ))
+            AND ($11::uuid IS NULL OR m.campaign = $11)
+            AND ($12::uuid IS NULL OR m.id >= $12)
+            AND (m.status = $13 OR (m.status IS NULL AND $13 IN ('queued', 'failed')))
+        ORDER BY m.id DESC
+        LIMIT $14
+        "#,
+        before,
+        filter.sender.map(|sender| sender.0),
+        filter.recipient,
+        filter.reference,
+        filter.template,
+        filter.sequence.map(|sequence| sequence.uuid),
+        filter.sequence.map(|sequence| sequence.sender.0),
+        filter.since,
+        filter.until,
+        filter.provider_message_id,
+        filter.campaign.map(|campaign| campaign.uuid),
+        until,
+        status.as_str(),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| MessageId {
+            sender: SenderId(row.sender),
+            uuid: row.id,
+        })
+        .collect())
+}
+
+/// The last of those that one request for a status looks at; `None`: there are no more.
+async fn looked_until(
+    connection: &mut PgConnection,
+    filter: &MessageFilter,
+    before: Option<Uuid>,
+) -> Result<Option<Uuid>, StoreError> {
+    let last = sqlx::query_scalar!(
+        r#"
+        -- list_messages of a status: until
+        SELECT m.id FROM messages m
+        WHERE m.adopted_by IS NULL
+            AND ($1::uuid IS NULL OR m.id < $1)
+            AND ($2::integer IS NULL OR m.sender = $2)
+            AND ($3::text IS NULL OR m.recipient = $3)
+            AND ($4::text IS NULL OR m.reference = $4)
+            AND ($5::text IS NULL OR m.template_name = $5)
+            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
+            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
+            AND ($9::timestamptz IS NULL OR m.created_at < $9)
+            AND ($10::text IS NULL OR (m.sender, m.id) IN (
+                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
+            ))
+            AND ($11::uuid IS NULL OR m.campaign = $11)
+        ORDER BY m.id DESC
+        OFFSET $12 LIMIT 1
+        "#,
+        before,
+        filter.sender.map(|sender| sender.0),
+        filter.recipient,
+        filter.reference,
+        filter.template,
+        filter.sequence.map(|sequence| sequence.uuid),
+        filter.sequence.map(|sequence| sequence.sender.0),
+        filter.since,
+        filter.until,
+        filter.provider_message_id,
+        filter.campaign.map(|campaign| campaign.uuid),
+        LOOKED_AT - 1,
+    );
+    Ok(last.fetch_optional(connection).await?)
+}
+
+async fn count_by_status(
+    connection: &mut PgConnection,
+    filter: &MessageFilter,
+) -> Result<Vec<(Option<String>, i64)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        -- count_messages
+        SELECT m.status, count(*) AS "n!"
+        FROM message_statuses m
+        WHERE m.adopted_by IS NULL
+            AND ($1::uuid IS NULL OR m.id < $1)
+            AND ($2::integer IS NULL OR m.sender = $2)
+            AND ($3::text IS NULL OR m.recipient = $3)
+            AND ($4::text IS NULL OR m.reference = $4)
+            AND ($5::text IS NULL OR m.template_name = $5)
+            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
+            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
+            AND ($9::timestamptz IS NULL OR m.created_at < $9)
+            AND ($10::text IS NULL OR (m.sender, m.id) IN (
+                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
+            ))
+            AND ($11::uuid IS NULL OR m.campaign = $11)
+        GROUP BY m.status
+        "#,
+        None::<Uuid>,
+        filter.sender.map(|sender| sender.0),
+        filter.recipient,
+        filter.reference,
+        filter.template,
+        filter.sequence.map(|sequence| sequence.uuid),
+        filter.sequence.map(|sequence| sequence.sender.0),
+        filter.since,
+        filter.until,
+        filter.provider_message_id,
+        filter.campaign.map(|campaign| campaign.uuid),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.status, row.n)).collect())
+}
+
+/// Those of which the view does not say.
+async fn undecided(
+    connection: &mut PgConnection,
+    filter: &MessageFilter,
+) -> Result<Vec<MessageId>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        -- count_messages: undecided
+        SELECT m.sender AS "sender!", m.id AS "id!"
+        FROM message_statuses m
+        WHERE m.adopted_by IS NULL
+            AND ($1::uuid IS NULL OR m.id < $1)
+            AND ($2::integer IS NULL OR m.sender = $2)
+            AND ($3::text IS NULL OR m.recipient = $3)
+            AND ($4::text IS NULL OR m.reference = $4)
+            AND ($5::text IS NULL OR m.template_name = $5)
+            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
+            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
+            AND ($9::timestamptz IS NULL OR m.created_at < $9)
+            AND ($10::text IS NULL OR (m.sender, m.id) IN (
+                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
+            ))
+            AND ($11::uuid IS NULL OR m.campaign = $11)
+            AND m.status IS NULL
+        LIMIT $12
+        "#,
+        None::<Uuid>,
+        filter.sender.map(|sender| sender.0),
+        filter.recipient,
+        filter.reference,
+        filter.template,
+        filter.sequence.map(|sequence| sequence.uuid),
+        filter.sequence.map(|sequence| sequence.sender.0),
+        filter.since,
+        filter.until,
+        filter.provider_message_id,
+        filter.campaign.map(|campaign| campaign.uuid),
+        UNDECIDED,
     )
     .fetch_all(connection)
     .await?;

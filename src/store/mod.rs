@@ -21,6 +21,7 @@ mod connections;
 mod copies;
 pub mod deliveries;
 mod dropped;
+pub mod erase;
 mod expiry;
 mod facts;
 mod failures;
@@ -47,6 +48,7 @@ mod pools;
 mod recent_posts;
 pub mod recipients;
 pub mod replays;
+pub mod retention;
 pub mod senders;
 pub mod sequence_changes;
 pub mod sequence_create;
@@ -66,6 +68,7 @@ mod waiting;
 use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::again::again;
@@ -73,6 +76,7 @@ use self::pool::Pool;
 use self::transaction::Transaction;
 use crate::clock::Clock;
 use crate::config;
+use crate::model::erased::Erased;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::seal::{SealError, SealingKey};
 
@@ -94,7 +98,7 @@ pub use templates::TemplateToRead;
 pub enum StoreError {
     /// It is away, overloaded, or refused a statement.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// It said nothing in time. What was asked for may have been done.
     #[error("the database did not answer in time ({0})")]
     NoAnswer(&'static str),
@@ -109,6 +113,13 @@ pub enum StoreError {
     /// A row holds what no version of ours writes.
     #[error("corrupt row: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // It is in the words already, and no source beside them, or it would be printed twice.
+        Self::Database(error)
+    }
 }
 
 impl StoreError {
@@ -169,6 +180,8 @@ pub struct Store {
     pools: Arc<Pools>,
     clock: Clock,
     sealing_key: Arc<SealingKey>,
+    /// Who was erased; what is said of them is stripped before it is written.
+    erased: Arc<watch::Sender<Erased>>,
 }
 
 impl Store {
@@ -198,8 +211,10 @@ impl Store {
             pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
+            erased: Arc::default(),
         };
         store.check_sealing_key().await?;
+        store.read_erasures().await?;
         Ok(store)
     }
 
@@ -227,7 +242,14 @@ impl Store {
     /// index of the filter that is given is used. All its statements see one moment.
     async fn begin_list(&self) -> Result<Transaction, StoreError> {
         let mut list = self.begin_snapshot().await?;
-        plan_each(&mut list).await?;
+        // To compile a plan, or to start workers, takes longer than to read a page.
+        sqlx::query(
+            "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+                    set_config('jit', 'off', true),
+                    set_config('max_parallel_workers_per_gather', '0', true)",
+        )
+        .execute(&mut *list)
+        .await?;
         Ok(list)
     }
 
@@ -275,7 +297,7 @@ async fn plan_each(connection: &mut PgConnection) -> Result<(), StoreError> {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It cannot be reached, or refuses us.
-    #[error("cannot connect to the database")]
+    #[error("cannot connect to the database that DATABASE_URL names")]
     Connect(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database")]
@@ -301,6 +323,9 @@ pub enum OpenError {
     /// Older than 15.
     #[error("PostgreSQL 15 or newer is needed, this is {0}")]
     TooOld(i32),
+    /// What has to be known before anything is taken could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Another key sealed what is in this database.
     #[error(transparent)]
     SealingKey(#[from] SealError),

@@ -13,6 +13,7 @@ use super::once::shown;
 use super::sequence_create::NewStep;
 use super::sequences::{SequenceRow, read_sequence};
 use super::{Once, Reply, Store, StoreError, again, plan_each};
+use crate::model::erased::ERASED;
 use crate::model::event;
 use crate::model::ids::{CampaignId, MessageId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -74,6 +75,9 @@ pub enum WrongState {
     /// It has ended for good.
     #[error("the campaign has ended")]
     CampaignEnded,
+    /// Nobody knows whom it went to.
+    #[error("the person it went to was erased")]
+    Erased,
 }
 
 /// A sequence is read and shown as a whole.
@@ -99,6 +103,7 @@ impl WrongState {
             Self::CampaignNotRunning => "not_running",
             Self::CampaignNotPaused => "not_paused",
             Self::CampaignEnded => "campaign_ended",
+            Self::Erased => "recipient_erased",
         }
     }
 }
@@ -120,8 +125,18 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.work == SequenceWork::Done
+    }
+
+    /// A lone message that nobody has taken to be posted.
+    pub(super) fn is_unposted_single(&self) -> bool {
+        self.single && self.work == SequenceWork::Ready
+    }
+
+    /// Whether the person it went to was erased: nothing can be sent to them by it.
+    pub(super) fn is_erased(&self) -> bool {
+        self.recipient == ERASED
     }
 
     fn fact(&self, r#type: &'static str, data: Value) -> OwnFact {
@@ -174,6 +189,9 @@ impl Store {
             let Some(row) = lock(&mut transaction, id).await?.filter(|row| !row.single) else {
                 return Ok(None);
             };
+            if row.is_erased() {
+                return Ok(Some(Err(WrongState::Erased)));
+            }
             let told = match change {
                 SequenceChange::Append(steps) => self.append(&mut transaction, &row, steps).await,
                 SequenceChange::Pause => self.pause(&mut transaction, &row).await,
@@ -245,6 +263,9 @@ impl Store {
         let (Some(row), Some(message)) = (row, message) else {
             return Ok(None);
         };
+        if row.is_erased() {
+            return Ok(Some(Err(WrongState::Erased)));
+        }
         let status = message.status(limits);
         let told = match change {
             MessageChange::Cancel => {

@@ -418,6 +418,7 @@ impl Store {
         let fact = OwnFact::of(NO_STREAM, id.0, r#type, source);
         let fact = match disabled {
             Some(reason) => fact.with(json!({"reason": reason})),
+            None if misses_events(connection, id).await? => fact.with(json!({"events_gone": true})),
             None => fact,
         };
         self.write_facts(connection, &[fact]).await
@@ -520,6 +521,22 @@ async fn lock(
         id.0
     );
     Ok(status.fetch_optional(connection).await?)
+}
+
+/// Whether some of what it was not told of has been forgotten meanwhile.
+async fn misses_events(
+    connection: &mut PgConnection,
+    id: SubscriptionId,
+) -> Result<bool, StoreError> {
+    let misses = sqlx::query_scalar!(
+        r#"
+        -- misses_events
+        SELECT c.xid < r.begins AS "misses!"
+        FROM subscription_cursors c, retention r WHERE c.subscription = $1
+        "#,
+        id.0,
+    );
+    Ok(misses.fetch_optional(connection).await?.unwrap_or(false))
 }
 
 /// Has its owner read it again.

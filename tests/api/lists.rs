@@ -202,8 +202,45 @@ async fn a_list_by_status_holds_every_message_that_shows_it_and_no_other() {
         "every status occurs: {:?}",
         expected.keys()
     );
+    let counted = app.get("/v1/messages/counts").await.ok();
+    let mut total = 0;
     for (status, expected) in expected {
         let found = all(&app, &format!("status={status}&limit=500")).await;
         assert_eq!(ids(&found), expected, "{status}");
+        assert_eq!(counted["data"][&status], expected.len(), "{status}");
+        total += expected.len();
     }
+    assert_eq!(counted["total"], total);
+    assert_eq!(counted["data"].as_object().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn messages_are_counted_by_what_lists_are_narrowed_to() {
+    let app = App::start().await;
+    let (sender, other) = (app.sender().await, app.sender().await);
+    let two = app.sequence(&sender, 2).await;
+    app.sequence(&other, 3).await;
+    let (message, sequence) = (&two["messages"][0], two["id"].as_str().unwrap());
+    app.attempt(message, "posted_at, delivered_at", "now(), now()")
+        .await;
+    let later = twotick::model::rfc3339(app.clock.now() + std::time::Duration::from_secs(60));
+    for (query, queued, delivered) in [
+        (String::new(), 4, 1),
+        (format!("?sender={sender}"), 1, 1),
+        (format!("?sequence={sequence}"), 1, 1),
+        ("?to=%2B447700900123".to_owned(), 4, 1),
+        ("?to=447700900999".to_owned(), 0, 0),
+        (format!("?since={later}"), 0, 0),
+    ] {
+        let counted = app.get(&format!("/v1/messages/counts{query}")).await.ok();
+        let data = &counted["data"];
+        let found = (data["queued"].as_i64(), data["delivered"].as_i64());
+        assert_eq!(found, (Some(queued), Some(delivered)), "{query}: {counted}");
+        assert_eq!(counted["total"], queued + delivered);
+    }
+    let one = app.get("/v1/messages/counts?status=delivered").await.ok();
+    assert_eq!(
+        one,
+        serde_json::json!({"data": {"delivered": 1}, "total": 1})
+    );
 }

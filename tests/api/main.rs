@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod compatible;
+mod contract;
 mod document;
+mod erase;
 mod errors;
 mod event_data;
 mod feed;
@@ -11,6 +14,7 @@ mod lists;
 mod messages;
 mod once;
 mod providers;
+mod retention;
 mod schema;
 mod sequences;
 mod setup;

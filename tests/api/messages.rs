@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{App, uuid};
+use crate::support::{App, text, uuid};
 
 async fn message(app: &App, sender: &str, more: Value) -> Value {
     let mut new = json!({"sender": sender, "to": "+447700900123"});
@@ -305,4 +305,31 @@ async fn messages_are_looked_up_by_our_ids_and_the_providers() {
     app.post("/v1/messages/lookup", json!({"ids": many}))
         .await
         .names("ids");
+}
+
+#[tokio::test]
+async fn a_message_is_found_by_its_callers_reference_and_its_events_bear_it() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let mut made = Vec::new();
+    for reference in ["order-1", "order-1", "order-2"] {
+        let mut new = text("1");
+        (new["sender"], new["to"]) = (json!(sender), json!("447700900123"));
+        new["reference"] = json!(reference);
+        made.push(app.post("/v1/messages", new).await.ok());
+    }
+    let ids = json!({"ids": ["order-1", "order-2", "order-3", made[0]["id"]]});
+    let found = app.post("/v1/messages/lookup", ids).await.ok();
+    let id = |name: &str| found["data"][name]["id"].clone();
+    // The newest of those that bear it.
+    assert_eq!(
+        (id("order-1"), id("order-2")),
+        (made[1]["id"].clone(), made[2]["id"].clone())
+    );
+    assert_eq!(found["data"]["order-3"], json!(null));
+    let first = made[0]["id"].as_str().unwrap();
+    assert_eq!(id(first), made[0]["id"]);
+    app.act(&format!("/v1/messages/{first}/cancel")).await.ok();
+    let history = app.get(&format!("/v1/messages/{first}/history")).await.ok();
+    assert_eq!(history["data"][0]["reference"], "order-1");
 }

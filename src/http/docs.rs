@@ -1,0 +1,77 @@
+//! `/docs`: the API for people, from `/openapi.json`. Its script is RapiDoc (MIT), kept in `docs/`
+//! beside this file, so that the page asks nobody else: its Content-Security-Policy holds it to
+//! that, here and nowhere else.
+
+use std::io::Read as _;
+
+use axum::Router;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::Api;
+use super::compress::{Coding, wanted};
+use super::problem::ApiError;
+
+const PAGE: &str = include_str!("docs/index.html");
+const LICENCE: &str = include_str!("docs/licence.txt");
+const SCRIPT: &[u8] = include_bytes!("docs/rapidoc-min.js.gz");
+
+/// Its own script, which styles what it makes, and our own answers; nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+pub fn router() -> Router<Api> {
+    Router::new()
+        .route(
+            "/docs",
+            get(async || shown("text/html; charset=utf-8", PAGE)),
+        )
+        .route(
+            "/docs/licence.txt",
+            get(async || shown("text/plain; charset=utf-8", LICENCE)),
+        )
+        .route("/docs/rapidoc-min.js", get(script))
+}
+
+fn shown(kind: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    for (name, value) in [
+        (CONTENT_TYPE, kind),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Another version of the service may have another.
+        (CACHE_CONTROL, "public, max-age=3600"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn script(headers: HeaderMap) -> Result<Response, ApiError> {
+    const KIND: &str = "text/javascript; charset=utf-8";
+    let mut response = match wanted(&headers).contains(&Coding::Gzip) {
+        true => {
+            let mut packed = shown(KIND, SCRIPT);
+            let gzip = HeaderValue::from_static("gzip");
+            packed.headers_mut().insert(CONTENT_ENCODING, gzip);
+            packed
+        }
+        false => {
+            let mut plain = Vec::new();
+            let read = flate2::read::GzDecoder::new(SCRIPT).read_to_end(&mut plain);
+            read.map_err(|_| ApiError::Internal)?;
+            shown(KIND, plain)
+        }
+    };
+    let vary = HeaderValue::from_static("accept-encoding");
+    response.headers_mut().insert(VARY, vary);
+    Ok(response)
+}

@@ -1,0 +1,281 @@
+//! People whose data was erased, and how it is taken out of what is kept or comes late. A fact
+//! names a person when one of its texts is one of the person's names. What is about a message
+//! stays, without the person; of anything else only that it was stays.
+//!
+//! What comes after the erasure and is of after it is new, and is left alone.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Timestamp;
+use super::fact::{Decoded, Fact, Said, StatusFact, UserRef, UserSaid};
+use super::ids::{AttemptId, made_at};
+
+/// What stands where a name stood. No recipient is called so.
+pub const ERASED: &str = "erased";
+
+/// Who was erased, by each of their names, and when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erased(HashMap<String, Timestamp>);
+
+impl Erased {
+    /// Somebody of this name was erased at this time.
+    pub fn insert(&mut self, name: String, at: Timestamp) {
+        let known = self.0.entry(name).or_insert(at);
+        *known = at.max(*known);
+    }
+
+    /// Whether nobody was.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn at(&self, name: &str) -> Option<Timestamp> {
+        self.0.get(name.trim_start_matches('+')).copied()
+    }
+
+    /// Takes the people who were erased out of what is said of before.
+    pub fn strip(&self, decoded: &mut Decoded) {
+        if self.is_empty() {
+            return;
+        }
+        for fact in &mut decoded.facts {
+            match &mut fact.said {
+                Said::Status(status) => {
+                    if self.is_of_before(status) {
+                        forget_status(status);
+                        fact.data = stripped(&fact.data, |data| take_out(data, &|_| false));
+                        fact.key = key(&fact.key);
+                    }
+                }
+                _ => self.strip_other(fact),
+            }
+        }
+    }
+
+    fn is_of_before(&self, status: &StatusFact) -> bool {
+        let names = [
+            &status.recipient,
+            &status.user_id,
+            &status.parent_user_id,
+            &status.participant,
+        ];
+        let erased = names.into_iter().flatten().filter_map(|name| self.at(name));
+        let Some(erased) = erased.max() else {
+            return false;
+        };
+        // A message without an id of ours may be of before.
+        let ours = status
+            .callback
+            .as_deref()
+            .and_then(AttemptId::from_callback);
+        let made = ours.and_then(|ours| made_at(ours.message.uuid));
+        made.is_none_or(|made| made < erased)
+    }
+
+    fn strip_other(&self, fact: &mut Fact) {
+        let Ok(data) = serde_json::from_str::<Value>(&fact.data) else {
+            return;
+        };
+        // What bears no time may be of before.
+        let of_before = |erased: Timestamp| fact.at.is_none_or(|at| at < erased);
+        if !names(&data, &|text| self.at(text).is_some_and(of_before)) {
+            return;
+        }
+        fact.data = blank(&data).to_string();
+        match &mut fact.said {
+            Said::Inbound(inbound) => {
+                (inbound.from, inbound.from_user_id) = (None, None);
+                inbound.aliases.clear();
+            }
+            Said::User(user) => {
+                user.user = UserRef::default();
+                if let UserSaid::NewIds { renamed } = &mut user.said {
+                    renamed.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn forget_status(status: &mut StatusFact) {
+    status.recipient = None;
+    status.user_id = None;
+    status.parent_user_id = None;
+    status.participant = None;
+}
+
+fn stripped(data: &str, take: impl FnOnce(&mut Value)) -> String {
+    match serde_json::from_str(data) {
+        Ok(mut data) => {
+            take(&mut data);
+            Value::to_string(&data)
+        }
+        // It is ours, and JSON.
+        Err(_) => "{}".to_owned(),
+    }
+}
+
+/// The key of a fact about a member of a group, without the member: the same for the same.
+pub fn key(of: &str) -> String {
+    match of {
+        "" => String::new(),
+        _ => format!("{ERASED} {:x}", HexDigest(of)),
+    }
+}
+
+struct HexDigest<'a>(&'a str);
+
+impl std::fmt::LowerHex for HexDigest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digest = Sha256::digest(self.0);
+        digest
+            .iter()
+            .take(16)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Whether one of the texts in `data` is a person's.
+pub fn names(data: &Value, is_theirs: &impl Fn(&str) -> bool) -> bool {
+    match data {
+        Value::String(text) => is_theirs(text.trim_start_matches('+')),
+        Value::Array(items) => items.iter().any(|item| names(item, is_theirs)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, item)| is_theirs(name) || names(item, is_theirs)),
+        _ => false,
+    }
+}
+
+/// Takes a person out of what is said of a message of theirs.
+pub fn take_out(data: &mut Value, is_theirs: &impl Fn(&str) -> bool) {
+    match data {
+        Value::String(text) if is_theirs(text.trim_start_matches('+')) => {
+            ERASED.clone_into(text);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| take_out(item, is_theirs)),
+        Value::Object(members) => {
+            for (name, item) in members.iter_mut() {
+                match item {
+                    Value::String(text) if is_whose(name) => ERASED.clone_into(text),
+                    _ => take_out(item, is_theirs),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a member of that name says whom a message went to.
+fn is_whose(name: &str) -> bool {
+    name.starts_with("recipient") || name.starts_with("participant")
+}
+
+/// What is left of a fact that is about no message of ours: that it was.
+pub fn blank(data: &Value) -> Value {
+    let mut left = Map::new();
+    for name in ["provider_message_id", "type", "field"] {
+        if let Some(Value::String(text)) = data.get(name) {
+            left.insert(name.to_owned(), json!(text));
+        }
+    }
+    left.insert(ERASED.to_owned(), json!(true));
+    Value::Object(left)
+}
+
+/// Takes a person, and what was said to them, out of an answer that is kept.
+pub fn take_out_of_answer(answer: &mut Value, is_theirs: &impl Fn(&str) -> bool) {
+    match answer {
+        Value::Object(members) => {
+            let kind = members.get("type").and_then(Value::as_str);
+            if let Some(kind) = kind.map(str::to_owned)
+                && let Some(said) = members.get_mut(&kind)
+            {
+                *said = json!({});
+            }
+            if let Some(variables) = members.get_mut("variables") {
+                *variables = json!({});
+            }
+            let items = members.values_mut();
+            items.for_each(|item| take_out_of_answer(item, is_theirs));
+        }
+        Value::Array(items) => {
+            let items = items.iter_mut();
+            items.for_each(|item| take_out_of_answer(item, is_theirs));
+        }
+        Value::String(text) if is_theirs(text) => ERASED.clone_into(text),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::fact::{NumberRef, Status};
+    use crate::model::ids::{MessageId, SenderId, first_at};
+
+    fn second(n: i64) -> Timestamp {
+        Timestamp::from_unix_timestamp(n).unwrap()
+    }
+
+    fn status(made: Option<i64>) -> Fact {
+        let message = |at| MessageId {
+            sender: SenderId(1),
+            uuid: Uuid::from_u128(first_at(second(at)).as_u128() | (7 << 76)),
+        };
+        let callback = made.map(|at| {
+            AttemptId {
+                message: message(at),
+                n: 1,
+            }
+            .to_callback()
+        });
+        Fact {
+            item: String::new(),
+            key: String::new(),
+            at: Some(second(2_000)),
+            said: Said::Status(StatusFact {
+                number: Arc::new(NumberRef::unnamed()),
+                provider_message_id: "wamid.1".into(),
+                status: Status::Delivered,
+                recipient: Some("447700900123".into()),
+                user_id: Some("GB.7".into()),
+                parent_user_id: None,
+                participant: None,
+                callback,
+                error: None,
+            }),
+            data: json!({"provider_message_id": "wamid.1", "recipient": "447700900123",
+                "recipient_user_id": "GB.7"})
+            .to_string(),
+        }
+    }
+
+    #[test]
+    fn a_late_status_of_a_message_of_before_names_nobody_and_one_of_after_does() {
+        let mut erased = Erased::default();
+        erased.insert("GB.7".into(), second(1_000));
+        for (made, stays) in [(Some(999), false), (Some(1_001), true), (None, false)] {
+            let facts = vec![status(made)];
+            let mut decoded = Decoded {
+                facts,
+                ..Decoded::default()
+            };
+            erased.strip(&mut decoded);
+            let data = &decoded.facts[0].data;
+            assert_eq!(data.contains("447700900123"), stays, "{made:?}: {data}");
+            assert_eq!(data.contains("GB.7"), stays, "{made:?}: {data}");
+            assert!(data.contains("wamid.1"));
+        }
+    }
+}
