@@ -4,11 +4,13 @@
 //! Handlers read the request, call `store`, and show what it says. They decide nothing about
 //! messages: that is `model`'s.
 
+mod at_provider;
 mod audit;
 mod auth;
 mod body;
 mod campaign_view;
 mod campaigns;
+mod capabilities;
 mod carrier;
 mod connections;
 mod content;
@@ -44,6 +46,7 @@ mod sequences;
 mod stream;
 mod subscriptions;
 mod tag;
+mod template_manage;
 mod templates;
 mod tls;
 mod webhook_auth;
@@ -64,6 +67,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::Forwarding;
 use crate::ingest::Ingest;
+use crate::manage::Manage;
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, KeyCache, Store};
 
@@ -86,6 +90,7 @@ pub struct Parts {
     ingest: Ingest,
     signals: Signals,
     forwarding: Forwarding,
+    manage: Manage,
     /// Streams of events that are open.
     streams: Arc<AtomicUsize>,
     config: Arc<Config>,
@@ -109,12 +114,17 @@ impl Deref for Api {
 
 impl Api {
     /// `metrics` is what `/metrics` shows, where this process records any.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts of the service, each once"
+    )]
     pub fn new(
         store: Store,
         connections: ConnectionCache,
         ingest: Ingest,
         signals: Signals,
         forwarding: Forwarding,
+        manage: Manage,
         config: Arc<Config>,
         metrics: Option<PrometheusHandle>,
     ) -> Self {
@@ -126,6 +136,7 @@ impl Api {
             ingest,
             signals,
             forwarding,
+            manage,
             streams: Arc::default(),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
@@ -153,6 +164,8 @@ pub fn router(api: Api) -> Router {
         .merge(campaigns::router())
         .merge(recipients::router())
         .merge(templates::router())
+        .merge(template_manage::router())
+        .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())
         .merge(subscriptions::router())

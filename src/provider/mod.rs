@@ -11,8 +11,11 @@ mod golden;
 pub mod infobip;
 pub mod lenient;
 pub mod meta;
+pub mod operations;
 pub mod proof;
 pub mod reading;
+pub mod refused;
+pub mod templates;
 
 use std::time::Duration;
 

@@ -1,10 +1,11 @@
-//! Asking a provider: one GET, for how things are, of which nobody waits for the answer but who
-//! asked; and what every call has, such as the key, and how long a provider asks us to wait.
+//! Asking a provider: one request and its answer, of which nobody waits but who asked; and what
+//! every call has, such as the key, and how long a provider asks us to wait. What is read goes out
+//! here, and what is managed.
 
 use std::time::Duration;
 
-use reqwest::RequestBuilder;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
 
 use super::call::describe;
@@ -90,12 +91,73 @@ impl Unasked {
 }
 
 /// Whether there is a key to ask with.
-pub(super) fn has_key(connection: &Connection) -> bool {
+pub(crate) fn has_key(connection: &Connection) -> bool {
     !connection
         .credentials
         .access_token
         .expose_secret()
         .is_empty()
+}
+
+/// A request that is to be made once.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    /// How.
+    pub(crate) method: Method,
+    /// Below the provider's address.
+    pub(crate) path: &'a str,
+    /// The JSON body, if it has one.
+    pub(crate) body: Option<&'a serde_json::Value>,
+    /// How long the whole of it may take.
+    pub(crate) limit: Duration,
+    /// The longest body of an answer.
+    pub(crate) most: usize,
+}
+
+/// What a provider answered, whatever it says.
+#[derive(Debug)]
+pub struct Answered {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// How long to ask nothing more, where it says so.
+    pub(crate) wait: Option<Duration>,
+    /// As it came.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// There was no connection: the provider knows nothing of it.
+    #[error("{0}")]
+    NotSent(String),
+    /// It left, and no whole answer came.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// Asks with the connection's key.
+pub(crate) async fn exchange(
+    client: &Client,
+    connection: &Connection,
+    question: Question<'_>,
+) -> Result<Answered, Unanswered> {
+    let address = format!("{}/{}", connection.base_url, question.path);
+    let call = client.request(question.method, address);
+    let mut call = authorized(call, connection).timeout(question.limit);
+    if let Some(body) = question.body {
+        call = call.json(body);
+    }
+    let response = call.send().await.map_err(|error| match error {
+        error if error.is_connect() || error.is_builder() => Unanswered::NotSent(describe(&error)),
+        error => Unanswered::Lost(describe(&error)),
+    })?;
+    let status = response.status().as_u16();
+    let used_up = used_up(connection.provider, response.headers(), false);
+    let wait = retry_after(response.headers()).max(used_up);
+    let body = answer::body_within(response, question.most).await;
+    let body = body.map_err(|error| Unanswered::Lost(error.to_string()))?;
+    Ok(Answered { status, wait, body })
 }
 
 /// The body of an answer that is no refusal, of at most `most` bytes.
@@ -105,22 +167,21 @@ pub(super) async fn get(
     path: &str,
     most: usize,
 ) -> Result<Vec<u8>, Unasked> {
-    let call = sending
-        .client
-        .get(format!("{}/{path}", connection.base_url));
-    let response = authorized(call, connection)
-        .timeout(sending.settings.answer_timeout)
-        .send()
-        .await
-        .map_err(|error| Unasked::Unreachable(describe(&error)))?;
-    let status = response.status().as_u16();
-    let used_up = used_up(connection.provider, response.headers(), false);
-    let retry_after = retry_after(response.headers()).max(used_up);
-    let body = answer::body_within(response, most).await;
-    let body = body.map_err(|error| Unasked::Unreachable(error.to_string()))?;
-    match reading::refusal(connection.provider, status, &body) {
-        None => Ok(body),
-        Some(error) => Err(Unasked::Unhelpful { error, retry_after }),
+    let question = Question {
+        method: Method::GET,
+        path,
+        body: None,
+        limit: sending.settings.answer_timeout,
+        most,
+    };
+    let answered = exchange(&sending.client, connection, question).await;
+    let answered = answered.map_err(|error| Unasked::Unreachable(error.to_string()))?;
+    match reading::refusal(connection.provider, answered.status, &answered.body) {
+        None => Ok(answered.body),
+        Some(error) => Err(Unasked::Unhelpful {
+            error,
+            retry_after: answered.wait,
+        }),
     }
 }
 

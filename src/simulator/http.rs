@@ -1,6 +1,7 @@
 //! The providers' APIs, as far as a sender of messages needs them: a POST for messages in each
 //! dialect, and templates to read (`templates`). They stand on one server, as their paths differ.
 
+mod manage;
 mod templates;
 
 use std::net::{Shutdown, TcpStream};
@@ -43,6 +44,7 @@ pub fn router() -> Router<Arc<Simulator>> {
             post(infobip_interactive),
         )
         .merge(templates::router())
+        .merge(manage::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

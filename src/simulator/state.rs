@@ -69,6 +69,8 @@ pub struct Stats {
     pub late_answers: u64,
     /// Answered `held_for_quality_assessment`.
     pub held_answers: u64,
+    /// Calls that manage templates.
+    pub managed: BTreeMap<Dialect, u64>,
     /// POSTs above `messages_per_second`.
     pub violations: u64,
     /// POSTs above the limit for one user.
@@ -113,6 +115,11 @@ impl Simulator {
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call that manages something.
+    pub fn count_managed(&self, dialect: Dialect) {
+        *self.state().stats.managed.entry(dialect).or_default() += 1;
     }
 
     /// The next id for a user's message.

@@ -36,6 +36,11 @@ pub enum Trouble {
         name: String,
         language: String,
     },
+    /// A template cannot be made or changed so: Meta's subcode, and why.
+    Template {
+        code: i64,
+        message: String,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

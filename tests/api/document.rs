@@ -13,6 +13,8 @@ use crate::support::{Answer, App, send};
 const OPERATIONS: &str = "\
 DELETE /v1/keys/{id} revoke_key
 DELETE /v1/subscriptions/{id} delete_subscription
+DELETE /v1/templates delete_template_name
+DELETE /v1/templates/{id} delete_template
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
@@ -20,6 +22,7 @@ GET /openapi.json openapi
 GET /v1/audit list_audit
 GET /v1/campaigns list_campaigns
 GET /v1/campaigns/{id} get_campaign
+GET /v1/capabilities get_capabilities
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
 GET /v1/events list_events
@@ -47,6 +50,7 @@ PATCH /v1/connections/{id} update_connection
 PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
 PATCH /v1/subscriptions/{id} update_subscription
+PATCH /v1/templates/{id} edit_template
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign
 POST /v1/campaigns/{id}/cancel cancel_campaign
@@ -71,6 +75,9 @@ POST /v1/subscriptions create_subscription
 POST /v1/subscriptions/{id}/ping ping_subscription
 POST /v1/subscriptions/{id}/replay replay_deliveries
 POST /v1/subscriptions/{id}/rotate-secret rotate_subscription_secret
+POST /v1/templates create_template
+POST /v1/templates/sync sync_templates
+POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
 POST /webhooks/{connection} receive_webhook";

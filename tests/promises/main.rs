@@ -19,6 +19,7 @@ mod lanes;
 mod leases;
 mod limits;
 mod locks;
+mod managed;
 mod meetings;
 mod overload;
 mod poll;

@@ -81,7 +81,7 @@ pub fn error(trouble: &Trouble) -> Value {
 fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
     match trouble {
         Trouble::BadKey => (1005, "Access denied", "Invalid credentials."),
-        Trouble::Invalid { .. } | Trouble::DuplicateId => {
+        Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {
             (1009, "Parameter value is not valid", "")
         }
         Trouble::Missing { .. } => (1008, "Required parameter is missing", ""),

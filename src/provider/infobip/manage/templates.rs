@@ -1,0 +1,72 @@
+//! A definition in Meta's words as Infobip's template requests have it: `TemplateRequest` and
+//! `TemplateEditRequest` of its OpenAPI document. What has no counterpart is refused by its place.
+
+use serde_json::{Map, Value, json};
+
+use super::structure;
+use crate::provider::content::Place;
+
+/// Why a member is refused that has no counterpart.
+pub(super) const NO_COUNTERPART: &str = "Infobip's templates have nothing for it";
+
+/// The body of a creation, or of an edit.
+pub(in crate::provider) fn body(place: &Place<'_>, is_edit: bool) -> Value {
+    place.only(
+        &[
+            "name",
+            "language",
+            "category",
+            "components",
+            "parameter_format",
+            "message_send_ttl_seconds",
+            "sub_category",
+        ],
+        NO_COUNTERPART,
+    );
+    if place.member("parameter_format").maybe_text() == Some("NAMED") {
+        let format = place.member("parameter_format");
+        format.not_supported("Infobip takes parameters by their place alone, not by name");
+    }
+    let mut out = Map::new();
+    for name in ["name", "language", "category"] {
+        if let Some(value) = place.member(name).value() {
+            out.insert(name.to_owned(), value.clone());
+        }
+    }
+    let components = place.member("components");
+    if components.value().is_some() {
+        // Which of the two an edit means, it says by what it holds.
+        let is_authentication = place.member("category").maybe_text() == Some("AUTHENTICATION")
+            || structure::is_of_authentication(&components);
+        let structure = match is_authentication {
+            true => structure::of_authentication(&components),
+            false => structure::of(&components),
+        };
+        out.insert("structure".to_owned(), structure);
+    }
+    if let Some(period) = validity(place, is_edit) {
+        out.insert("validityPeriod".to_owned(), period);
+    }
+    let sub = place.member("sub_category");
+    match sub.maybe_text() {
+        None => {}
+        Some("ORDER_STATUS") => {
+            out.insert("subCategory".to_owned(), "ORDER_STATUS".into());
+        }
+        Some(_) => sub.not_supported("Infobip knows `ORDER_STATUS` alone"),
+    }
+    Value::Object(out)
+}
+
+/// New templates of other categories have none; -1 is the default again.
+fn validity(place: &Place<'_>, is_edit: bool) -> Option<Value> {
+    let seconds = place.member("message_send_ttl_seconds");
+    let amount = seconds.value().and_then(|_| seconds.whole())?;
+    if !is_edit && place.member("category").maybe_text() != Some("AUTHENTICATION") {
+        seconds.not_supported("Infobip takes it for templates of the category `AUTHENTICATION`");
+    }
+    if !(amount == -1 || (30..=900).contains(&amount)) {
+        seconds.not_supported("Infobip takes 30 to 900 seconds, or -1");
+    }
+    Some(json!({"amount": amount, "timeUnit": "SECONDS"}))
+}
