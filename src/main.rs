@@ -27,6 +27,8 @@ enum Command {
     Keys(cli::keys::KeysArgs),
     /// Read webhooks of the journal again
     Replay(cli::replay::ReplayArgs),
+    /// Manage templates at the providers, as a folder of files defines them
+    Templates(cli::templates::TemplatesArgs),
     /// Run a simulator of Meta's Cloud API, 360dialog and Infobip
     Simulate(cli::simulate::SimulateArgs),
 }
@@ -63,6 +65,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Health(args) => cli::health::run(args).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
         Command::Replay(args) => cli::replay::run(args, shutdown).await?,
+        Command::Templates(args) => return cli::templates::run(args).await,
         Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,
     }
     Ok(ExitCode::SUCCESS)

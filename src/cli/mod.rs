@@ -6,6 +6,7 @@ pub mod keys;
 pub mod replay;
 pub mod serve;
 pub mod simulate;
+pub mod templates;
 
 use std::path::PathBuf;
 

@@ -46,6 +46,7 @@ mod sequences;
 mod stream;
 mod subscriptions;
 mod tag;
+mod template_diff;
 mod template_manage;
 mod templates;
 mod tls;
@@ -165,6 +166,7 @@ pub fn router(api: Api) -> Router {
         .merge(recipients::router())
         .merge(templates::router())
         .merge(template_manage::router())
+        .merge(template_diff::router())
         .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())

@@ -36,13 +36,13 @@ pub fn router() -> OpenApiRouter<Api> {
 
 /// Whose templates: a sender's, or a connection's.
 #[derive(Debug)]
-struct Whose {
+pub(super) struct Whose {
     /// A sender of the account: its connection and its account are meant.
-    sender: Option<SenderId>,
+    pub(super) sender: Option<SenderId>,
     /// Needed without `sender`.
-    connection: Option<ConnectionId>,
+    pub(super) connection: Option<ConnectionId>,
     /// Meta's account; needed where the connection's senders are of several, or of none.
-    waba_id: Option<String>,
+    pub(super) waba_id: Option<String>,
 }
 
 /// A new template, in Meta's words with every provider.
@@ -67,7 +67,7 @@ struct Create {
 /// What a template holds: what `provider::meta::definition` knows. What is `null` is not submitted.
 #[allow(dead_code, reason = "it is described, and read as it is")]
 #[derive(Debug, ToSchema)]
-struct TemplateContent {
+pub(super) struct TemplateContent {
     /// `MARKETING`, `UTILITY` or `AUTHENTICATION`; a new template needs one. The provider may decide
     /// otherwise.
     #[schema(example = "UTILITY")]
@@ -95,14 +95,14 @@ struct TemplateContent {
 }
 
 /// What is there of it.
-fn given(mut content: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn given(mut content: Map<String, Value>) -> Map<String, Value> {
     content.retain(|_, value| !value.is_null());
     content
 }
 
 impl Api {
     /// Whose templates are meant.
-    async fn account(&self, whose: &Whose) -> Result<Account, ApiError> {
+    pub(super) async fn account(&self, whose: &Whose) -> Result<Account, ApiError> {
         let (connection, waba_id, number) = match (whose.sender, whose.connection) {
             (Some(sender), _) => {
                 let sender = self.store.sender(sender).await?;
@@ -214,7 +214,7 @@ fn refuse(faults: Vec<Fault>) -> Result<(), ApiError> {
 }
 
 /// What the audit is told: whom it was about.
-fn note(account: &Account, what: &str) {
+pub(super) fn note(account: &Account, what: &str) {
     let Account {
         connection,
         waba_id,

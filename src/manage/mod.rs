@@ -6,6 +6,7 @@
 //! What is made of answers has a file a resource (`templates`). Nothing here writes secrets to the
 //! log: addresses of calls have none, and neither bodies nor keys are logged.
 
+mod diff;
 mod failed;
 mod pace;
 mod templates;
@@ -24,6 +25,7 @@ use crate::provider::refused;
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
+pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use templates::{Account, Changed, EditRefused, Synced};
 

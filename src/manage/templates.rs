@@ -121,6 +121,16 @@ fn dated(known_at: Option<Timestamp>, asked_at: Timestamp) -> Timestamp {
     }
 }
 
+/// When what a reading shows holds from: the second in which it was asked for, in which a stop wins
+/// a tie. But a review: what ends it in that second came after it was seen.
+fn read_at(asked_at: Timestamp, reading: &TemplateReading) -> Timestamp {
+    let second = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
+    match reading.status.as_str() {
+        "PENDING" => second - Duration::MICROSECOND,
+        _ => second,
+    }
+}
+
 fn raw(text: String) -> Option<Box<RawValue>> {
     RawValue::from_string(text).ok()
 }
@@ -373,7 +383,7 @@ impl Manage {
     ) -> Result<Changed, Failed> {
         let asked_at = self.store.clock().now();
         let at = dated(known_at, asked_at);
-        if let Err(error) = self.read_dated(account, template, asked_at, at).await {
+        if let Err(error) = self.read_dated(account, template, asked_at, Some(at)).await {
             tracing::warn!(template = %TemplateId(template.id), %error,
                 "a template that was changed could not be read");
         }
@@ -387,8 +397,7 @@ impl Manage {
     /// Reads one from the provider, into its row. `false`: the provider does not show it.
     pub async fn read(&self, account: &Account, template: &Template) -> Result<bool, Failed> {
         let asked_at = self.store.clock().now();
-        let at = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
-        self.read_dated(account, template, asked_at, at).await
+        self.read_dated(account, template, asked_at, None).await
     }
 
     async fn read_dated(
@@ -396,7 +405,7 @@ impl Manage {
         account: &Account,
         template: &Template,
         asked_at: Timestamp,
-        at: Timestamp,
+        at: Option<Timestamp>,
     ) -> Result<bool, Failed> {
         let provider = account.provider();
         let id = template.provider_template_id.as_deref();
@@ -421,7 +430,11 @@ impl Manage {
         let records: Vec<_> = found
             .filter(|(found, _)| found.name == template.name && found.language == template.language)
             .map(|(reading, object)| Record {
-                said: self.said(account, at, reading),
+                said: self.said(
+                    account,
+                    at.unwrap_or_else(|| read_at(asked_at, &reading)),
+                    reading,
+                ),
                 object: raw(object),
                 asked_at,
                 submitted: None,
@@ -441,13 +454,12 @@ impl Manage {
         by_v1: bool,
     ) -> Result<Synced, Failed> {
         let asked_at = self.store.clock().now();
-        let at = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
         let (page, whole) = self.list(account, filter, by_v1).await?;
         let found = page.templates.into_iter().zip(page.objects);
         let found = found.filter(|(template, _)| filter.takes(template));
         let mut records: Vec<Record> = Vec::new();
         for (reading, object) in found {
-            let said = self.said(account, at, reading);
+            let said = self.said(account, read_at(asked_at, &reading), reading);
             // One that two pages show while the list moves on.
             if records.iter().all(|known| known.said.id != said.id) {
                 records.push(Record {

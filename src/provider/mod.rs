@@ -4,6 +4,7 @@
 //! do the talking, and name no provider: what they ask of all of them is asked here. What a
 //! provider says about a message that was posted is an [`Answer`], whoever says it.
 
+pub mod compare;
 pub mod content;
 pub mod dialog360;
 #[cfg(test)]

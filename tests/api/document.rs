@@ -76,6 +76,7 @@ POST /v1/subscriptions/{id}/ping ping_subscription
 POST /v1/subscriptions/{id}/replay replay_deliveries
 POST /v1/subscriptions/{id}/rotate-secret rotate_subscription_secret
 POST /v1/templates create_template
+POST /v1/templates/diff diff_templates
 POST /v1/templates/sync sync_templates
 POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks

@@ -20,6 +20,8 @@ mod leases;
 mod limits;
 mod locks;
 mod managed;
+mod managed_calls;
+mod managed_files;
 mod meetings;
 mod overload;
 mod poll;
