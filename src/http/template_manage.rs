@@ -22,7 +22,7 @@ use crate::manage::{Account, Changed, Failed};
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
 use crate::model::provider::Provider;
 use crate::provider::content::Fault;
-use crate::provider::templates::{Filter, check, check_edit};
+use crate::provider::templates::{Filter, check, check_edit, check_v1};
 use crate::store::Once;
 use crate::store::templates_read::Template;
 
@@ -59,6 +59,9 @@ struct Create {
     name: String,
     #[schema(example = "en_GB")]
     language: String,
+    /// Infobip: submit it by its first API, deprecated since 29 June 2022, with a category of that.
+    #[serde(default)]
+    deprecated_v1: bool,
     #[serde(flatten)]
     #[schema(value_type = TemplateContent)]
     content: Map<String, Value>,
@@ -256,10 +259,16 @@ async fn create(
     definition.insert("name".to_owned(), new.name.into());
     definition.insert("language".to_owned(), new.language.into());
     let definition = Value::Object(definition);
-    refuse(check(account.connection.provider, &definition))?;
+    let by_v1 = new.deprecated_v1;
+    refuse(match by_v1 {
+        true => check_v1(&definition),
+        false => check(account.connection.provider, &definition),
+    })?;
     let reply = whole(async move {
         let show = |template| api.show_template(template);
-        api.manage.create(&account, &definition, &once, show).await
+        api.manage
+            .create(&account, &definition, by_v1, &once, show)
+            .await
     });
     answer(StatusCode::CREATED, reply.await?)
 }

@@ -194,8 +194,7 @@ fn tell(connection: &Connection, ask: &Ask, came: &Result<Answered, Failed>) {
         Err(Failed::Unknown { .. }) => "unknown",
         Err(_) => "failed",
     };
-    metrics::counter!("twotick_managed_total", "operation" => name, "outcome" => outcome)
-        .increment(1);
+    metrics::counter!("twotick_managed_total", "outcome" => outcome).increment(1);
     match came {
         Ok(answered) => {
             tracing::info!(connection = %connection.id, operation = name,

@@ -161,11 +161,12 @@ impl Manage {
         }))
     }
 
-    /// Submits a new template. It is in the table with the provider's answer.
+    /// Submits a new template, by Infobip's first API where that is asked for. It is in the table with the provider's answer.
     pub async fn create<V: Serialize>(
         &self,
         account: &Account,
         definition: &Value,
+        by_v1: bool,
         once: &Once,
         show: impl Fn(Template) -> V,
     ) -> Result<Reply, Failed> {
@@ -177,7 +178,10 @@ impl Manage {
         let id = account.template(name, language);
         let known_at = self.store.template_status_at(id).await?;
         let asked_at = self.store.clock().now();
-        let ask = templates::create(account.provider(), &account.named(), definition);
+        let ask = match by_v1 {
+            true => templates::create_v1(&account.named(), definition),
+            false => templates::create(account.provider(), &account.named(), definition),
+        };
         let answered = self.call(&account.connection, &ask).await?;
         let created = templates::created(account.provider(), &answered.body, name, language);
         let (reading, object) = created.map_err(|error| Failed::Unreadable(error.to_string()))?;

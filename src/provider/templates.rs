@@ -68,6 +68,17 @@ pub fn check(provider: Provider, definition: &Value) -> Vec<Fault> {
     checked(provider, definition, meta::definition::check, false)
 }
 
+/// The same by Infobip's first API, whose categories are others.
+pub fn check_v1(definition: &Value) -> Vec<Fault> {
+    let faults = Faults::default();
+    let place = Place::new("", Some(definition), &faults);
+    meta::definition::check_in(&place, &infobip::manage::templates::CATEGORIES_V1);
+    if !faults.are_of(Wrong::Malformed) {
+        infobip::manage::templates::body_v1(&place);
+    }
+    faults.into_vec()
+}
+
 /// What keeps an edit from being submitted, of a template of this category.
 pub fn check_edit(provider: Provider, change: &Value, category: Option<&str>) -> Vec<Fault> {
     checked(
@@ -129,6 +140,17 @@ fn names<'a>(account: &Account<'a>, template: Option<Named<'a>>) -> [(&'static s
 pub fn create(provider: Provider, account: &Account<'_>, definition: &Value) -> Ask {
     let ask = Ask::of(&super::operations::CREATE_TEMPLATE, &names(account, None));
     ask.body(body(provider, definition, false))
+}
+
+/// The same by Infobip's first API.
+pub fn create_v1(account: &Account<'_>, definition: &Value) -> Ask {
+    let faults = Faults::default();
+    let place = Place::new("", Some(definition), &faults);
+    let ask = Ask::of(
+        &super::operations::CREATE_TEMPLATE_V1,
+        &names(account, None),
+    );
+    ask.body(infobip::manage::templates::body_v1(&place))
 }
 
 /// Edits one: what is not named stays.

@@ -15,6 +15,7 @@ mod schema;
 mod sequences;
 mod setup;
 mod standing;
+mod submitted;
 mod subscriptions;
 mod support;
 mod templates;

@@ -7,6 +7,7 @@
 mod answers;
 mod bulk;
 mod campaigns;
+mod capabilities;
 mod carriers;
 mod certificates;
 mod editing;

@@ -24,7 +24,7 @@ fn simulated(reviews: bool) -> simulator::Config {
     }
 }
 
-async fn start(reviews: bool) -> App {
+pub async fn start(reviews: bool) -> App {
     let app = App::start_with(|_| {}, simulated(reviews)).await;
     let url = format!("{}/webhooks/{}", app.url, app.connection);
     let target = json!({"url": url, "app_secret": SECRET});
@@ -55,7 +55,7 @@ async fn asked(app: &App, method: Method, path: &str, body: Value) -> (StatusCod
 }
 
 /// What the simulator was asked to manage.
-async fn managed(app: &App, provider: &str) -> u64 {
+pub async fn managed(app: &App, provider: &str) -> u64 {
     let stats = app.control("stats").await;
     stats["managed"][provider].as_u64().unwrap_or(0)
 }
@@ -129,8 +129,31 @@ async fn a_template_lives_from_its_submission_to_its_deletion_at_meta() {
     assert!(said, "{acts:#}");
 }
 
+/// An account at a provider.
+pub struct Account {
+    pub provider: &'static str,
+    pub connection: String,
+}
+
+/// One at each provider. 360dialog's two have one address in the simulator, which tells them apart
+/// by who listens: they are made one after the other.
+pub async fn accounts(app: &App) -> Vec<Account> {
+    let mut all = vec![Account {
+        provider: "meta",
+        connection: app.connection.clone(),
+    }];
+    for (n, provider) in [(0, "dialog360"), (2, "infobip")] {
+        let (connection, _) = connected(app, n).await;
+        all.push(Account {
+            provider,
+            connection,
+        });
+    }
+    all
+}
+
 /// A connection of a provider whose key is the simulator's, and a sender of it.
-async fn connected(app: &App, n: usize) -> (String, String) {
+pub async fn connected(app: &App, n: usize) -> (String, String) {
     let pair = &pairs()[n];
     let connection = connect(app, pair).await;
     let path = format!("/v1/connections/{connection}");

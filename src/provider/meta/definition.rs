@@ -5,7 +5,7 @@
 //! Limits are those of Meta's page on template components (header 60, body 1024, footer 60, button
 //! text 25, URL 2000, phone number 20 characters; 10 buttons) unless a comment says otherwise.
 
-mod buttons;
+pub(in crate::provider) mod buttons;
 mod variables;
 
 use serde_json::Value;
@@ -64,6 +64,11 @@ pub fn is_name(name: &str) -> bool {
 
 /// Checks a whole definition.
 pub(in crate::provider) fn check(place: &Place<'_>) {
+    check_in(place, &CATEGORIES);
+}
+
+/// The same, where categories are others.
+pub(in crate::provider) fn check_in(place: &Place<'_>, categories: &[&str]) {
     let name = place.member("name");
     if name.text().is_some_and(|name| !is_name(name)) {
         name.expected("1 to 512 lower-case letters, digits and `_`");
@@ -77,7 +82,7 @@ pub(in crate::provider) fn check(place: &Place<'_>) {
     }
     let category = place.member("category");
     match category.text() {
-        Some(word) if !CATEGORIES.contains(&word) => not_a_category(&category),
+        Some(word) if !categories.contains(&word) => not_one_of(&category, categories),
         Some(word) => check_content(place, Some(word)),
         None => {}
     }
@@ -88,13 +93,13 @@ pub(in crate::provider) fn check_edit(place: &Place<'_>, known: Option<&str>) {
     let category = place.member("category");
     let given = category.maybe_text();
     if given.is_some_and(|word| !CATEGORIES.contains(&word)) {
-        return not_a_category(&category);
+        return not_one_of(&category, &CATEGORIES);
     }
     check_content(place, given.or(known));
 }
 
-fn not_a_category(place: &Place<'_>) {
-    place.expected("one of `MARKETING`, `UTILITY`, `AUTHENTICATION`");
+fn not_one_of(place: &Place<'_>, words: &[&str]) {
+    place.expected(&format!("one of `{}`", words.join("`, `")));
 }
 
 fn is_language(text: &str) -> bool {

@@ -32,6 +32,10 @@ pub fn router() -> Router<Arc<Simulator>> {
         .route("/v1/configs/templates/{name}", delete(dialog360_delete))
         .route(infobip, post(infobip_create))
         .route(
+            "/whatsapp/1/senders/{sender}/templates",
+            post(infobip_create_v1).get(infobip_list_v1),
+        )
+        .route(
             &format!("{infobip}/{{id}}"),
             axum::routing::patch(infobip_edit).delete(infobip_delete),
         )
@@ -234,6 +238,61 @@ async fn infobip_create(
         || {
             let show = |template: &Template| Dialect::Infobip.template(waba_id, template);
             create(&simulator, Dialect::Infobip, &body, show)
+        },
+    )
+}
+
+/// Its first API: texts are texts, and categories are others, which WhatsApp has not any more.
+async fn infobip_create_v1(
+    State(simulator): Simulated,
+    Path(_sender): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    done(
+        &simulator,
+        Dialect::Infobip,
+        &headers,
+        StatusCode::CREATED,
+        || {
+            let mut body = read(&body)?;
+            let category = text(&body, "category")?.to_owned();
+            if !["ALERT_UPDATE", "SHIPPING_UPDATE", "ACCOUNT_UPDATE"].contains(&category.as_str()) {
+                return Err(Trouble::invalid("category", "is not a category"));
+            }
+            body["category"] = "UTILITY".into();
+            body["structure"]["body"] = json!({"text": body["structure"]["body"]});
+            let waba_id = &simulator.config.waba_id;
+            let whole = serde_json::to_vec(&body).unwrap_or_default();
+            create(&simulator, Dialect::Infobip, &whole, |template| {
+                of_v1(Dialect::Infobip.template(waba_id, template))
+            })
+        },
+    )
+}
+
+fn of_v1(mut template: Value) -> Value {
+    template["structure"]["body"] = template["structure"]["body"]["text"].take();
+    template
+}
+
+async fn infobip_list_v1(
+    State(simulator): Simulated,
+    Path(_sender): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    done(
+        &simulator,
+        Dialect::Infobip,
+        &headers,
+        StatusCode::OK,
+        || {
+            let state = simulator.state();
+            let own = state.templates.values();
+            let own = own.filter(|template| template.key.dialect == Dialect::Infobip);
+            let waba_id = &simulator.config.waba_id;
+            let shown = own.map(|template| of_v1(Dialect::Infobip.template(waba_id, template)));
+            Ok(json!({"templates": shown.collect::<Vec<_>>()}))
         },
     )
 }

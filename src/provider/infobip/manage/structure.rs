@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::templates::NO_COUNTERPART;
 use crate::provider::content::Place;
+use crate::provider::meta::definition::buttons::signature_hash;
 
 /// Adds what is there.
 fn put(out: &mut Value, name: &str, value: Option<impl Into<Value>>) {
@@ -177,20 +178,17 @@ fn flow(button: &Place<'_>) -> Value {
         &["type", "text", "flow_id", "flow_action", "navigate_screen"],
         "Infobip takes a flow by its `flow_id`",
     );
+    let mut out = json!({"type": "FLOW", "text": button.member("text").text()});
     let id = button.member("flow_id");
-    let mut out =
-        json!({"type": "FLOW", "text": button.member("text").text(), "flowId": id.whole()});
+    put(&mut out, "flowId", id.value().and_then(|_| id.whole()));
     let action = button.member("flow_action");
-    let word = action
-        .value()
-        .and_then(|_| action.word())
-        .unwrap_or_else(|| "navigate".to_owned());
-    out["flowAction"] = word.to_ascii_uppercase().into();
-    put(
-        &mut out,
-        "navigateScreen",
-        button.member("navigate_screen").maybe_text(),
-    );
+    let word = action.value().and_then(|_| action.word());
+    out["flowAction"] = word
+        .unwrap_or_else(|| "navigate".to_owned())
+        .to_ascii_uppercase()
+        .into();
+    let screen = button.member("navigate_screen").maybe_text();
+    put(&mut out, "navigateScreen", screen);
     out
 }
 
@@ -303,7 +301,8 @@ fn otp(button: &Place<'_>) -> Value {
             }
             let app = listed.first().unwrap_or(button);
             out["packageName"] = json!(app.member("package_name").text());
-            out["signatureHash"] = json!(app.member("signature_hash").text());
+            let hash = app.member("signature_hash").text().map(signature_hash);
+            out["signatureHash"] = json!(hash);
         }
         _ => kind.not_supported("Infobip has `COPY_CODE` and `ONE_TAP` alone"),
     }

@@ -58,6 +58,66 @@ pub(in crate::provider) fn body(place: &Place<'_>, is_edit: bool) -> Value {
     Value::Object(out)
 }
 
+/// Categories of the first API (`V1TemplatePublicApiRequest.category`).
+pub(in crate::provider) const CATEGORIES_V1: [&str; 11] = [
+    "ACCOUNT_UPDATE",
+    "PAYMENT_UPDATE",
+    "PERSONAL_FINANCE_UPDATE",
+    "SHIPPING_UPDATE",
+    "RESERVATION_UPDATE",
+    "ISSUE_RESOLUTION",
+    "APPOINTMENT_UPDATE",
+    "TRANSPORTATION_UPDATE",
+    "TICKET_UPDATE",
+    "ALERT_UPDATE",
+    "AUTO_REPLY",
+];
+
+/// The body of a creation by the first API: texts are texts, and there are no samples.
+pub(in crate::provider) fn body_v1(place: &Place<'_>) -> Value {
+    place.only(
+        &[
+            "name",
+            "language",
+            "category",
+            "components",
+            "parameter_format",
+        ],
+        "Infobip's first API has nothing for it",
+    );
+    let whole = body(place, false);
+    let structure = &whole["structure"];
+    let mut old = json!({"body": structure["body"]["text"]});
+    for name in ["header", "buttons", "footer"] {
+        match (name, &structure[name]) {
+            (_, Value::Null) => {}
+            ("footer", footer) => old[name] = footer["text"].clone(),
+            (_, part) => old[name] = without_samples(part),
+        }
+    }
+    for name in ["carousel", "limitedTimeOffer", "callPermissionRequest"] {
+        if !structure[name].is_null() {
+            let components = place.member("components");
+            components.not_supported(format!("Infobip's first API has no `{name}`"));
+        }
+    }
+    json!({"name": whole["name"], "language": whole["language"], "category": whole["category"],
+        "structure": old})
+}
+
+fn without_samples(part: &Value) -> Value {
+    match part {
+        Value::Array(items) => items.iter().map(without_samples).collect(),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(name, _)| *name != "example");
+            members
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        }
+        other => other.clone(),
+    }
+}
+
 /// New templates of other categories have none; -1 is the default again.
 fn validity(place: &Place<'_>, is_edit: bool) -> Option<Value> {
     let seconds = place.member("message_send_ttl_seconds");

@@ -177,13 +177,17 @@ fn otp(button: &Place<'_>) {
     }
 }
 
+/// As it is: Meta's own example has it percent-encoded.
+pub(in crate::provider) fn signature_hash(text: &str) -> String {
+    text.replace("%2F", "/").replace("%2B", "+")
+}
+
 fn app(place: &Place<'_>) {
     place.member("package_name").text();
     let hash = place.member("signature_hash");
-    // Meta's own example has it percent-encoded.
     if hash
         .text()
-        .is_some_and(|text| text.replace("%2F", "/").chars().count() != SIGNATURE_HASH)
+        .is_some_and(|text| signature_hash(text).chars().count() != SIGNATURE_HASH)
     {
         hash.expected("11 characters");
     }
