@@ -476,7 +476,8 @@ impl Manage {
         }
         let mut told = self.store.record_managed(&records).await?;
         let templates: Vec<_> = records.iter().map(|record| record.said.id).collect();
-        if whole && filter.is_all() {
+        // Infobip lists by a number; another of the connection's may be of another account.
+        if whole && filter.is_all() && account.provider() != Provider::Infobip {
             let of = ListedOf {
                 connection: account.connection.id,
                 waba_id: &account.waba_id,

@@ -303,3 +303,73 @@ async fn a_webhook_that_comes_before_the_answer_finds_or_makes_the_same_row() {
     assert_eq!(all["data"].as_array().unwrap().len(), 1);
     assert_eq!(all["data"][0]["submitted"]["category"], "UTILITY");
 }
+
+#[tokio::test]
+async fn of_two_edits_at_once_that_one_is_left_for_one_goes_out() {
+    let settings = |config: &mut twotick::config::Config| {
+        config.manage.template_edits = "1/1d".to_owned().try_into().unwrap();
+    };
+    let app = App::start_with(settings, simulator::Config::default()).await;
+    let provider = Scripted::start(Box::new(|_, said| match said.starts_with("GET") {
+        true => Does::Answer(
+            400,
+            json!({"error": {"code": 100, "message": "no reading here"}}),
+        ),
+        false if said.ends_with("/message_templates") => Does::Answer(
+            200,
+            json!({"id": "7", "status": "APPROVED", "category": "UTILITY"}),
+        ),
+        false => Does::Answer(200, json!({"success": true})),
+    }))
+    .await;
+    let connection = connect(&app, &provider).await;
+    let made = app
+        .create("/v1/templates", new(&connection, "order_ready"))
+        .await;
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    let change = json!({"components": definition("order_ready")["components"]});
+    let edit = || app.send(Method::PATCH, &path, change.clone());
+    let (one, other) = tokio::join!(edit(), edit());
+    let mut came = [one.0.as_u16(), other.0.as_u16()];
+    came.sort_unstable();
+    assert_eq!(came, [200, 429], "{one:?} {other:?}");
+    let edits = provider
+        .asked()
+        .into_iter()
+        .filter(|said| said == "POST /v25.0/7");
+    assert_eq!(edits.count(), 1);
+}
+
+#[tokio::test]
+async fn an_edit_that_was_refused_does_not_count() {
+    let settings = |config: &mut twotick::config::Config| {
+        config.manage.template_edits = "1/1d".to_owned().try_into().unwrap();
+    };
+    let app = App::start_with(settings, simulator::Config::default()).await;
+    let provider = Scripted::start(Box::new(|n, said| match (said.starts_with("GET"), n) {
+        (true, _) => Does::Answer(
+            400,
+            json!({"error": {"code": 100, "message": "no reading here"}}),
+        ),
+        (_, 1) => Does::Answer(
+            200,
+            json!({"id": "7", "status": "APPROVED", "category": "UTILITY"}),
+        ),
+        (_, 2) => Does::Answer(
+            400,
+            json!({"error": {"code": 100, "message": "Invalid parameter"}}),
+        ),
+        _ => Does::Answer(200, json!({"success": true})),
+    }))
+    .await;
+    let connection = connect(&app, &provider).await;
+    let made = app
+        .create("/v1/templates", new(&connection, "order_ready"))
+        .await;
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    let change = json!({"components": definition("order_ready")["components"]});
+    for expected in [422, 200, 429] {
+        let (status, answer) = app.send(Method::PATCH, &path, change.clone()).await;
+        assert_eq!(status.as_u16(), expected, "{answer:#}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::provider::operations::Ask;
 use crate::provider::templates::Filter;
 
 /// What is asked of a template. Graph returns little more than the id unless told, and refuses
-/// fields that a version does not have: these are of every version that is still served.
+/// fields that it does not have: Meta's SDK names all of these.
 const FIELDS: &str = "id,name,language,status,category,sub_category,previous_category,components,\
                       parameter_format,message_send_ttl_seconds,quality_score,rejected_reason";
 
