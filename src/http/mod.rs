@@ -18,6 +18,7 @@ mod deliveries;
 mod describe;
 mod event_data;
 mod events;
+mod flows;
 mod health;
 mod journal;
 mod keys;
@@ -167,6 +168,7 @@ pub fn router(api: Api) -> Router {
         .merge(templates::router())
         .merge(template_manage::router())
         .merge(template_diff::router())
+        .merge(flows::router())
         .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())

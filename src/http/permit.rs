@@ -53,10 +53,12 @@ fn needed(method: &Method, path: &str) -> &'static [Scope] {
     match (resource, reads) {
         ("messages" | "sequences" | "campaigns", true) => &[MessagesRead],
         ("messages" | "sequences" | "campaigns", false) => &[MessagesWrite],
-        ("senders" | "templates" | "capabilities", true) => &[MessagesRead, Manage],
+        ("senders" | "templates" | "flows" | "capabilities", true) => &[MessagesRead, Manage],
         ("events", true) => &[EventsRead],
         ("webhooks", true) => &[EventsRead, Manage],
-        ("connections" | "senders" | "templates" | "subscriptions" | "webhooks", _) => &[Manage],
+        ("connections" | "senders" | "templates" | "flows" | "subscriptions" | "webhooks", _) => {
+            &[Manage]
+        }
         _ => &[Admin],
     }
 }

@@ -106,6 +106,15 @@ pub(super) fn given(mut content: Map<String, Value>) -> Map<String, Value> {
 impl Api {
     /// Whose templates are meant.
     pub(super) async fn account(&self, whose: &Whose) -> Result<Account, ApiError> {
+        self.account_if(whose, true).await
+    }
+
+    /// The same, where Meta's account may not matter: what is asked for has an id of its own.
+    pub(super) async fn account_if(
+        &self,
+        whose: &Whose,
+        needs_waba: bool,
+    ) -> Result<Account, ApiError> {
         let (connection, waba_id, number) = match (whose.sender, whose.connection) {
             (Some(sender), _) => {
                 let sender = self.store.sender(sender).await?;
@@ -142,6 +151,7 @@ impl Api {
                     "expected an id of Meta's: digits",
                 ));
             }
+            (Provider::Meta, None) if !needs_waba => String::new(),
             (Provider::Meta, None) => self.only_account(connection).await?,
             _ => String::new(),
         };
@@ -195,7 +205,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Runs to its end, though its caller hang up.
-async fn whole<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+pub(super) async fn whole<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
     work: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::spawn(work).await;
@@ -206,7 +216,7 @@ async fn whole<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
     done.map_err(Into::into)
 }
 
-fn refuse(faults: Vec<Fault>) -> Result<(), ApiError> {
+pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), ApiError> {
     if faults.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,7 @@
 
 mod diff;
 mod failed;
+mod flows;
 mod pace;
 mod templates;
 
@@ -20,13 +21,14 @@ use serde_json::Value;
 use self::pace::Pace;
 use crate::config;
 use crate::model::limits::backoff;
-use crate::provider::operations::{Ask, Call, META_MANAGEMENT, Verb};
+use crate::provider::operations::{Ask, Body, Call, META_MANAGEMENT, Verb};
 use crate::provider::refused;
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
+pub use flows::Uploaded;
 pub use templates::{Account, Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.
@@ -103,7 +105,7 @@ impl Manage {
         connection: &Connection,
         call: &Call,
         address: &str,
-        body: Option<&Value>,
+        body: Option<&Body>,
     ) -> Result<Answered, Failed> {
         let limit = call.limit.map(|mut limit| {
             if limit.class == META_MANAGEMENT {

@@ -18,7 +18,7 @@ use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
-use crate::model::template::{Health, is_editable};
+use crate::model::template::{Health, is_editable, is_sendable};
 use crate::provider::operations::Ask;
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
@@ -44,7 +44,7 @@ pub struct Account {
 }
 
 impl Account {
-    fn named(&self) -> templates::Account<'_> {
+    pub(super) fn named(&self) -> templates::Account<'_> {
         templates::Account {
             api_version: self.connection.api_version.as_deref().unwrap_or_default(),
             waba_id: &self.waba_id,
@@ -122,11 +122,13 @@ fn dated(known_at: Option<Timestamp>, asked_at: Timestamp) -> Timestamp {
 }
 
 /// When what a reading shows holds from: the second in which it was asked for, in which a stop wins
-/// a tie. But a review: what ends it in that second came after it was seen.
+/// a tie. But a review: what ends it in that second came after it was seen. And one that is open is
+/// seen before an edit of that second begins its review, and that before its end.
 fn read_at(asked_at: Timestamp, reading: &TemplateReading) -> Timestamp {
     let second = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
     match reading.status.as_str() {
         "PENDING" => second - Duration::MICROSECOND,
+        word if is_sendable(word) => second - Duration::MICROSECOND * 2,
         _ => second,
     }
 }
@@ -276,7 +278,7 @@ impl Manage {
     }
 
     /// Makes a call that changes something; its answer, if it was done.
-    async fn change(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
+    pub(super) async fn change(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
         let answered = self.call(&account.connection, ask).await?;
         let answer = super::shown(&answered.body);
         match templates::undone(&answered.body) {
@@ -548,5 +550,45 @@ fn known(template: &Template, status: Option<TemplateStatusSaid>) -> TemplateSai
         category: None,
         status,
         quality: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64, nanoseconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::new(seconds, nanoseconds as i32)
+    }
+
+    fn reading(status: &str) -> TemplateReading {
+        TemplateReading {
+            provider_template_id: None,
+            name: String::new(),
+            language: String::new(),
+            status: status.to_owned(),
+            reason: None,
+            pause_title: None,
+            category: None,
+            quality: None,
+        }
+    }
+
+    #[test]
+    fn a_review_that_begins_and_ends_in_one_second_ends() {
+        // Seen open, edited and approved again within a second; webhooks have whole seconds.
+        let read = read_at(at(100, 200_000_000), &reading("APPROVED"));
+        let edited = dated(Some(read), at(100, 400_000_000));
+        assert!(read < edited && edited < at(100, 0));
+        let seen = read_at(at(100, 600_000_000), &reading("PENDING"));
+        assert!(
+            seen < at(100, 0),
+            "a reading of the review does not outlive it"
+        );
+        // What was known before the change is older than the change.
+        assert!(dated(Some(at(100, 0)), at(100, 500_000_000)) > at(100, 0));
+        assert!(dated(Some(at(107, 0)), at(100, 0)) > at(107, 0));
+        assert!(dated(None, at(100, 0)) < at(100, 0));
+        assert_eq!(read_at(at(100, 9), &reading("PAUSED")), at(100, 0));
     }
 }

@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod content;
 pub mod dialog360;
+pub mod flows;
 #[cfg(test)]
 mod golden;
 pub mod infobip;

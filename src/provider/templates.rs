@@ -126,7 +126,10 @@ fn body(provider: Provider, definition: &Value, is_edit: bool) -> Value {
 }
 
 /// What names an account in paths, and a template.
-fn names<'a>(account: &Account<'a>, template: Option<Named<'a>>) -> [(&'static str, &'a str); 5] {
+pub(super) fn names<'a>(
+    account: &Account<'a>,
+    template: Option<Named<'a>>,
+) -> [(&'static str, &'a str); 5] {
     [
         ("version", account.api_version),
         ("waba", account.waba_id),

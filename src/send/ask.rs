@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
 
@@ -13,6 +13,7 @@ use super::{Sending, answer};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::provider;
+use crate::provider::operations::{Body, form};
 use crate::provider::reading::{self, ReadError};
 use crate::store::{Connection, StoreError};
 
@@ -106,8 +107,8 @@ pub(crate) struct Question<'a> {
     pub(crate) method: Method,
     /// Below the provider's address.
     pub(crate) path: &'a str,
-    /// The JSON body, if it has one.
-    pub(crate) body: Option<&'a serde_json::Value>,
+    /// What it says beside.
+    pub(crate) body: Option<&'a Body>,
     /// How long the whole of it may take.
     pub(crate) limit: Duration,
     /// The longest body of an answer.
@@ -145,9 +146,21 @@ pub(crate) async fn exchange(
     let address = format!("{}/{}", connection.base_url, question.path);
     let call = client.request(question.method, address);
     let mut call = authorized(call, connection).timeout(question.limit);
-    if let Some(body) = question.body {
-        call = call.json(body);
-    }
+    call = match question.body {
+        None => call,
+        Some(Body::Json(body)) => call.json(body),
+        Some(Body::Form(pairs)) => {
+            let bytes = form(pairs);
+            call.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(bytes)
+        }
+        Some(Body::Raw {
+            content_type,
+            bytes,
+        }) => call
+            .header(CONTENT_TYPE, content_type.as_str())
+            .body(bytes.clone()),
+    };
     let response = call.send().await.map_err(|error| match error {
         error if error.is_connect() || error.is_builder() => Unanswered::NotSent(describe(&error)),
         error => Unanswered::Lost(describe(&error)),

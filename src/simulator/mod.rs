@@ -20,6 +20,7 @@ mod deliver;
 mod dialect;
 mod examples;
 mod fate;
+mod flow;
 mod hold;
 mod http;
 mod log;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::dialect::Dialect;
 use super::dialect::envelope::display_phone_number;
 use super::dialect::graph::{Unread, refuse_read};
+use super::http::preview;
 use super::state::Simulator;
 use super::template::{Key, Template};
 use super::trouble::Trouble;
@@ -100,6 +101,16 @@ async fn one(
         let template = state.templates.values().find(of);
         if let Some(template) = template {
             return only(shown(template), asked.fields.as_deref());
+        }
+        let flow = state
+            .flows
+            .get(&id)
+            .filter(|flow| flow.dialect == Dialect::Meta);
+        if let Some(flow) = flow {
+            let mut shown = flow.shown();
+            let (url, until) = preview(&simulator);
+            shown["preview"] = json!({"preview_url": url, "expires_at": until});
+            return Ok(shown);
         }
         if id.bytes().any(|byte| !byte.is_ascii_digit()) {
             return Err(Trouble::UnknownObject(id).into());

@@ -12,6 +12,7 @@ use super::auth::Target;
 use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
+use super::flow::Flows;
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
@@ -44,6 +45,7 @@ pub struct State {
     pub delays: Delays,
     pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
+    pub flows: Flows,
     pub nodes: Nodes,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
@@ -92,6 +94,7 @@ impl Simulator {
             delays: config.delays,
             targets: config.all_targets(),
             templates: BTreeMap::new(),
+            flows: Flows::new(),
             nodes: Nodes::default(),
             stats: Stats::default(),
             messages: HashMap::new(),

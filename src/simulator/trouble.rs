@@ -41,6 +41,11 @@ pub enum Trouble {
         code: i64,
         message: String,
     },
+    /// A flow cannot be changed so: Meta's code, and why.
+    Flow {
+        code: i64,
+        message: String,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value, json};
 use twotick::model::provider::Provider;
-use twotick::provider::operations::Ask;
+use twotick::provider::flows;
+use twotick::provider::operations::{Ask, Body, form};
 use twotick::provider::templates::{Account, Filter, Named};
 use twotick::provider::templates::{check, create, delete, delete_name, edit, list, read, unpause};
 
@@ -28,7 +29,11 @@ fn given() -> Map<String, Value> {
 fn shown(provider: Provider, ask: &Ask) -> (String, Option<Value>) {
     let call = ask.operation.at(provider).unwrap();
     let said = format!("{} {}", call.verb.as_str(), ask.address(&call));
-    (said, ask.body.clone())
+    let body = ask.body.clone().map(|body| match body {
+        Body::Json(body) => body,
+        other => panic!("no JSON: {other:?}"),
+    });
+    (said, body)
 }
 
 /// What is made of a definition.
@@ -226,4 +231,59 @@ fn every_call_goes_where_the_providers_say() {
     ] {
         assert_eq!(shown(provider, &ask).0, expected);
     }
+}
+
+#[test]
+fn flows_are_asked_for_as_the_providers_say() {
+    use Provider::{Infobip, Meta};
+    let given =
+        json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "clone_flow_id": "7"});
+    let Value::Object(given) = given else {
+        panic!("an object");
+    };
+    let said = |provider: Provider, ask: &Ask| {
+        let call = ask.operation.at(provider).unwrap();
+        format!("{} {}", call.verb.as_str(), ask.address(&call))
+    };
+    let made = flows::write(Meta, &ACCOUNT, None, &given);
+    assert_eq!(said(Meta, &made), "POST v25.0/204411887755301/flows");
+    let Some(Body::Form(pairs)) = &made.body else {
+        panic!("a form: {made:?}");
+    };
+    assert_eq!(
+        form(pairs),
+        "name=Quote%20form&categories=%5B%22LEAD_GENERATION%22%5D&clone_flow_id=7"
+    );
+    let made = flows::write(Infobip, &ACCOUNT, None, &given);
+    let sender = "whatsapp/1/senders/441200000001/flows";
+    assert_eq!(said(Infobip, &made), format!("POST {sender}"));
+    let body = json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "cloneFlowId": "7"});
+    assert_eq!(made.body, Some(Body::Json(body)));
+    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}");
+    assert_eq!(said(Meta, &upload), "POST v25.0/33/assets");
+    let Some(Body::Raw {
+        content_type,
+        bytes,
+    }) = upload.body
+    else {
+        panic!("bytes");
+    };
+    let (_, boundary) = content_type.split_once("boundary=").unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!(text.matches(boundary).count(), 4);
+    assert!(
+        text.contains("name=\"asset_type\"\r\n\r\nFLOW_JSON\r\n"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(&format!("\r\n\r\n{{}}\r\n--{boundary}--\r\n")),
+        "{text}"
+    );
+    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}");
+    assert_eq!(said(Infobip, &upload), format!("PUT {sender}/33/json"));
+    let preview = flows::preview(Meta, &ACCOUNT, "33");
+    assert_eq!(
+        said(Meta, &preview),
+        "GET v25.0/33?fields=preview.invalidate%28false%29"
+    );
 }

@@ -14,6 +14,7 @@ mod editing;
 mod endpoint;
 mod evidence;
 mod failures;
+mod flows;
 mod gates;
 mod hang_up;
 mod lanes;

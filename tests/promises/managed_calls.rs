@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use twotick::config::EditBudget;
 use twotick::simulator;
 
 use crate::managed::definition;
@@ -79,14 +78,6 @@ fn answer(status: u16, body: &Value) -> Response {
     (status, axum::Json(body.clone())).into_response()
 }
 
-async fn start() -> App {
-    let settings = |config: &mut twotick::config::Config| {
-        config.manage.timeout = Duration::from_millis(1_500);
-        config.manage.template_edits = EditBudget(Vec::new());
-    };
-    App::start_with(settings, simulator::Config::default()).await
-}
-
 /// A connection to the scripted provider.
 async fn connect(app: &App, provider: &Scripted) -> String {
     let made = app
@@ -125,7 +116,10 @@ async fn post(app: &App, body: &Value, key: &str) -> (StatusCode, Value, bool) {
 
 #[tokio::test]
 async fn a_lost_answer_is_told_as_one_and_the_change_goes_out_once() {
-    let app = start().await;
+    // Long enough for whoever answers at all, on a busy machine too.
+    let settings =
+        |config: &mut twotick::config::Config| config.manage.timeout = Duration::from_secs(4);
+    let app = App::start_with(settings, simulator::Config::default()).await;
     let provider = Scripted::start(Box::new(|n, _| match n {
         1 => Does::Hang,
         2 => Does::Answer(
@@ -175,7 +169,7 @@ async fn a_lost_answer_is_told_as_one_and_the_change_goes_out_once() {
 
 #[tokio::test]
 async fn who_cannot_be_reached_did_nothing() {
-    let app = start().await;
+    let app = App::start().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
@@ -194,7 +188,7 @@ async fn who_cannot_be_reached_did_nothing() {
 
 #[tokio::test]
 async fn what_reads_is_made_again_and_all_pages_are_read() {
-    let app = start().await;
+    let app = App::start().await;
     let template = |n: usize| {
         json!({"id": n.to_string(), "name": format!("t{n}"), "language": "en", "status": "APPROVED",
             "category": "UTILITY", "components": [{"type": "BODY", "text": "x"}]})
@@ -225,7 +219,7 @@ async fn what_reads_is_made_again_and_all_pages_are_read() {
 
 #[tokio::test]
 async fn a_providers_limit_is_passed_on_and_kept() {
-    let app = start().await;
+    let app = App::start().await;
     let provider = Scripted::start(Box::new(|_, _| {
         Does::Later(
             429,
@@ -255,7 +249,7 @@ async fn a_providers_limit_is_passed_on_and_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_comes_before_the_answer_finds_or_makes_the_same_row() {
-    let app = start().await;
+    let app = App::start().await;
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = Mutex::new(wait);

@@ -102,7 +102,7 @@ fn error(trouble: &Trouble) -> Error {
     let (http, code, title) = named(trouble);
     let details = match trouble {
         Trouble::Invalid { message, .. } | Trouble::Missing { message, .. } => message.clone(),
-        Trouble::Template { message, .. } => message.clone(),
+        Trouble::Template { message, .. } | Trouble::Flow { message, .. } => message.clone(),
         Trouble::UnknownObject(id) => id.clone(),
         Trouble::TemplateUnknown { name, language } => {
             format!("template name ({name}) does not exist in {language}")
@@ -127,6 +127,7 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             let title = "Invalid OAuth access token - Cannot parse access token";
             (401, 190, title)
         }
+        Trouble::Flow { code, .. } => (400, *code, "(#139000) Flow request failed"),
         // Meta knows no ids of callers.
         Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {
             (400, 100, "(#100) Invalid parameter")

@@ -136,9 +136,10 @@ fn refusal(trouble: &Trouble) -> Option<(StatusCode, &'static str, &'static str)
     let no = |http, name, text| Some((http, name, text));
     match trouble {
         Trouble::BadKey => no(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
-        Trouble::Invalid { .. } | Trouble::Missing { .. } | Trouble::Template { .. } => {
-            no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request")
-        }
+        Trouble::Invalid { .. }
+        | Trouble::Missing { .. }
+        | Trouble::Template { .. }
+        | Trouble::Flow { .. } => no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
         Trouble::UnknownObject(_) => no(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
         Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
             let http = StatusCode::TOO_MANY_REQUESTS;
@@ -164,7 +165,7 @@ pub fn refuse(trouble: &Trouble) -> Response {
     if let Trouble::Invalid { field, message } | Trouble::Missing { field, message } = trouble {
         exception["validationErrors"] = json!({field: [message]});
     }
-    if let Trouble::Template { message, .. } = trouble {
+    if let Trouble::Template { message, .. } | Trouble::Flow { message, .. } = trouble {
         exception["validationErrors"] = json!({"template": [message]});
     }
     let body = Json(json!({"requestError": {"serviceException": exception}}));

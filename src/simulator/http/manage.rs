@@ -17,7 +17,7 @@ use super::super::review::with_id;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::trouble::Trouble;
-use super::Simulated;
+use super::{Simulated, flows};
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/2/senders/{sender}/templates";
@@ -42,7 +42,7 @@ pub fn router() -> Router<Arc<Simulator>> {
 }
 
 /// Does it for who has a key, in the dialect's own words.
-fn done(
+pub(super) fn done(
     simulator: &Simulator,
     dialect: Dialect,
     headers: &HeaderMap,
@@ -61,7 +61,7 @@ fn done(
     }
 }
 
-fn read(body: &[u8]) -> Result<Value, Trouble> {
+pub(super) fn read(body: &[u8]) -> Result<Value, Trouble> {
     serde_json::from_slice(body).map_err(|_| Trouble::invalid("body", "Invalid JSON."))
 }
 
@@ -162,6 +162,10 @@ async fn meta_edit(
     body: Bytes,
 ) -> Response {
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
+        if simulator.state().flows.contains_key(&id) {
+            flows::update(&simulator, Dialect::Meta, &id, &flows::form(&body))?;
+            return Ok(json!({"success": true}));
+        }
         let key = known(&simulator, Dialect::Meta, &id)?;
         let submission = submission::read(Dialect::Meta, &read(&body)?);
         simulator.edit(&key, submission, |_| json!({"success": true}))
