@@ -100,7 +100,7 @@ async fn state_of(
 }
 
 /// What a reading says, dated to when it was asked for.
-pub(super) fn said_of(
+pub(crate) fn said_of(
     connection: ConnectionId,
     waba_id: &str,
     at: Timestamp,

@@ -57,6 +57,7 @@ pub mod sequences;
 pub mod subscription_leases;
 pub mod subscriptions;
 mod template_changes;
+pub mod template_manage;
 pub mod template_readings;
 mod template_said;
 mod templates;
