@@ -18,11 +18,11 @@ use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
-use crate::model::template::{Health, is_editable, is_sendable};
+use crate::model::template::{Health, is_editable};
 use crate::provider::operations::Ask;
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
-use crate::send::said_of;
+use crate::send::{read_at, said_of};
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::template_manage::Record;
 use crate::store::template_readings::ListedOf;
@@ -118,18 +118,6 @@ fn dated(known_at: Option<Timestamp>, asked_at: Timestamp) -> Timestamp {
     match known_at.map(|at| at + Duration::MICROSECOND) {
         Some(after) => after.max(before),
         None => before,
-    }
-}
-
-/// When what a reading shows holds from: the second in which it was asked for, in which a stop wins
-/// a tie. But a review: what ends it in that second came after it was seen. And one that is open is
-/// seen before an edit of that second begins its review, and that before its end.
-fn read_at(asked_at: Timestamp, reading: &TemplateReading) -> Timestamp {
-    let second = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
-    match reading.status.as_str() {
-        "PENDING" => second - Duration::MICROSECOND,
-        word if is_sendable(word) => second - Duration::MICROSECOND * 2,
-        _ => second,
     }
 }
 
@@ -435,15 +423,19 @@ impl Manage {
         let found = page.templates.into_iter().zip(page.objects);
         let records: Vec<_> = found
             .filter(|(found, _)| found.name == template.name && found.language == template.language)
-            .map(|(reading, object)| Record {
-                said: self.said(
-                    account,
-                    at.unwrap_or_else(|| read_at(asked_at, &reading)),
-                    reading,
-                ),
-                object: raw(object),
-                asked_at,
-                submitted: None,
+            .map(|(reading, object)| {
+                let from = at.unwrap_or_else(|| read_at(asked_at, &reading.status));
+                let mut said = self.said(account, from, reading);
+                // A reading that was asked for before a change of ours may have been written since.
+                if let (Some(_), Some((_, said_at))) = (at, &mut said.category) {
+                    *said_at = asked_at.max(from);
+                }
+                Record {
+                    said,
+                    object: raw(object),
+                    asked_at,
+                    submitted: None,
+                }
             })
             .take(1)
             .collect();
@@ -465,7 +457,7 @@ impl Manage {
         let found = found.filter(|(template, _)| filter.takes(template));
         let mut records: Vec<Record> = Vec::new();
         for (reading, object) in found {
-            let said = self.said(account, read_at(asked_at, &reading), reading);
+            let said = self.said(account, read_at(asked_at, &reading.status), reading);
             // One that two pages show while the list moves on.
             if records.iter().all(|known| known.said.id != said.id) {
                 records.push(Record {
@@ -561,26 +553,13 @@ mod tests {
         Timestamp::UNIX_EPOCH + Duration::new(seconds, nanoseconds as i32)
     }
 
-    fn reading(status: &str) -> TemplateReading {
-        TemplateReading {
-            provider_template_id: None,
-            name: String::new(),
-            language: String::new(),
-            status: status.to_owned(),
-            reason: None,
-            pause_title: None,
-            category: None,
-            quality: None,
-        }
-    }
-
     #[test]
     fn a_review_that_begins_and_ends_in_one_second_ends() {
         // Seen open, edited and approved again within a second; webhooks have whole seconds.
-        let read = read_at(at(100, 200_000_000), &reading("APPROVED"));
+        let read = read_at(at(100, 200_000_000), "APPROVED");
         let edited = dated(Some(read), at(100, 400_000_000));
         assert!(read < edited && edited < at(100, 0));
-        let seen = read_at(at(100, 600_000_000), &reading("PENDING"));
+        let seen = read_at(at(100, 600_000_000), "PENDING");
         assert!(
             seen < at(100, 0),
             "a reading of the review does not outlive it"
@@ -589,6 +568,6 @@ mod tests {
         assert!(dated(Some(at(100, 0)), at(100, 500_000_000)) > at(100, 0));
         assert!(dated(Some(at(107, 0)), at(100, 0)) > at(107, 0));
         assert!(dated(None, at(100, 0)) < at(100, 0));
-        assert_eq!(read_at(at(100, 9), &reading("PAUSED")), at(100, 0));
+        assert_eq!(read_at(at(100, 9), "PAUSED"), at(100, 0));
     }
 }

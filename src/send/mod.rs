@@ -50,7 +50,7 @@ pub use campaigns::keep_campaigns;
 pub use hints::{listen, send_hints};
 pub use poll::{Polling, poll};
 pub use templates::read_templates;
-pub(crate) use templates::said_of;
+pub(crate) use templates::{read_at, said_of};
 
 /// How long after the end of another's lease it is looked whether its sender is free.
 const PAST_END: Duration = Duration::from_millis(10);
