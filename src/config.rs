@@ -1,6 +1,8 @@
 //! Settings. `twotick.toml` at the root of the repository is their documentation and holds
 //! every default; a file and the environment are laid over it, in this order.
 
+mod names;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -306,6 +308,14 @@ pub enum ConfigError {
     /// Two settings contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
+    /// An environment variable that nobody reads, and almost a setting's.
+    #[error("nobody reads {name}: did you mean `{closest}`?")]
+    Misspelt {
+        /// What is set.
+        name: String,
+        /// What it is nearest to.
+        closest: String,
+    },
 }
 
 impl Config {
@@ -322,6 +332,11 @@ impl Config {
         let config: Self = layers.add_source(environment).build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Refuses environment variables that are nearly settings.
+    pub fn check_environment() -> Result<(), ConfigError> {
+        names::check(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -35,6 +35,7 @@ pub struct Settings {
 impl Settings {
     /// Reads the settings and opens the database.
     pub async fn open(&self) -> anyhow::Result<(Config, Store)> {
+        Config::check_environment()?;
         let config = Config::load(self.config.as_deref())?;
         let url = self.database_url.as_ref().context(
             "DATABASE_URL is not set: where is Postgres? (`twotick demo` brings its own)",

@@ -107,16 +107,29 @@ impl Store {
         subscription: SubscriptionId,
         limit: i64,
     ) -> Result<Vec<Undelivered>, StoreError> {
-        self.undelivered(subscription, "waiting", None, limit).await
+        self.undelivered_rows(subscription, "waiting", None, limit, true)
+            .await
     }
 
-    /// What waits, or what was given up, behind a place.
+    /// What waits, or what was given up, behind a place, in the order of the feed.
     pub async fn undelivered(
         &self,
         subscription: SubscriptionId,
         state: &str,
         after: Option<Place>,
         limit: i64,
+    ) -> Result<Vec<Undelivered>, StoreError> {
+        self.undelivered_rows(subscription, state, after, limit, false)
+            .await
+    }
+
+    async fn undelivered_rows(
+        &self,
+        subscription: SubscriptionId,
+        state: &str,
+        after: Option<Place>,
+        limit: i64,
+        replays_last: bool,
     ) -> Result<Vec<Undelivered>, StoreError> {
         let after = after.unwrap_or_default();
         let rows = again!(self, "undelivered", {
@@ -128,7 +141,7 @@ impl Store {
             FROM undelivered
             WHERE subscription = $1 AND state = $2
                 AND (xid, event) > ($3::bigint::text::xid8, $4)
-            ORDER BY (state = 'waiting' AND replay), xid, event
+            ORDER BY ($6 AND replay), xid, event
             LIMIT $5
             "#,
                 subscription.0,
@@ -136,6 +149,7 @@ impl Store {
                 after.xid,
                 after.id,
                 limit,
+                replays_last,
             )
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)

@@ -259,3 +259,30 @@ async fn one_instance_forgets_at_a_time() {
         .unwrap();
     forget(&app).await;
 }
+
+#[tokio::test]
+async fn a_subscription_that_slept_too_long_goes_on_and_says_that_it_missed_something() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let resumed = async |path: &str| {
+        for status in ["disabled", "active"] {
+            let request = app.request(Method::PATCH, path).bearer_auth(&app.key);
+            send(request.json(&json!({"status": status}))).await.ok();
+        }
+        let told: Value = sqlx::query_scalar(
+            "SELECT data FROM facts WHERE type = 'subscription.resumed' ORDER BY id DESC LIMIT 1",
+        )
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+        told
+    };
+    let new = json!({"url": "https://example.com/hook"});
+    let made = app.post("/v1/subscriptions", new).await.ok();
+    let path = format!("/v1/subscriptions/{}", made["id"].as_str().unwrap());
+    assert_eq!(resumed(&path).await, json!({}));
+    let sequence = told(&app, &sender).await;
+    app.set(&sequence, DONE).await;
+    forget(&app).await;
+    assert_eq!(resumed(&path).await, json!({"events_gone": true}));
+}

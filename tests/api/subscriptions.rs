@@ -146,3 +146,39 @@ async fn the_feed_is_a_batch_of_cloudevents_for_whoever_asks() {
     let rest = request.header("accept", "application/cloudevents-batch+json");
     assert_eq!(send(rest).await.body, json!([]));
 }
+
+#[tokio::test]
+async fn what_waits_is_listed_whole_however_it_is_paged_also_beside_replays() {
+    let app = App::start().await;
+    let new = json!({"url": "https://example.com/hook"});
+    let made = app.post(ALL, new).await.ok();
+    for n in 1..=6 {
+        let row = sqlx::query(
+            "INSERT INTO undelivered
+                (subscription, xid, event, stream, subject, type, state, replay, attempts)
+             VALUES ($1, $2::text::xid8, $3, 1, $3, 'message.sent', 'waiting', $4, 1)",
+        );
+        // The first of them are asked for again.
+        row.bind(crate::support::uuid(&made["id"]))
+            .bind(n.to_string())
+            .bind(app.clock.new_id())
+            .bind(n <= 3)
+            .execute(&app.pool)
+            .await
+            .unwrap();
+    }
+    let path = format!("{ALL}/{}/undelivered", made["id"].as_str().unwrap());
+    let whole = app.get(&format!("{path}?state=waiting")).await.ok();
+    assert_eq!(whole["data"].as_array().unwrap().len(), 6);
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let query = format!("{path}?state=waiting&limit=2{cursor}");
+        let page = app.get(&query).await.ok();
+        paged.extend(page["data"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else {
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(json!(paged), whole["data"]);
+}
