@@ -36,6 +36,7 @@ pub struct Config {
     pub send: Send,
     pub poll: Poll,
     pub forward: Forward,
+    pub manage: Manage,
     pub retention: Retention,
 }
 
@@ -229,6 +230,44 @@ pub struct Forward {
     pub log_days: u16,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Manage {
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
+    pub retries: u32,
+    pub meta_calls_per_hour: u32,
+    pub template_edits: EditBudget,
+}
+
+/// So many edits in a span of time, each; with commas between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct EditBudget(pub Vec<(u32, Duration)>);
+
+impl TryFrom<String> for EditBudget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let read = parts.map(|part| {
+            let wrong = || format!("expected a number and a span such as `10/30d`, found `{part}`");
+            let (edits, span) = part.split_once('/').ok_or_else(wrong)?;
+            let edits: u32 = edits.parse().map_err(|_| wrong())?;
+            let span = duration::parse(span).map_err(|_| wrong())?;
+            match edits > 0 && !span.is_zero() {
+                true => Ok((edits, span)),
+                false => Err(wrong()),
+            }
+        });
+        read.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// Spans of time, with commas between them.
 fn spans<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Duration>, D::Error> {
     let text = String::deserialize(d)?;
@@ -373,6 +412,11 @@ impl Config {
                 "forward.lease_ms must be at least 1000",
             ),
             (
+                self.manage.timeout >= Duration::from_secs(1)
+                    && self.manage.meta_calls_per_hour >= 1,
+                "manage.timeout_ms must be at least 1000, manage.meta_calls_per_hour at least 1",
+            ),
+            (
                 self.retention.journal_days >= 1,
                 "retention.journal_days must be at least 1",
             ),
@@ -443,6 +487,17 @@ mod tests {
         let config = Config::load(None).unwrap();
         assert_eq!(config.http.listen.port(), 8080);
         assert_eq!(config.send.lease, Duration::from_millis(4500));
+    }
+
+    #[test]
+    fn a_budget_of_edits_is_read_or_refused() {
+        let day = Duration::from_secs(86_400);
+        let read = |text: &str| EditBudget::try_from(text.to_owned());
+        assert_eq!(read("1/1d, 10/30d").unwrap().0, [(1, day), (10, 30 * day)]);
+        assert_eq!(read("").unwrap().0, []);
+        for wrong in ["10", "0/1d", "10/x", "a/1d", "1/0s"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

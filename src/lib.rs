@@ -9,6 +9,7 @@ pub mod feed;
 pub mod forward;
 pub mod http;
 pub mod ingest;
+pub mod manage;
 pub mod measures;
 pub mod model;
 pub mod postgres;

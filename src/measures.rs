@@ -40,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 46] = [
+const ALL: [(&str, Kind, &str); 47] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -145,6 +145,11 @@ const ALL: [(&str, Kind, &str); 46] = [
         "twotick_gate_wait_seconds",
         Histogram(GATE_BUCKETS),
         "From a message's acceptance to the opening of its gate",
+    ),
+    (
+        "twotick_managed_total",
+        Counter,
+        "Calls that manage or read at a provider, by outcome",
     ),
     (
         "twotick_polls_total",
@@ -267,7 +272,7 @@ const ALL: [(&str, Kind, &str); 46] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 9] = [
+const KNOWN: [(&str, &str, &[&str]); 10] = [
     (
         "twotick_forgotten_total",
         "what",
@@ -303,6 +308,11 @@ const KNOWN: [(&str, &str, &[&str]); 9] = [
         &[
             "accepted", "held", "paused", "refused", "unknown", "returned",
         ],
+    ),
+    (
+        "twotick_managed_total",
+        "outcome",
+        &["done", "refused", "too_many", "failed", "unknown"],
     ),
     (
         "twotick_polls_total",

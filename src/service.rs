@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Retention};
 use crate::forward::{self, Forwarding};
 use crate::http::{self, Api, Tls, TlsError};
+use crate::manage::Manage;
 use crate::send::{self, Polling, Sending};
 use crate::signals::Signals;
 use crate::store::erase::FRESH;
@@ -81,6 +82,12 @@ impl Service {
         };
         let show = http::show_event;
         let forwarding = Forwarding::new(&store, signals.clone(), &config.forward, show)?;
+        let manage = Manage::new(
+            store.clone(),
+            connections.clone(),
+            sending.client.clone(),
+            config.manage.clone(),
+        );
         let limits = config.http.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(batches.run());
@@ -135,6 +142,7 @@ impl Service {
             ingest,
             signals,
             forwarding,
+            manage,
             Arc::new(config),
             metrics,
         );

@@ -2,10 +2,10 @@
 //! quicker and never right or wrong: whoever waits for one also looks by itself, by a period.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::model::ids::SenderId;
 
@@ -19,7 +19,7 @@ pub struct Signals {
     changed: Arc<watch::Sender<u64>>,
     unowned: Arc<Notify>,
     campaigns: Arc<Notify>,
-    stopping: Arc<AtomicBool>,
+    stopping: CancellationToken,
     elsewhere: mpsc::Sender<SenderId>,
 }
 
@@ -32,7 +32,7 @@ impl Signals {
             changed: Arc::new(watch::Sender::new(0)),
             unowned: Arc::default(),
             campaigns: Arc::default(),
-            stopping: Arc::default(),
+            stopping: CancellationToken::new(),
             elsewhere,
         };
         (signals, outbox)
@@ -73,13 +73,18 @@ impl Signals {
 
     /// The service is stopping: who waits for a change answers with what there is.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.cancel();
         self.changed();
     }
 
     /// Whether it is.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits for [`Signals::stop`].
+    pub async fn stopped(&self) {
+        self.stopping.cancelled().await;
     }
 
     /// There is a sender that nobody owns: it was made, or given back.

@@ -1,6 +1,7 @@
 //! The simulator, on threads of its own, without any fault, and delays only for the pace, and what its log proves.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -81,6 +82,16 @@ pub async fn start(load: &Handle, work: Work) -> Provider {
     }
 }
 
+/// When it counts: at a pace, while all sequences are under way. Before, the service has to make
+/// them; after, there are fewer gates.
+fn counted(work: Work, accepted: &HashMap<(usize, usize), &Post>) -> RangeInclusive<u64> {
+    if work.delivered_after_ms == 0 {
+        return 0..=u64::MAX;
+    }
+    let at = |step| (0..work.sequences).map(move |sequence| accepted[&(sequence, step)].at_us);
+    at(0).max().unwrap()..=at(work.steps - 1).min().unwrap()
+}
+
 impl Provider {
     /// Where its webhooks go.
     pub async fn post_to(&self, url: String) {
@@ -126,8 +137,9 @@ impl Provider {
             .collect();
         let mut measured = Measured::default();
         let (mut first, mut last) = (u64::MAX, 0);
+        let counted = counted(work, &accepted);
         for ((sequence, step), next) in &accepted {
-            if *step == 0 {
+            if *step == 0 || !counted.contains(&next.at_us) {
                 continue;
             }
             let before = accepted[&(*sequence, step - 1)];

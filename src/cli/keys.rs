@@ -107,7 +107,7 @@ async fn create(asked: Create) -> anyhow::Result<()> {
     let (_, key) = store.create_key(&new).await?;
     // First of all: it cannot be shown again.
     println!("{}", key.expose_secret());
-    store.end_act(act, 201).await?;
+    store.end_act(act, 201, None).await?;
     store.close().await;
     Ok(())
 }
@@ -164,7 +164,8 @@ async fn revoke(settings: &Settings, key: KeyId) -> anyhow::Result<()> {
 async fn revoked(store: &Store, key: KeyId) -> anyhow::Result<bool> {
     let act = store.begin_act(&act(format!("keys revoke {key}"))).await?;
     let revoked = store.revoke_key(key).await?;
-    store.end_act(act, if revoked { 200 } else { 404 }).await?;
+    let status = if revoked { 200 } else { 404 };
+    store.end_act(act, status, None).await?;
     Ok(revoked)
 }
 

@@ -7,6 +7,7 @@ pub mod openapi;
 pub mod replay;
 pub mod serve;
 pub mod simulate;
+pub mod templates;
 
 use std::path::PathBuf;
 

@@ -470,6 +470,11 @@ impl Courier {
             }
             None => {
                 self.waiting.remove(row.place);
+                if self.waiting.len() == 0 && !self.more_waiting {
+                    // Nothing is tried any more: how long it has failed is not known.
+                    self.health.failing_since = None;
+                    self.pending.failing_since = Some(None);
+                }
                 Undelivered {
                     dead: true,
                     next_at: None,

@@ -49,6 +49,8 @@ struct View {
     /// instance ended meanwhile.
     status: Option<i16>,
     request_id: Option<String>,
+    /// What it was about, where its path does not say, and what came of it at a provider.
+    detail: Option<String>,
 }
 
 impl From<Act> for View {
@@ -60,6 +62,7 @@ impl From<Act> for View {
             action: act.action,
             status: act.status,
             request_id: act.request_id,
+            detail: act.detail,
         }
     }
 }

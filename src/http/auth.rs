@@ -59,12 +59,14 @@ async fn permitted(
     extensions.insert(Arc::clone(&key));
     let shares = Shares::default();
     extensions.insert(shares.clone());
-    let response = permit::within(key, next.run(request)).await;
+    let (response, detail) = permit::within(key, next.run(request)).await;
     drop(shares);
-    if let Some(act) = act
-        && let Err(error) = api.store.end_act(act, response.status().as_u16()).await
-    {
-        tracing::warn!(%act, %error, "the audit does not know what came of this");
+    if let Some(act) = act {
+        let status = response.status().as_u16();
+        let ended = api.store.end_act(act, status, detail.as_deref());
+        if let Err(error) = ended.await {
+            tracing::warn!(%act, %error, "the audit does not know what came of this");
+        }
     }
     Ok(response)
 }
@@ -102,7 +104,7 @@ fn tell(headers: &mut HeaderMap, left: Left) {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

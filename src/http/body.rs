@@ -73,6 +73,12 @@ pub async fn whole_body(request: Request, api: &Api) -> Result<Bytes, ApiError> 
     Ok(bytes)
 }
 
+/// The bytes of an upload that may be bigger than other bodies.
+pub async fn big_body(request: Request, api: &Api, most: usize) -> Result<Bytes, ApiError> {
+    let limit = api.config.http.body_timeout;
+    read_within(request.into_body(), most, &api.api_bytes, limit).await
+}
+
 /// Shares that last as long as the request that they stand with.
 #[derive(Debug, Clone, Default)]
 pub struct Shares(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
@@ -84,13 +90,16 @@ impl Shares {
     }
 }
 
-async fn read(
+async fn read(body: Body, api: &Api, budget: &Budget, limit: Duration) -> Result<Bytes, ApiError> {
+    read_within(body, api.config.http.max_body_bytes, budget, limit).await
+}
+
+async fn read_within(
     mut body: Body,
-    api: &Api,
+    most: usize,
     budget: &Budget,
     limit: Duration,
 ) -> Result<Bytes, ApiError> {
-    let most = api.config.http.max_body_bytes;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > most {
         return Err(ApiError::TooLarge(most));

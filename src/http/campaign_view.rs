@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::content::Span;
 use super::moment::Moment;
+use super::quiet::QuietView;
 use super::sequence_view::GateView;
 use crate::model::campaign::CampaignStatus;
 use crate::model::duration;
@@ -29,6 +30,7 @@ pub struct CampaignView {
     on_opt_out: OnOptOut,
     outside_window: OutsideWindow,
     on_template_pause: OnTemplatePause,
+    quiet_hours: Option<QuietView>,
     allow_repeats: bool,
     /// `null` where all go, or once the rest does.
     pace: Option<PaceView>,
@@ -110,6 +112,7 @@ impl CampaignView {
             on_opt_out: campaign.policy.on_opt_out,
             outside_window: campaign.policy.outside_window,
             on_template_pause: campaign.policy.on_template_pause,
+            quiet_hours: campaign.quiet_hours.clone().map(QuietView::from),
             allow_repeats: campaign.allow_repeats,
             pace: campaign.pace.map(|pace| PaceView {
                 first: pace.first,

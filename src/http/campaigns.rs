@@ -19,6 +19,7 @@ use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
+use super::quiet::QuietView;
 use super::request::{Query, id};
 use super::sequences::{Defaults, Step, read_steps};
 use crate::model::campaign::{CampaignStatus, MOST_PLACEHOLDERS, placeholders, variables_of};
@@ -80,6 +81,9 @@ struct Create {
     outside_window: Option<OutsideWindow>,
     /// `wait` where nothing is said.
     on_template_pause: Option<OnTemplatePause>,
+    /// When nothing is posted.
+    #[schema(value_type = Option<QuietView>)]
+    quiet_hours: Option<Object<QuietView>>,
     /// Some go first, and are watched before the rest goes; all at once where nothing is said.
     #[schema(value_type = Option<PaceRequest>)]
     pace: Option<Object<PaceRequest>>,
@@ -158,6 +162,9 @@ fn read(provider: Provider, new: Create) -> Result<NewCampaign, ApiError> {
         let message = format!("expected at most {MOST_PLACEHOLDERS} placeholders in all of them");
         errors.push(FieldError::new("messages", message));
     }
+    let quiet_hours = new
+        .quiet_hours
+        .and_then(|hours| hours.0.read("", &mut errors));
     let pace = new.pace.map(|Object(pace)| Pace {
         first: pace.first,
         then_watch: pace.then_watch.0,
@@ -181,6 +188,7 @@ fn read(provider: Provider, new: Create) -> Result<NewCampaign, ApiError> {
             outside_window: new.outside_window.unwrap_or(ours.outside_window),
             on_template_pause: new.on_template_pause.unwrap_or(ours.on_template_pause),
         },
+        quiet_hours,
         allow_repeats: new.allow_repeats.unwrap_or(false),
         variables: variables(&steps),
         pace,

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::problem::ApiError;
+use crate::provider::operations;
 
 /// What schemas look like that have more members than fit beside them.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -89,7 +90,7 @@ fn finish(method: &str, path: &str, operation: &mut Value, problems: &Problems) 
         operation["security"] = json!([]);
     }
     let once = items(operation, "parameters").any(|it| it["name"] == "Idempotency-Key");
-    let met = standard(path, operation, once);
+    let met = standard(method, path, operation, once);
     let tagged = method == "get" && path.starts_with("/v1/");
     let responses = &mut operation["responses"];
     let mut own = Map::new();
@@ -134,8 +135,35 @@ fn finish(method: &str, path: &str, operation: &mut Value, problems: &Problems) 
     }
 }
 
+/// What a call of a provider may come to.
+const AT_PROVIDER: [(&str, &str); 11] = [
+    ("404", "not_found_at_provider"),
+    ("409", "already_exists"),
+    ("409", "wrong_template_state"),
+    ("422", "invalid_request"),
+    ("422", "not_supported_by_provider"),
+    ("422", "provider_refused"),
+    ("429", "provider_limit"),
+    ("501", "not_supported_by_provider"),
+    ("502", "provider_failed"),
+    ("502", "provider_key"),
+    ("504", "outcome_unknown"),
+];
+
+/// Whether a call leads to one of a provider.
+fn calls_out(method: &str, path: &str) -> bool {
+    let call = format!("{} {path}", method.to_uppercase());
+    let mut calls = operations::ALL.iter().flat_map(|operation| operation.api);
+    calls.any(|known| *known == call)
+}
+
 /// The problems that follow from what is asked.
-fn standard(path: &str, operation: &Value, once: bool) -> Vec<(&'static str, &'static str)> {
+fn standard(
+    method: &str,
+    path: &str,
+    operation: &Value,
+    once: bool,
+) -> Vec<(&'static str, &'static str)> {
     // These look at nothing.
     if matches!(path, "/health/live" | "/health/ready" | "/openapi.json") {
         return Vec::new();
@@ -167,6 +195,9 @@ fn standard(path: &str, operation: &Value, once: bool) -> Vec<(&'static str, &'s
     }
     if once {
         met.push(("409", "idempotency_conflict"));
+    }
+    if calls_out(method, path) {
+        met.extend(AT_PROVIDER);
     }
     met
 }

@@ -23,7 +23,7 @@ use crate::model::duration;
 use crate::model::ids::MessageId;
 use crate::model::recipient;
 use crate::model::sequence::OnUnknown;
-use crate::store::message_edit::{Asked, MessageEdit, NewSaid};
+use crate::store::message_edit::{MessageEdit, NewSaid};
 use crate::store::messages::{Message, Step};
 
 pub fn router() -> OpenApiRouter<Api> {
@@ -116,7 +116,7 @@ async fn edit(
     let edited = api.store.edit_message(before.id, &edit, &limits).await?;
     let edited = edited.ok_or(ApiError::NotFound("message"))??;
     api.changed(edited.id.sender);
-    api.show_detail(&edited).await.map(Json)
+    api.show_detail(edited.id).await.map(Json)
 }
 
 impl Api {
@@ -198,28 +198,24 @@ impl Api {
     }
 
     /// With what it says.
-    pub(super) async fn show_detail(&self, message: &Message) -> Result<MessageDetail, ApiError> {
-        let asked = self.store.asked(message.id).await?;
-        let asked = asked.ok_or(ApiError::NotFound("message"))?;
-        Ok(MessageDetail::of(
-            self.show_message(message),
-            message,
-            asked,
-        ))
+    pub(super) async fn show_detail(&self, id: MessageId) -> Result<MessageDetail, ApiError> {
+        let message = self.store.message(id).await?;
+        let message = message.ok_or(ApiError::NotFound("message"))?;
+        Ok(MessageDetail::of(self.show_message(&message), message))
     }
 }
 
 impl MessageDetail {
-    fn of(view: MessageView, message: &Message, asked: Asked) -> Self {
+    fn of(view: MessageView, message: Message) -> Self {
         let in_sequence = message.step.as_ref().is_some_and(|step| !step.single);
-        let said = message.kind.clone().zip(asked.content);
+        let asked = message.asked.unwrap_or_default();
         Self {
             view,
             gate: asked.gate.filter(|_| in_sequence).map(GateView::from),
             delay: in_sequence.then(|| duration::show(asked.delay)),
             on_unknown: asked.on_unknown,
             marketing: asked.marketing,
-            said: said.into_iter().collect(),
+            said: message.kind.zip(asked.content).into_iter().collect(),
         }
     }
 }

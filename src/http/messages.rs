@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Api;
 use super::carrier::{check_recipient, no_such_sender};
 use super::content::{
-    Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
+    DEFAULT_GATE, Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
 };
 use super::events::{EventView, History, HistoryPage};
 use super::message_edit::MessageDetail;
@@ -33,7 +33,7 @@ use crate::model::message::MessageStatus;
 use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{
-    OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy,
+    Gate, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy,
 };
 use crate::store::Once;
 use crate::store::message_list::MessageFilter;
@@ -98,6 +98,9 @@ struct Create {
     at: Option<Moment>,
     /// `hold` where nothing is said.
     on_unknown: Option<OnUnknown>,
+    /// `retry` sends again what failed with an error that may pass; else it has failed.
+    #[schema(value_type = Option<OnFailure>)]
+    on_failure: Option<OnFailure>,
     /// `fail` where nothing is said: a lone message has nothing behind it to stop.
     on_opt_out: Option<OnOptOut>,
     /// `fail` where nothing is said.
@@ -149,6 +152,7 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
     let quiet_hours = new
         .quiet_hours
         .and_then(|hours| hours.0.read("", &mut errors));
+    let on_failure = new.on_failure.unwrap_or(OnFailure::Stop);
     let ours = Policy::default();
     let policy = Policy {
         on_opt_out: new.on_opt_out.unwrap_or(OnOptOut::Fail),
@@ -168,8 +172,8 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
             sender: new.sender,
             recipient: to,
             reference: new.reference.clone(),
-            gate: SINGLE_GATE,
-            on_failure: OnFailure::Stop,
+            gate: single_gate(on_failure),
+            on_failure,
             policy,
             quiet_hours,
             single: true,
@@ -186,6 +190,18 @@ fn read(provider: Provider, new: Create) -> Result<NewSequence, ApiError> {
             }],
         }),
         _ => Err(ApiError::of_fields(errors)),
+    }
+}
+
+/// What a lone message's sequence waits for: it is done with the provider's answer, unless a later
+/// failure is to be followed by another attempt.
+fn single_gate(on_failure: OnFailure) -> Gate {
+    match on_failure {
+        OnFailure::Retry => Gate {
+            on_deadline: OnDeadline::Skip,
+            ..DEFAULT_GATE
+        },
+        OnFailure::Stop | OnFailure::Skip => SINGLE_GATE,
     }
 }
 
@@ -239,11 +255,10 @@ async fn one(
     if timeout > LONGEST_WAIT {
         return Err(ApiError::field("timeout", "expected at most `60s`"));
     }
-    let message = match wait {
-        None => api.find_message(message).await?,
-        Some(StatusWord(wanted)) => wait_for(&api, message, wanted, timeout).await?,
-    };
-    api.show_detail(&message).await.map(Json)
+    if let Some(StatusWord(wanted)) = wait {
+        wait_for(&api, message, wanted, timeout).await?;
+    }
+    api.show_detail(message).await.map(Json)
 }
 
 /// Returns when the status is reached, when it cannot be any more, or when time is up.
@@ -252,7 +267,7 @@ async fn wait_for(
     id: MessageId,
     wanted: MessageStatus,
     timeout: Duration,
-) -> Result<Message, ApiError> {
+) -> Result<(), ApiError> {
     /// Commits of other instances are not signalled here.
     const LOOK_AGAIN: Duration = Duration::from_millis(500);
     /// Under load something changes all the time; few changes are this message's.
@@ -267,7 +282,7 @@ async fn wait_for(
         let left = until.saturating_duration_since(api.clock().monotonic());
         let answer = status.has_reached(wanted) || status.is_final() || left.is_zero();
         if answer || api.signals.is_stopping() {
-            return Ok(message);
+            return Ok(());
         }
         tokio::time::sleep(AT_MOST_EVERY.min(left)).await;
         let _ = tokio::time::timeout(LOOK_AGAIN.min(left), changes.changed()).await;

@@ -4,11 +4,13 @@
 //! Handlers read the request, call `store`, and show what it says. They decide nothing about
 //! messages: that is `model`'s.
 
+mod at_provider;
 mod audit;
 mod auth;
 mod body;
 mod campaign_view;
 mod campaigns;
+mod capabilities;
 mod carrier;
 mod compress;
 mod connections;
@@ -19,6 +21,7 @@ mod docs;
 mod erase;
 mod event_data;
 mod events;
+mod flows;
 mod health;
 mod journal;
 mod keys;
@@ -47,6 +50,8 @@ mod sequences;
 mod stream;
 mod subscriptions;
 mod tag;
+mod template_diff;
+mod template_manage;
 mod templates;
 mod tls;
 mod webhook_auth;
@@ -67,6 +72,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::Forwarding;
 use crate::ingest::Ingest;
+use crate::manage::Manage;
 use crate::signals::Signals;
 use crate::store::{ConnectionCache, KeyCache, Store};
 
@@ -89,6 +95,7 @@ pub struct Parts {
     ingest: Ingest,
     signals: Signals,
     forwarding: Forwarding,
+    manage: Manage,
     /// Streams of events that are open.
     streams: Arc<AtomicUsize>,
     config: Arc<Config>,
@@ -112,12 +119,17 @@ impl Deref for Api {
 
 impl Api {
     /// `metrics` is what `/metrics` shows, where this process records any.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts of the service, each once"
+    )]
     pub fn new(
         store: Store,
         connections: ConnectionCache,
         ingest: Ingest,
         signals: Signals,
         forwarding: Forwarding,
+        manage: Manage,
         config: Arc<Config>,
         metrics: Option<PrometheusHandle>,
     ) -> Self {
@@ -129,6 +141,7 @@ impl Api {
             ingest,
             signals,
             forwarding,
+            manage,
             streams: Arc::default(),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
@@ -157,6 +170,10 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(recipients::router())
         .merge(erase::router())
         .merge(templates::router())
+        .merge(template_manage::router())
+        .merge(template_diff::router())
+        .merge(flows::router())
+        .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())
         .merge(subscriptions::router())

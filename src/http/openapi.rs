@@ -42,6 +42,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Sequences", description = "Ordered messages to one recipient."),
         (name = "Campaigns", description = "The same sequence for many recipients."),
         (name = "Templates", description = "What the provider says of templates."),
+        (name = "Flows", description = "Forms that messages open; nothing of them is kept here."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Subscriptions", description = "Where internal services want events posted."),
         (name = "Recipients", description = "People."),

@@ -2,6 +2,7 @@
 //! to. What a path or a query names is looked at here, before the handler; what a body names, where
 //! the handler asks for its sender ([`of_sender`]).
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use axum::extract::Query;
@@ -14,11 +15,24 @@ use crate::store::keys::Key;
 
 tokio::task_local! {
     static KEY: Arc<Key>;
+    /// What the audit is told beside the path.
+    static DETAIL: RefCell<Option<String>>;
 }
 
-/// Answers a request with this key.
-pub async fn within<F: Future>(key: Arc<Key>, answer: F) -> F::Output {
-    KEY.scope(key, answer).await
+/// Answers a request with this key; and what the audit is to be told of it.
+pub async fn within<F: Future>(key: Arc<Key>, answer: F) -> (F::Output, Option<String>) {
+    let audited = DETAIL.scope(RefCell::default(), async {
+        let answer = answer.await;
+        (answer, DETAIL.with(RefCell::take))
+    });
+    KEY.scope(key, audited).await
+}
+
+/// Tells the audit what the request is about, or what came of it, where its path does not say. No
+/// secrets.
+pub fn note(detail: String) {
+    // Nobody audits what is not asked for by a key.
+    let _ = DETAIL.try_with(|noted| noted.replace(Some(detail)));
 }
 
 /// Whether the key of the request that is being answered leads to this sender.
@@ -39,10 +53,12 @@ fn needed(method: &Method, path: &str) -> &'static [Scope] {
     match (resource, reads) {
         ("messages" | "sequences" | "campaigns", true) => &[MessagesRead],
         ("messages" | "sequences" | "campaigns", false) => &[MessagesWrite],
-        ("senders" | "templates", true) => &[MessagesRead, Manage],
+        ("senders" | "templates" | "flows" | "capabilities", true) => &[MessagesRead, Manage],
         ("events", true) => &[EventsRead],
         ("webhooks", true) => &[EventsRead, Manage],
-        ("connections" | "senders" | "templates" | "subscriptions" | "webhooks", _) => &[Manage],
+        ("connections" | "senders" | "templates" | "flows" | "subscriptions" | "webhooks", _) => {
+            &[Manage]
+        }
         _ => &[Admin],
     }
 }
@@ -70,7 +86,9 @@ fn named(method: &Method, path: &str) -> Named {
             | "/templates" | "/events" | "/events/stream" | "/webhooks",
         )
         | (&Method::POST, "/webhooks/replay") => Named::InQuery,
-        (&Method::POST, "/messages" | "/messages/lookup" | "/sequences" | "/campaigns") => {
+        // About nobody: what each provider can do.
+        (&Method::GET, "/capabilities")
+        | (&Method::POST, "/messages" | "/messages/lookup" | "/sequences" | "/campaigns") => {
             Named::InBody
         }
         (_, path)

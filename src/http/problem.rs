@@ -9,6 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::at_provider::{AtProvider, ProviderError};
 use super::observe;
 use crate::model::scope::Scope;
 use crate::provider::content::{Fault, Wrong};
@@ -111,6 +112,9 @@ pub enum ApiError {
     /// The sender's provider cannot send this: each field by name.
     #[error("{}", in_words(.0))]
     NotSupportedByProvider(Vec<FieldError>),
+    /// A provider, or what is known of its limits, does not let it be done.
+    #[error("{}", .0.detail)]
+    AtProvider(Box<AtProvider>),
     /// The body did not come in time.
     #[error("the body did not come in time")]
     TooSlow,
@@ -161,6 +165,10 @@ impl ApiError {
                 | Self::InvalidLines { first: errors, .. }
                 | Self::NotSupportedByProvider(errors) => errors.clone(),
                 _ => Vec::new(),
+            },
+            provider_error: match self {
+                Self::AtProvider(problem) => problem.provider_error(),
+                _ => None,
             },
             request_id: observe::request_id(),
             oldest_cursor: match self {
@@ -216,7 +224,9 @@ impl ApiError {
             Self::Overloaded("the database does not answer; try again".to_owned()),
             Self::Internal,
         ];
-        others.into_iter().chain(states.map(Self::from)).collect()
+        let at_provider = AtProvider::examples().map(|problem| Self::AtProvider(Box::new(problem)));
+        let others = others.into_iter().chain(states.map(Self::from));
+        others.chain(at_provider).collect()
     }
 
     /// Status, stable code, title.
@@ -258,6 +268,7 @@ impl ApiError {
                 "not_supported_by_provider",
                 "Not supported by the provider",
             ),
+            Self::AtProvider(problem) => problem.kind(),
             Self::TooSlow => (S::REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
             Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
             Self::Overloaded(_) | Self::TooManyBodies => {
@@ -310,6 +321,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What is wrong with each field; empty where it is not about fields.
     errors: Vec<FieldError>,
+    /// What a provider answered, where it did.
+    provider_error: Option<ProviderError>,
     /// The answer's `X-Request-Id`, under which the log has more.
     request_id: Option<String>,
     /// With `cursor_expired` the oldest cursor that the feed can be followed from.
@@ -322,12 +335,18 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
-        match self {
+        match &self {
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Overloaded(_) | Self::TooManyBodies | Self::TooManyRequests(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::AtProvider(problem) => {
+                if let Some(wait) = problem.wait {
+                    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
             }
             _ => {}
         }

@@ -195,6 +195,8 @@ kept_words! {
         ["event", "cloudevents"];
     DeliveryState "`waiting`: it was refused, or waits behind one that was. `dead`: it was given up."
         ["waiting", "dead"];
+    TemplateStep "What has to be done so that a template is as it is defined."
+        ["none", "create", "edit", "wait", "impossible", "invalid"];
     BodyEncoding "`base64` for what is no UTF-8."
         ["text", "base64"];
 }

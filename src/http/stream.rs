@@ -1,7 +1,8 @@
 //! `/v1/events/stream`: the feed as server-sent events. Each bears its place as its id, so that a
 //! client that comes back goes on where it was; when nothing matches for a while a comment with
-//! the place that was reached says that the stream lives. A stream ends when the service stops, or
-//! its client does not read: both come back to another instance, or later.
+//! the place that was reached says that the stream lives. A stream ends when the service stops, its
+//! client does not read, or its key is good no more: who may comes back, to another instance or
+//! later.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::auth::bearer;
 use super::events::{Words, wants_cloudevents};
 use super::listener::Lasting;
 use super::page::Cursor;
@@ -28,8 +30,8 @@ use super::problem::ApiError;
 use super::request::Query;
 use crate::feed::{Event, Filter, Reader, TypePattern};
 use crate::model::ids::{ConnectionId, SenderId};
-use crate::signals::Signals;
 use crate::store::feed::Place;
+use crate::store::{FRESH, KeyCache};
 
 /// How often a quiet stream says that it lives: proxies close what says nothing for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -107,11 +109,17 @@ async fn stream(
     let streaming = Streaming {
         reader: api.forwarding.tail.read_from(after, filter),
         as_cloudevents: wants_cloudevents(&headers),
-        signals: api.signals.clone(),
         sender,
         _open: place,
     };
-    tokio::spawn(streaming.run());
+    let key = bearer(&headers).unwrap_or_default().to_owned();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = streaming.run() => {}
+            () = api.signals.stopped() => {}
+            () = ends(&api.keys, &key) => tracing::info!("a stream's key is good no more"),
+        }
+    });
     let mut response = Body::new(Pieces(pieces)).into_response();
     let headers = response.headers_mut();
     for (name, value) in [
@@ -161,21 +169,29 @@ impl Drop for Open {
     }
 }
 
+/// Returns when the key is good no more. A database that is away says nothing of it.
+async fn ends(keys: &KeyCache, key: &str) {
+    loop {
+        tokio::time::sleep(FRESH).await;
+        if matches!(keys.find(key).await, Ok(None)) {
+            return;
+        }
+    }
+}
+
 /// One stream.
 struct Streaming {
     reader: Reader,
     as_cloudevents: bool,
-    signals: Signals,
     sender: mpsc::Sender<Bytes>,
     _open: Open,
 }
 
 impl Streaming {
-    /// Until the service stops, or the client has gone, reads nothing, or the database fails.
+    /// Until the client has gone, reads nothing, or the database fails.
     async fn run(mut self) {
-        let mut stopping = self.signals.changes();
         let mut told = self.send(BEGIN.to_owned()).await;
-        while told && !self.signals.is_stopping() {
+        while told {
             let events = match self.reader.next(PIECE).await {
                 Ok(events) => events,
                 Err(error) => {
@@ -189,18 +205,12 @@ impl Streaming {
                 continue;
             }
             let sender = self.sender.clone();
-            let quiet = tokio::time::sleep(HEARTBEAT);
-            tokio::pin!(quiet);
-            loop {
-                tokio::select! {
-                    () = self.reader.grown() => break,
-                    () = sender.closed() => return,
-                    () = &mut quiet => {
-                        let here = id(self.reader.place());
-                        told = self.send(format!("id: {here}\n: quiet\n\n")).await;
-                        break;
-                    }
-                    _ = stopping.changed() => if self.signals.is_stopping() { return },
+            tokio::select! {
+                () = self.reader.grown() => {}
+                () = sender.closed() => return,
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    let here = id(self.reader.place());
+                    told = self.send(format!("id: {here}\n: quiet\n\n")).await;
                 }
             }
         }

@@ -1,8 +1,10 @@
-//! `/v1/templates`: what is known of templates from webhooks, answers and reads.
+//! `/v1/templates`: what is known of templates from webhooks, answers and reads. What changes them
+//! is in `template_manage`.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -12,7 +14,10 @@ use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::{Query, id};
+use crate::config::EditBudget;
+use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
+use crate::model::template::next_edit;
 use crate::store::templates_read::{Template, TemplateFilter};
 
 type Templates = Page<View>;
@@ -33,6 +38,9 @@ struct List {
     name: Option<String>,
     /// The provider's word, in any case, such as `PAUSED`.
     status: Option<String>,
+    language: Option<String>,
+    /// The provider's word, in any case, such as `UTILITY`.
+    category: Option<String>,
     #[serde(default)]
     limit: Limit,
     cursor: Option<IdCursor>,
@@ -41,7 +49,7 @@ struct List {
 /// A template, as far as webhooks, answers and reads told of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Template)]
-struct View {
+pub(super) struct View {
     id: TemplateId,
     connection: ConnectionId,
     /// With Meta: elsewhere all of a connection's templates are of one account.
@@ -59,6 +67,15 @@ struct View {
     pause: Option<Pause>,
     reason: Option<String>,
     updated_at: Moment,
+    /// What was last submitted through this service, in Meta's words.
+    submitted: Option<Value>,
+    /// An approved template that was edited as often as `manage.template_edits` of the settings
+    /// allows: when it may be edited again.
+    next_edit_at: Option<Moment>,
+    /// The provider's own object, as it was last read by a call that manages templates.
+    provider: Option<Value>,
+    /// When that was.
+    provider_read_at: Option<Moment>,
 }
 
 /// The provider paused a template.
@@ -70,8 +87,20 @@ struct Pause {
     until: Option<Moment>,
 }
 
-impl From<Template> for View {
-    fn from(template: Template) -> Self {
+impl Api {
+    /// Shows a template as it is now.
+    pub(super) fn show_template(&self, template: Template) -> View {
+        View::of(
+            template,
+            &self.config.manage.template_edits,
+            self.clock().now(),
+        )
+    }
+}
+
+impl View {
+    pub(super) fn of(template: Template, budget: &EditBudget, now: Timestamp) -> Self {
+        let next_edit = next_edit(&budget.0, &template.edits, now);
         let title = template.pause_title;
         let pause = (template.status == "PAUSED").then_some(Pause { title, until: None });
         Self {
@@ -88,6 +117,10 @@ impl From<Template> for View {
             pause,
             reason: template.reason,
             updated_at: template.updated_at.into(),
+            submitted: template.submitted,
+            next_edit_at: next_edit.map(Moment),
+            provider: template.object,
+            provider_read_at: template.object_at.map(Moment),
         }
     }
 }
@@ -110,6 +143,8 @@ async fn list(
         connection: asked.connection,
         name: asked.name,
         status: asked.status.map(|status| status.to_uppercase()),
+        language: asked.language,
+        category: asked.category.map(|category| category.to_uppercase()),
     };
     let after = asked.cursor.map(IdCursor::id);
     let limit = asked.limit;
@@ -118,25 +153,44 @@ async fn list(
         .list_templates(&filter, after, limit.rows())
         .await?;
     let place = |template: &Template| template.id.into_bytes();
-    Ok(Json(Page::of(found, limit, place, View::from)))
+    let show = |template| api.show_template(template);
+    Ok(Json(Page::of(found, limit, place, show)))
 }
 
-async fn find(api: &Api, template: &str) -> Result<Template, ApiError> {
+pub(super) async fn find(api: &Api, template: &str) -> Result<Template, ApiError> {
     let template = api.store.template(id(template, "template")?).await?;
     template.ok_or(ApiError::NotFound("template"))
 }
 
-/// Shows a template.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Fresh {
+    /// `true`: read it from the provider first.
+    #[param(value_type = Option<bool>)]
+    fresh: Option<String>,
+}
+
+/// Shows a template; fresh from the provider, where that is asked for.
 #[utoipa::path(
     get,
     path = "/templates/{id}",
     operation_id = "get_template",
     tag = "Templates",
-    params(("id" = TemplateId, Path)),
+    params(("id" = TemplateId, Path), Fresh),
     responses((status = 200, body = View)),
 )]
-async fn one(State(api): State<Api>, Path(template): Path<String>) -> Result<Json<View>, ApiError> {
-    Ok(Json(find(&api, &template).await?.into()))
+async fn one(
+    State(api): State<Api>,
+    Path(template): Path<String>,
+    Query(Fresh { fresh }): Query<Fresh>,
+) -> Result<Json<View>, ApiError> {
+    let found = find(&api, &template).await?;
+    match fresh.as_deref() {
+        None | Some("false") => Ok(Json(api.show_template(found))),
+        Some("true") => Ok(Json(api.show_template(api.read_template(found).await?))),
+        Some(_) => Err(ApiError::field("fresh", "expected `true` or `false`")),
+    }
 }
 
 /// Lists every fact of a template, the oldest first.

@@ -2,6 +2,8 @@
 //! The latest word wins, by the provider's time; at the same second a stop wins, because
 //! holding a message costs less than burning a template. `store` compares the same triple.
 
+use std::time::Duration;
+
 use super::Timestamp;
 
 /// Our word for a template that the provider says does not exist (132001).
@@ -44,6 +46,31 @@ const STOPS: [&str; 11] = [
 /// Whether a template of this status (upper case) may be sent.
 pub fn is_sendable(status: &str) -> bool {
     !STOPS.contains(&status)
+}
+
+/// Statuses in which a template may be edited ("Template management": approved, rejected, paused).
+/// Of one that nobody told us about the provider decides.
+pub fn is_editable(status: &str) -> bool {
+    matches!(
+        status,
+        "APPROVED" | "REJECTED" | "PAUSED" | "FLAGGED" | "REINSTATED" | UNKNOWN
+    )
+}
+
+/// When an approved template may be edited again that was edited at these times, by a budget of so
+/// many edits in a span each. `None`: now.
+pub fn next_edit(
+    budget: &[(u32, Duration)],
+    edits: &[Timestamp],
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let mut edits = edits.to_vec();
+    edits.sort_unstable_by(|a, b| b.cmp(a));
+    let free_at = budget.iter().filter_map(|(most, span)| {
+        let nth = usize::try_from(*most).ok()?.checked_sub(1)?;
+        Some(*edits.get(nth)? + *span)
+    });
+    free_at.max().filter(|at| *at > now)
 }
 
 /// What is known of a template's status, and since when.
@@ -97,6 +124,23 @@ mod tests {
             let doubled = [facts.clone(), facts.clone()].concat();
             prop_assert_eq!(joined(&doubled), joined(&facts));
         }
+    }
+
+    #[test]
+    fn the_narrowest_budget_says_when_the_next_edit_may_be() {
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(100);
+        let ago = |hours: i64| now - time::Duration::hours(hours);
+        let budget = [
+            (1, Duration::from_secs(86_400)),
+            (3, Duration::from_secs(30 * 86_400)),
+        ];
+        let next = |edits: &[Timestamp]| next_edit(&budget, edits, now);
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(&[ago(25)]), None);
+        assert_eq!(next(&[ago(23)]), Some(ago(-1)));
+        let three = [ago(48), ago(300), ago(26)];
+        assert_eq!(next(&three), Some(ago(300 - 30 * 24)));
+        assert_eq!(next_edit(&[], &three, now), None);
     }
 
     #[test]

@@ -4,15 +4,20 @@
 //! do the talking, and name no provider: what they ask of all of them is asked here. What a
 //! provider says about a message that was posted is an [`Answer`], whoever says it.
 
+pub mod compare;
 pub mod content;
 pub mod dialog360;
+pub mod flows;
 #[cfg(test)]
 mod golden;
 pub mod infobip;
 pub mod lenient;
 pub mod meta;
+pub mod operations;
 pub mod proof;
 pub mod reading;
+pub mod refused;
+pub mod templates;
 
 use std::time::Duration;
 

@@ -26,6 +26,8 @@ pub enum ListOf<'a> {
 pub struct TemplatePage {
     /// What could be read of it.
     pub templates: Vec<TemplateReading>,
+    /// The provider's own object of each.
+    pub objects: Vec<String>,
     /// Whether that is all of it. Else nothing follows from what is not in it.
     pub whole: bool,
     /// Where the next page begins, if there is one.
@@ -165,11 +167,15 @@ pub(super) fn page(
     let list = body.get(name);
     let list = list.ok_or_else(|| unreadable(&format!("`{name}` is missing")))?;
     let elements = lenient::elements(list).map_err(|error| unreadable(&error.to_string()))?;
-    let of = |raw: &&RawValue| read(&Members::open(raw.get()).ok()?);
-    let templates: Vec<_> = elements.iter().filter_map(of).collect();
+    let of = |raw: &&RawValue| {
+        let template = read(&Members::open(raw.get()).ok()?)?;
+        Some((template, raw.get().to_owned()))
+    };
+    let (templates, objects): (Vec<_>, Vec<_>) = elements.iter().filter_map(of).unzip();
     Ok(TemplatePage {
         whole: templates.len() == elements.len(),
         templates,
+        objects,
         next: None,
     })
 }

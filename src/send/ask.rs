@@ -1,10 +1,11 @@
-//! Asking a provider: one GET, for how things are, of which nobody waits for the answer but who
-//! asked; and what every call has, such as the key, and how long a provider asks us to wait.
+//! Asking a provider: one request and its answer, of which nobody waits but who asked; and what
+//! every call has, such as the key, and how long a provider asks us to wait. What is read goes out
+//! here, and what is managed.
 
 use std::time::Duration;
 
-use reqwest::RequestBuilder;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
 
 use super::call::describe;
@@ -12,6 +13,7 @@ use super::{Sending, answer};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::provider;
+use crate::provider::operations::{Body, form};
 use crate::provider::reading::{self, ReadError};
 use crate::store::{Connection, StoreError};
 
@@ -90,12 +92,85 @@ impl Unasked {
 }
 
 /// Whether there is a key to ask with.
-pub(super) fn has_key(connection: &Connection) -> bool {
+pub(crate) fn has_key(connection: &Connection) -> bool {
     !connection
         .credentials
         .access_token
         .expose_secret()
         .is_empty()
+}
+
+/// A request that is to be made once.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    /// How.
+    pub(crate) method: Method,
+    /// Below the provider's address.
+    pub(crate) path: &'a str,
+    /// What it says beside.
+    pub(crate) body: Option<&'a Body>,
+    /// How long the whole of it may take.
+    pub(crate) limit: Duration,
+    /// The longest body of an answer.
+    pub(crate) most: usize,
+}
+
+/// What a provider answered, whatever it says.
+#[derive(Debug)]
+pub struct Answered {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// How long to ask nothing more, where it says so.
+    pub(crate) wait: Option<Duration>,
+    /// As it came.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// There was no connection: the provider knows nothing of it.
+    #[error("{0}")]
+    NotSent(String),
+    /// It left, and no whole answer came.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// Asks with the connection's key.
+pub(crate) async fn exchange(
+    client: &Client,
+    connection: &Connection,
+    question: Question<'_>,
+) -> Result<Answered, Unanswered> {
+    let address = format!("{}/{}", connection.base_url, question.path);
+    let call = client.request(question.method, address);
+    let mut call = authorized(call, connection).timeout(question.limit);
+    call = match question.body {
+        None => call,
+        Some(Body::Json(body)) => call.json(body),
+        Some(Body::Form(pairs)) => {
+            let bytes = form(pairs);
+            call.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(bytes)
+        }
+        Some(Body::Raw {
+            content_type,
+            bytes,
+        }) => call
+            .header(CONTENT_TYPE, content_type.as_str())
+            .body(bytes.clone()),
+    };
+    let response = call.send().await.map_err(|error| match error {
+        error if error.is_connect() || error.is_builder() => Unanswered::NotSent(describe(&error)),
+        error => Unanswered::Lost(describe(&error)),
+    })?;
+    let status = response.status().as_u16();
+    let used_up = used_up(connection.provider, response.headers(), false);
+    let wait = retry_after(response.headers()).max(used_up);
+    let body = answer::body_within(response, question.most).await;
+    let body = body.map_err(|error| Unanswered::Lost(error.to_string()))?;
+    Ok(Answered { status, wait, body })
 }
 
 /// The body of an answer that is no refusal, of at most `most` bytes.
@@ -105,22 +180,21 @@ pub(super) async fn get(
     path: &str,
     most: usize,
 ) -> Result<Vec<u8>, Unasked> {
-    let call = sending
-        .client
-        .get(format!("{}/{path}", connection.base_url));
-    let response = authorized(call, connection)
-        .timeout(sending.settings.answer_timeout)
-        .send()
-        .await
-        .map_err(|error| Unasked::Unreachable(describe(&error)))?;
-    let status = response.status().as_u16();
-    let used_up = used_up(connection.provider, response.headers(), false);
-    let retry_after = retry_after(response.headers()).max(used_up);
-    let body = answer::body_within(response, most).await;
-    let body = body.map_err(|error| Unasked::Unreachable(error.to_string()))?;
-    match reading::refusal(connection.provider, status, &body) {
-        None => Ok(body),
-        Some(error) => Err(Unasked::Unhelpful { error, retry_after }),
+    let question = Question {
+        method: Method::GET,
+        path,
+        body: None,
+        limit: sending.settings.answer_timeout,
+        most,
+    };
+    let answered = exchange(&sending.client, connection, question).await;
+    let answered = answered.map_err(|error| Unasked::Unreachable(error.to_string()))?;
+    match reading::refusal(connection.provider, answered.status, &answered.body) {
+        None => Ok(answered.body),
+        Some(error) => Err(Unasked::Unhelpful {
+            error,
+            retry_after: answered.wait,
+        }),
     }
 }
 

@@ -16,7 +16,7 @@
 //! All are reconcilers: woken by a signal and by a period, and right whenever they run.
 
 mod answer;
-mod ask;
+pub mod ask;
 mod bulk;
 mod call;
 mod campaigns;
@@ -50,6 +50,7 @@ pub use campaigns::keep_campaigns;
 pub use hints::{listen, send_hints};
 pub use poll::{Polling, poll};
 pub use templates::read_templates;
+pub(crate) use templates::{read_at, said_of};
 
 /// How long after the end of another's lease it is looked whether its sender is free.
 const PAST_END: Duration = Duration::from_millis(10);

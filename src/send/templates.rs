@@ -8,7 +8,7 @@ use super::{Sending, ask};
 use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::reading::TemplateReading;
-use crate::model::template::{Health, UNKNOWN};
+use crate::model::template::{Health, UNKNOWN, is_sendable};
 use crate::provider::meta::manage;
 use crate::store::TemplateToRead;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
@@ -44,10 +44,11 @@ async fn read_all(sending: &Sending) {
 
 async fn read(sending: &Sending, template: &TemplateToRead) -> anyhow::Result<()> {
     let asked_at = sending.clock().now();
-    // To the second, as webhooks are: a stop that was said in the same second wins.
-    let at = asked_at.replace_nanosecond(0)?;
     let said = match state_of(sending, template).await? {
-        Some(state) => said_of(template.connection, &template.waba_id, at, state),
+        Some(state) => {
+            let at = read_at(asked_at, &state.status);
+            said_of(template.connection, &template.waba_id, at, state)
+        }
         // Neither its id nor its WABA is known, so that it cannot be asked for. What closed it
         // was a refusal: one message tries again.
         None => TemplateSaid {
@@ -99,8 +100,20 @@ async fn state_of(
         .ok_or_else(|| anyhow::anyhow!("the provider does not list it"))
 }
 
+/// When what a reading shows holds from: to the second, as webhooks are, so that a stop that was said
+/// in the same second wins. But a review: what ends it in that second came after it was seen. And one
+/// that is open is seen before an edit of that second begins its review, and that before its end.
+pub(crate) fn read_at(asked_at: Timestamp, status: &str) -> Timestamp {
+    let second = asked_at.replace_nanosecond(0).unwrap_or(asked_at);
+    match status {
+        "PENDING" => second - time::Duration::MICROSECOND,
+        word if is_sendable(word) => second - time::Duration::MICROSECOND * 2,
+        _ => second,
+    }
+}
+
 /// What a reading says, dated to when it was asked for.
-pub(super) fn said_of(
+pub(crate) fn said_of(
     connection: ConnectionId,
     waba_id: &str,
     at: Timestamp,

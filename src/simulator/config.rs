@@ -49,6 +49,11 @@ pub struct Config {
     pub automatic: bool,
     /// Whether a template that nobody registered counts as approved on first use.
     pub register_templates: bool,
+    /// Whether templates that are submitted or edited are approved by themselves. A scripted test
+    /// says no and ends each review.
+    pub reviews: bool,
+    /// How often an approved template may be edited in 24 hours.
+    pub edits_per_day: usize,
     /// How many webhooks may be under way at once; Meta posts concurrently.
     pub webhooks_in_flight: usize,
 }
@@ -78,6 +83,8 @@ impl Default for Config {
             pair: None,
             automatic: true,
             register_templates: true,
+            reviews: true,
+            edits_per_day: 1,
             webhooks_in_flight: 16,
         }
     }
@@ -198,6 +205,8 @@ pub struct Delays {
     /// How long a template stays paused after its held messages were dropped; 0: until the
     /// control API ends it.
     pub template_pause_ms: u64,
+    /// How long a template that was submitted or edited is in review.
+    pub template_review_ms: u64,
     /// Before the first retry of a webhook of Meta's; doubles from there.
     pub retry_first_ms: u64,
     /// The longest wait between two retries of a webhook of Meta's.
@@ -217,6 +226,7 @@ impl Default for Delays {
             read_ms: Range { min: 50, max: 500 },
             held_ms: 1_500,
             template_pause_ms: 2_000,
+            template_review_ms: 1_000,
             retry_first_ms: 50,
             retry_max_ms: 5_000,
             retry_scale: 0.001,

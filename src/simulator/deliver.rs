@@ -89,6 +89,7 @@ fn take(simulator: &Simulator, rng: &mut impl Rng) -> Result<Webhook, Option<Ins
             Item::Webhook(webhook) => return Ok(webhook),
             Item::Settle(key) => simulator.settle(&key, None),
             Item::Unpause(key, pause) => simulator.end_pause(&key, pause),
+            Item::Review(key, review) => simulator.end_review(&key, review),
             Item::Updates(updates) => match compose(simulator, updates, rng) {
                 Ok(webhooks) => {
                     let mut webhooks = webhooks.into_iter();

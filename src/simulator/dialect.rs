@@ -13,6 +13,7 @@ mod escape;
 pub mod graph;
 mod infobip;
 mod onprem;
+pub mod submission;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -100,6 +101,10 @@ impl Dialect {
         match self {
             Meta => graph::refuse(trouble),
             Dialog360 => dialog360::refuse(trouble).unwrap_or_else(|| graph::refuse(trouble)),
+            // Templates are Meta's, whichever API sends them.
+            Dialog360Onprem if matches!(trouble, Trouble::Template { .. }) => {
+                graph::refuse(trouble)
+            }
             Dialog360Onprem => {
                 dialog360::refuse(trouble).unwrap_or_else(|| onprem::refuse(trouble))
             }

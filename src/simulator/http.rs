@@ -1,6 +1,8 @@
 //! The providers' APIs, as far as a sender of messages needs them: a POST for messages in each
 //! dialect, and templates to read (`templates`). They stand on one server, as their paths differ.
 
+mod flows;
+mod manage;
 mod templates;
 
 use std::net::{Shutdown, TcpStream};
@@ -30,6 +32,8 @@ const MAX_BODY: usize = 1024 * 1024;
 /// The longest that an answer waits for the first webhook, when it is to be late.
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
+pub use flows::preview;
+
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
         .route("/{version}/{id}/messages", post(meta))
@@ -43,6 +47,8 @@ pub fn router() -> Router<Arc<Simulator>> {
             post(infobip_interactive),
         )
         .merge(templates::router())
+        .merge(manage::router())
+        .merge(flows::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

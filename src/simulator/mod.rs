@@ -9,7 +9,7 @@
 //! The parts: `http` is the providers' APIs, `nodes` what can be read at Meta, `dialect` says how
 //! each of them reads and writes, `control` is the side door for scripts. The engine is one for
 //! all: `receive` takes a POST, `fate` decides what becomes of a message, `state` knows messages
-//! and templates, `hold` pauses them, `queue` holds what is due, `deliver` posts it with the proofs
+//! and templates, `review` decides about those that are submitted, `hold` pauses them, `queue` holds what is due, `deliver` posts it with the proofs
 //! of `auth` and by the rules of `retry`, `log` remembers what happened in which order. `examples`
 //! has a webhook of every kind.
 
@@ -20,6 +20,7 @@ mod deliver;
 mod dialect;
 mod examples;
 mod fate;
+mod flow;
 mod hold;
 mod http;
 mod log;
@@ -28,6 +29,7 @@ mod nodes;
 mod queue;
 mod receive;
 mod retry;
+mod review;
 mod state;
 mod template;
 mod trouble;

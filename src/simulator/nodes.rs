@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::dialect::Dialect;
 use super::dialect::envelope::display_phone_number;
 use super::dialect::graph::{Unread, refuse_read};
+use super::http::preview;
 use super::state::Simulator;
 use super::template::{Key, Template};
 use super::trouble::Trouble;
@@ -29,6 +30,15 @@ const LONGEST_PAGE: usize = 1000;
 const REMEMBERED: usize = 10_000;
 /// From this version on, a cursor that leads nowhere is refused with a code of its own.
 const CURSOR_ERRORS: u16 = 24;
+
+/// Fields that a template may have or not.
+const OF_TEMPLATES: [&str; 5] = [
+    "components",
+    "message_send_ttl_seconds",
+    "parameter_format",
+    "previous_category",
+    "sub_category",
+];
 
 /// What readings find, and what became of them.
 #[derive(Debug, Default)]
@@ -71,6 +81,9 @@ pub fn router() -> Router<Arc<Simulator>> {
 struct Asked {
     fields: Option<String>,
     name: Option<String>,
+    status: Option<String>,
+    language: Option<String>,
+    category: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
 }
@@ -87,7 +100,17 @@ async fn one(
         let of = |t: &&Template| t.key.dialect == Dialect::Meta && t.id.to_string() == id;
         let template = state.templates.values().find(of);
         if let Some(template) = template {
-            return only(shown(template.to_json()), asked.fields.as_deref());
+            return only(shown(template), asked.fields.as_deref());
+        }
+        let flow = state
+            .flows
+            .get(&id)
+            .filter(|flow| flow.dialect == Dialect::Meta);
+        if let Some(flow) = flow {
+            let mut shown = flow.shown();
+            let (url, until) = preview(&simulator);
+            shown["preview"] = json!({"preview_url": url, "expires_at": until});
+            return Ok(shown);
         }
         if id.bytes().any(|byte| !byte.is_ascii_digit()) {
             return Err(Trouble::UnknownObject(id).into());
@@ -120,11 +143,21 @@ async fn templates(
         };
         let state = simulator.state();
         let rest = state.templates.range((begin, Bound::Unbounded));
-        let mut rest = rest.filter(|(key, _)| wanted(key)).peekable();
+        let is = |wanted: &Option<String>, word: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == word)
+        };
+        let narrowed = |template: &Template| {
+            is(&asked.status, &template.status)
+                && is(&asked.language, &template.key.language)
+                && is(&asked.category, &template.category)
+        };
+        let mut rest = rest
+            .filter(|(key, template)| wanted(key) && narrowed(template))
+            .peekable();
         let mut data = Vec::new();
         let mut ends: Option<(String, String)> = None;
         for (key, template) in rest.by_ref().take(limit) {
-            data.push(only(shown(template.to_json()), asked.fields.as_deref())?);
+            data.push(only(shown(template), asked.fields.as_deref())?);
             let cursor = CURSOR.encode(format!("{}\n{}", key.name, key.language).as_bytes());
             let before = ends.take().map_or(cursor.clone(), |(before, _)| before);
             ends = Some((before, cursor));
@@ -193,9 +226,10 @@ fn take_refusal(simulator: &Simulator) -> Option<Option<u32>> {
     Some(refused.retry_after)
 }
 
-fn shown(mut template: Value) -> Value {
-    template["rejected_reason"] = "NONE".into();
-    template
+fn shown(template: &Template) -> Value {
+    let mut shown = template.to_json();
+    shown["rejected_reason"] = template.rejected_reason.as_str().into();
+    shown
 }
 
 /// A number that is well, but for what `control` said of it.
@@ -233,10 +267,12 @@ fn only(node: Value, fields: Option<&str>) -> Result<Value, Unread> {
     };
     let mut shown = Map::new();
     for field in std::iter::once("id").chain(fields.split(',')) {
-        let Some(value) = node.get(field) else {
-            return Err(Unread::NoField(field.to_owned()));
+        match node.get(field) {
+            Some(value) => shown.insert(field.to_owned(), value.clone()),
+            // What a node could have, and has not, is left out.
+            None if node.get("language").is_some() && OF_TEMPLATES.contains(&field) => None,
+            None => return Err(Unread::NoField(field.to_owned())),
         };
-        shown.insert(field.to_owned(), value.clone());
     }
     Ok(shown.into())
 }

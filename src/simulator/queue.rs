@@ -48,6 +48,8 @@ pub enum Item {
     Settle(Key),
     /// End the pause of this number of a template, unless it is over.
     Unpause(Key, u64),
+    /// End the review of this number of a template, unless it is over.
+    Review(Key, u64),
 }
 
 /// What may be taken: a lane whose webhooks have no address waits.
@@ -73,7 +75,9 @@ impl Item {
                 None => (Dialect::Meta, false),
             },
             Self::Webhook(webhook) => (webhook.dialect, webhook.url.is_some()),
-            Self::Settle(key) | Self::Unpause(key, _) => (key.dialect, false),
+            Self::Settle(key) | Self::Unpause(key, _) | Self::Review(key, _) => {
+                (key.dialect, false)
+            }
         };
         match is_addressed {
             true => ADDRESSED,

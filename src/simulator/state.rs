@@ -12,6 +12,7 @@ use super::auth::Target;
 use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
+use super::flow::Flows;
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
@@ -44,6 +45,7 @@ pub struct State {
     pub delays: Delays,
     pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
+    pub flows: Flows,
     pub nodes: Nodes,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
@@ -69,6 +71,8 @@ pub struct Stats {
     pub late_answers: u64,
     /// Answered `held_for_quality_assessment`.
     pub held_answers: u64,
+    /// Calls that manage templates.
+    pub managed: BTreeMap<Dialect, u64>,
     /// POSTs above `messages_per_second`.
     pub violations: u64,
     /// POSTs above the limit for one user.
@@ -90,6 +94,7 @@ impl Simulator {
             delays: config.delays,
             targets: config.all_targets(),
             templates: BTreeMap::new(),
+            flows: Flows::new(),
             nodes: Nodes::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
@@ -113,6 +118,11 @@ impl Simulator {
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call that manages something.
+    pub fn count_managed(&self, dialect: Dialect) {
+        *self.state().stats.managed.entry(dialect).or_default() += 1;
     }
 
     /// The next id for a user's message.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -63,6 +63,13 @@ pub struct Template {
     /// What the last pause was called.
     pub pause_title: String,
     pub held: Vec<Held>,
+    /// What its caller submitted, as the dialect shows it.
+    pub content: Map<String, Value>,
+    /// Counts the reviews, so that the planned end of one does not end another.
+    pub reviews: u64,
+    pub rejected_reason: String,
+    /// When it was edited while it was approved, in seconds since 1970.
+    pub edits: Vec<i64>,
     /// How often held messages were released or dropped.
     pub settled: u64,
     last_event: i64,
@@ -80,6 +87,10 @@ impl Template {
             pause: 0,
             pause_title: String::new(),
             held: Vec::new(),
+            content: Map::new(),
+            reviews: 0,
+            rejected_reason: "NONE".to_owned(),
+            edits: Vec::new(),
             settled: 0,
             last_event: 0,
         }
@@ -117,6 +128,11 @@ impl Template {
         self.event("APPROVED", "UNPAUSE", description, now)
     }
 
+    /// The end of a review.
+    pub fn reviewed(&mut self, event: &'static str, now: OffsetDateTime) -> Update {
+        self.event(event, "", "", now)
+    }
+
     /// Event times have seconds only, and of two events in one second a receiver must take the
     /// worse: so no two events of a template bear the same second.
     fn event(
@@ -129,6 +145,7 @@ impl Template {
         self.last_event = now.unix_timestamp().max(self.last_event + 1);
         let change = Change::Status {
             event,
+            reason: self.rejected_reason.clone(),
             title: title.to_owned(),
             description: description.to_owned(),
         };
@@ -154,14 +171,18 @@ impl Template {
 
     /// As the Graph API answers it: here the id is a string.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut shown = json!({
             "id": self.id.to_string(),
             "name": self.key.name,
             "language": self.key.language,
             "status": self.status,
             "category": self.category,
             "quality_score": {"score": self.quality},
-        })
+        });
+        for (name, value) in &self.content {
+            shown[name.as_str()] = value.clone();
+        }
+        shown
     }
 }
 

@@ -36,6 +36,16 @@ pub enum Trouble {
         name: String,
         language: String,
     },
+    /// A template cannot be made or changed so: Meta's subcode, and why.
+    Template {
+        code: i64,
+        message: String,
+    },
+    /// A flow cannot be changed so: Meta's code, and why.
+    Flow {
+        code: i64,
+        message: String,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

@@ -40,6 +40,8 @@ pub struct News {
 pub enum Change {
     Status {
         event: &'static str,
+        /// Why it was rejected, or `NONE`.
+        reason: String,
         title: String,
         description: String,
     },

@@ -35,6 +35,8 @@ pub struct Act {
     pub request_id: Option<String>,
     /// The answer's; `None` where nobody knows what came of it.
     pub status: Option<i16>,
+    /// What it was about, and what a provider said of it.
+    pub detail: Option<String>,
 }
 
 impl Store {
@@ -63,15 +65,21 @@ impl Store {
     }
 
     /// Writes down what came of it.
-    pub async fn end_act(&self, act: Uuid, status: u16) -> Result<(), StoreError> {
+    pub async fn end_act(
+        &self,
+        act: Uuid,
+        status: u16,
+        detail: Option<&str>,
+    ) -> Result<(), StoreError> {
         again!(self, "end_act", {
             sqlx::query!(
                 r#"
                 -- end_act
-                UPDATE audit SET status = $2 WHERE id = $1
+                UPDATE audit SET status = $2, detail = $3 WHERE id = $1
                 "#,
                 act,
                 i16::try_from(status).ok(),
+                detail,
             )
             .execute(&mut *self.pool.acquire().await?)
             .await?;
@@ -91,7 +99,7 @@ impl Store {
                 Act,
                 r#"
                 -- list_acts
-                SELECT id, at, by_key, by_name, action, request_id, status
+                SELECT id, at, by_key, by_name, action, request_id, status, detail
                 FROM audit
                 WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR by_key = $2)
                 ORDER BY id DESC LIMIT $3

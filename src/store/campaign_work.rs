@@ -150,9 +150,10 @@ impl Store {
             made AS (
                 INSERT INTO sequences (sender, campaign, id, recipient, reference, variables,
                                        length, due_at, ready_at, created_at, lane, gate,
-                                       on_failure, policy, single, status, work)
+                                       on_failure, policy, quiet_hours, single, status,
+                                       work)
                 SELECT $1, $2, b.id, b.recipient, b.reference, b.variables, $6, $7, $7, $8, $9,
-                       $10, $11, $12, false, 'running', 'ready'
+                       $10, $11, $12, $13, false, 'running', 'ready'
                 FROM batch b
                 ORDER BY b.upload, b.id
             )
@@ -172,6 +173,7 @@ impl Store {
             Json(campaign.gate) as _,
             campaign.on_failure.as_str(),
             Json(campaign.policy) as _,
+            campaign.quiet_hours.as_ref().map(Json) as _,
         )
         .fetch_optional(&mut *connection)
         .await?;

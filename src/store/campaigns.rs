@@ -13,6 +13,7 @@ use super::{Once, Reply, Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::campaign::CampaignStatus;
 use crate::model::ids::{self, CampaignId, SenderId};
+use crate::model::quiet::QuietHours;
 use crate::model::sequence::{Gate, OnFailure, Policy};
 
 /// What a campaign is made from.
@@ -25,6 +26,7 @@ pub struct NewCampaign {
     pub gate: Gate,
     pub on_failure: OnFailure,
     pub policy: Policy,
+    pub quiet_hours: Option<QuietHours>,
     pub allow_repeats: bool,
     /// What the messages take from each recipient.
     pub variables: Vec<String>,
@@ -52,6 +54,7 @@ pub struct Campaign {
     pub gate: Gate,
     pub on_failure: OnFailure,
     pub policy: Policy,
+    pub quiet_hours: Option<QuietHours>,
     pub allow_repeats: bool,
     pub variables: Vec<String>,
     pub steps: Vec<NewStep>,
@@ -150,8 +153,8 @@ impl Store {
             -- create_campaign
             INSERT INTO campaigns (sender, id, status, created_at, name, label, gate, on_failure,
                                    policy, allow_repeats, variables, steps, pace_first,
-                                   pace_watch_ms)
-            SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+                                   pace_watch_ms, quiet_hours)
+            SELECT s.id, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
             FROM senders s WHERE s.id = $1
             "#,
             id.sender.0,
@@ -168,6 +171,7 @@ impl Store {
             new.pace.map(|pace| pace.first),
             new.pace
                 .map(|pace| i64::try_from(pace.then_watch.as_millis()).unwrap_or(i64::MAX)),
+            new.quiet_hours.as_ref().map(Json) as _,
         )
         .execute(connection)
         .await?;
@@ -240,7 +244,8 @@ async fn read_campaigns(
         r#"
         -- read_campaigns
         SELECT sender, id, name, label, status, gate AS "gate: Json<Gate>", on_failure,
-               policy AS "policy: Json<Policy>", allow_repeats, variables,
+               policy AS "policy: Json<Policy>", quiet_hours AS "quiet_hours: Json<QuietHours>",
+               allow_repeats, variables,
                steps AS "steps: Json<Vec<NewStep>>", recipients, pace_first, pace_watch_ms,
                watch_until, paused_because,
                counts AS "counts: Json<Counts>", counted_at, created_at, activated_at, paused_at,
@@ -276,6 +281,7 @@ async fn read_campaigns(
             label: row.label,
             gate: row.gate.0,
             policy: row.policy.0,
+            quiet_hours: row.quiet_hours.map(|hours| hours.0),
             allow_repeats: row.allow_repeats,
             variables: row.variables,
             steps: row.steps.0,

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::campaigns::make;
 use self::corrupt::put_off;
-use self::due::{Poster, lock_due, lock_lease};
+use self::due::{Poster, lock_due, lock_lease, next_due};
 use self::plan::Plan;
 use self::reach::{read_reach, write_opened};
 use self::steps::read_steps;
@@ -138,6 +138,14 @@ impl Store {
             let (mut rows, mut corrupt) =
                 lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
+            if rows.is_empty() && corrupt.is_empty() {
+                // Woken for what the claim before this one had taken already.
+                let next_due = next_due(&mut transaction, sender, &poster.lanes, now).await?;
+                return Ok(Some(Claimed {
+                    next_due,
+                    ..Claimed::default()
+                }));
+            }
             let mut steps = read_steps(&mut transaction, request, &mut rows, &mut corrupt).await?;
             self.add_unmade(&mut transaction, sender, &rows, &mut steps, &mut corrupt)
                 .await?;

@@ -44,18 +44,6 @@ pub struct NewSaid {
     pub template: Option<(String, String)>,
 }
 
-/// What a caller asked for, as it stands.
-#[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns of messages")]
-pub struct Asked {
-    pub content: Option<Value>,
-    pub marketing: Option<Value>,
-    /// What the next message waits for; the sequence's where the message has none of its own.
-    pub gate: Option<Gate>,
-    pub delay: Duration,
-    pub on_unknown: Option<OnUnknown>,
-}
-
 impl MessageEdit {
     /// The fields that are given.
     fn fields(&self) -> Vec<&str> {
@@ -74,33 +62,6 @@ impl MessageEdit {
 }
 
 impl Store {
-    /// What was asked for in a message of ours; of one that somebody else sent nothing is known.
-    pub async fn asked(&self, id: MessageId) -> Result<Option<Asked>, StoreError> {
-        let row = again!(self, "asked", {
-            Ok(sqlx::query!(
-                r#"
-                -- asked
-                SELECT m.content, m.marketing, coalesce(m.gate, q.gate) AS "gate: Json<Gate>",
-                       m.delay_ms, m.on_unknown, m.origin = 'ours' AS "ours!"
-                FROM messages m
-                LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
-                WHERE m.sender = $1 AND m.id = $2
-                "#,
-                id.sender.0,
-                id.uuid,
-            )
-            .fetch_optional(&mut *self.pool.acquire().await?)
-            .await?)
-        })?;
-        Ok(row.map(|row| Asked {
-            content: row.content,
-            marketing: row.marketing,
-            gate: row.gate.map(|gate| gate.0),
-            delay: Duration::from_millis(u64::try_from(row.delay_ms).unwrap_or(0)),
-            on_unknown: OnUnknown::parse(&row.on_unknown).filter(|_| row.ours),
-        }))
-    }
-
     /// Changes a message that nobody has taken to be posted yet; `None` when there is none.
     pub async fn edit_message(
         &self,

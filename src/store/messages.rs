@@ -2,12 +2,18 @@
 //! one statement, so that a status is never made of two moments. What is shown is computed from
 //! these by `model`, here and nowhere else.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
 use serde::Deserialize as _;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempts::{UNKNOWN, outcome, refused_at, rule};
+use super::message_reasons::{add_reasons, failure_texts};
+use super::pool::is_cut;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::infobip;
@@ -16,7 +22,8 @@ use crate::model::fact::ProviderError;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::message::{self, MessageStatus, Work};
 use crate::model::sequence::{
-    OnFailure, Policy, Reason, RetryLimits, Sequence, SequenceStatus, SequenceWork, work_of,
+    Gate, OnFailure, OnUnknown, Policy, Reason, RetryLimits, Sequence, SequenceStatus,
+    SequenceWork, work_of,
 };
 
 /// A message, with all that its status is made of.
@@ -35,6 +42,20 @@ pub struct Message {
     pub attempts: Vec<Attempt>,
     /// What keeps its sender from posting, the worst first.
     pub closed: Vec<Closed>,
+    /// What was asked for, where that was read.
+    pub asked: Option<Asked>,
+}
+
+/// What a caller asked for, as it stands.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the columns of messages")]
+pub struct Asked {
+    pub content: Option<Value>,
+    pub marketing: Option<Value>,
+    /// What the next message waits for; the sequence's where the message has none of its own.
+    pub gate: Option<Gate>,
+    pub delay: Duration,
+    pub on_unknown: Option<OnUnknown>,
 }
 
 /// A message's place in its sequence, and how that stands.
@@ -120,10 +141,30 @@ impl Store {
         &self,
         ids: &[MessageId],
     ) -> Result<Vec<(MessageId, Message)>, StoreError> {
-        again!(self, "messages", {
-            let mut connection = self.pool.acquire().await?;
-            read_messages(&mut connection, ids).await
-        })
+        self.read_anywhere(ids, Width::List).await
+    }
+
+    /// One of them, with what was asked for.
+    pub async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        let found = self.read_anywhere(&[id], Width::Detail).await?;
+        Ok(found.into_iter().next().map(|(_, message)| message))
+    }
+
+    /// Where a connection is cut off it is read again on another one.
+    async fn read_anywhere(
+        &self,
+        ids: &[MessageId],
+        width: Width,
+    ) -> Result<Vec<(MessageId, Message)>, StoreError> {
+        let found = again!(self, "messages", {
+            read_wide(&mut *self.pool.lend().await?, ids, width).await
+        });
+        match found {
+            Err(StoreError::Database(error)) if is_cut(&error) => again!(self, "messages", {
+                read_wide(&mut *self.pool.acquire().await?, ids, width).await
+            }),
+            found => found,
+        }
     }
 
     /// The messages that attempts of these provider ids belong to.
@@ -159,17 +200,22 @@ fn message_id(sender: i32, uuid: Uuid) -> MessageId {
     }
 }
 
-/// A row of [`read_messages`]: a message and one of its attempts.
+/// A row of [`read_rows`]: a message and one of its attempts.
 struct Row {
-    asked: Uuid,
     sender: i32,
     id: Uuid,
+    adopted_by: Option<Uuid>,
     origin: String,
     recipient: Option<String>,
     kind: Option<String>,
     reference: Option<String>,
     cancelled_at: Option<Timestamp>,
     created_at: Timestamp,
+    content: Option<Value>,
+    marketing: Option<Value>,
+    gate: Option<Value>,
+    delay_ms: i64,
+    on_unknown: String,
     sequence: Option<Uuid>,
     position: Option<i32>,
     single: Option<bool>,
@@ -184,16 +230,6 @@ struct Row {
     on_failure: Option<String>,
     policy: Option<Value>,
     sequence_since: Option<Timestamp>,
-    ready_because_since: Option<Timestamp>,
-    limit_users: Option<i32>,
-    limit_frees_at: Option<Timestamp>,
-    sender_status: Option<String>,
-    sender_status_reason: Option<String>,
-    sender_status_at: Option<Timestamp>,
-    stopped_at: Option<Timestamp>,
-    stopped_reason: Option<String>,
-    template_status: Option<String>,
-    template_status_at: Option<Timestamp>,
     n: Option<i16>,
     provider_message_id: Option<String>,
     posted_at: Option<Timestamp>,
@@ -210,94 +246,138 @@ struct Row {
     failed_code: Option<i64>,
     expires_at: Option<Timestamp>,
     expired_at: Option<Timestamp>,
-    failed_errors: Option<Value>,
+}
+
+/// What of a message is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    /// What lists show.
+    List,
+    /// With what it says.
+    Detail,
 }
 
 /// See [`Store::messages`]; within the caller's transaction.
-#[allow(clippy::too_many_lines, reason = "one statement")]
 pub(super) async fn read_messages(
     connection: &mut PgConnection,
     ids: &[MessageId],
 ) -> Result<Vec<(MessageId, Message)>, StoreError> {
+    read_wide(connection, ids, Width::List).await
+}
+
+async fn read_wide(
+    connection: &mut PgConnection,
+    ids: &[MessageId],
+    width: Width,
+) -> Result<Vec<(MessageId, Message)>, StoreError> {
+    let mut found = HashMap::with_capacity(ids.len());
+    let adopted = read_rows(connection, ids, width, &mut found).await?;
+    if !adopted.is_empty() {
+        let by: Vec<_> = adopted.values().copied().collect();
+        read_rows(connection, &by, width, &mut found).await?;
+    }
+    let failed: Vec<_> = found.values().flat_map(failures).collect();
+    let texts = failure_texts(connection, &failed).await?;
+    add_texts(&mut found, &texts);
+    add_reasons(connection, found.values_mut()).await?;
+    let mut shown: Vec<(MessageId, Message)> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let by = adopted.get(id).unwrap_or(id);
+        // Asked for twice, or as itself and as what it adopted, it is there twice.
+        let again = || shown.iter().find(|(_, shown)| shown.id == *by);
+        let message = found
+            .remove(by)
+            .or_else(|| again().map(|(_, shown)| shown.clone()));
+        shown.extend(message.map(|message| (*id, message)));
+    }
+    Ok(shown)
+}
+
+/// Adds messages to `found`; returns by which messages others were adopted. Each is looked up by
+/// its key, and in one statement with its sequence and its attempts.
+async fn read_rows(
+    connection: &mut PgConnection,
+    ids: &[MessageId],
+    width: Width,
+    found: &mut HashMap<MessageId, Message>,
+) -> Result<HashMap<MessageId, MessageId>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
         r#"
         -- read_messages
-        SELECT x.id AS "asked!", m.sender, m.id, m.origin, m.recipient, m.type AS kind,
-               m.reference, m.cancelled_at, m.created_at, m.sequence, m.position,
+        SELECT m.sender, m.id, m.adopted_by, m.origin, m.recipient, m.type AS kind, m.reference,
+               m.cancelled_at, m.created_at, m.sequence, m.position, m.delay_ms, m.on_unknown,
+               CASE WHEN $3 THEN m.content END AS content,
+               CASE WHEN $3 THEN m.marketing END AS marketing,
+               CASE WHEN $3 THEN coalesce(m.gate, q.gate) END AS gate,
                q.single AS "single?", q.head AS "head?", q.ready_at, q.ready_because,
                q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
                q.on_failure AS "on_failure?", q.policy AS "policy?",
                coalesce(q.set_going_at, q.created_at) AS "sequence_since?",
-               CASE WHEN q.head = m.position THEN CASE q.ready_because
-                   WHEN 'opted_out' THEN (
-                       SELECT marketing_at FROM user_known(m.sender, q.recipient)
-                   )
-                   WHEN 'window_closed' THEN (
-                       SELECT wrote_at FROM user_known(m.sender, q.recipient)
-                   ) + interval '24 hours'
-               END END AS ready_because_since,
-               ml.users AS "limit_users?", ml.frees_at AS "limit_frees_at?",
-               d.status AS "sender_status?", d.reason AS sender_status_reason,
-               d.since AS sender_status_at, c.stopped_at, c.stopped_reason,
-               t.status AS "template_status?", t.status_at AS "template_status_at?",
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
-               a.played_at, a.failed_at, a.failed_code, a.expires_at, a.expired_at,
-               -- Of a failure the attempt keeps the code alone; its texts are in the fact. What
-               -- has a key was said of a member of a group.
-               CASE WHEN a.failed_at IS NOT NULL THEN (
-                   SELECT f.data -> 'errors'
-                   FROM facts f
-                   WHERE f.stream = a.sender AND f.subject = a.message AND f.n = a.n
-                       AND f.type = 'message.failed' AND f.key = ''
-               ) END AS failed_errors
-        FROM unnest($1::integer[], $2::uuid[]) WITH ORDINALITY AS x (sender, id, place)
-        JOIN messages p ON p.sender = x.sender AND p.id = x.id
-        JOIN messages m ON m.sender = x.sender AND m.id = coalesce(p.adopted_by, p.id)
-        JOIN senders s ON s.id = m.sender
-        JOIN connections c ON c.id = s.connection
+               a.played_at, a.failed_at, a.failed_code, a.expires_at, a.expired_at
+        FROM unnest($1::integer[], $2::uuid[]) AS x (sender, id)
+        JOIN messages m ON m.sender = x.sender AND m.id = x.id
         LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
-        LEFT JOIN messaging_limits ml
-            ON q.ready_because = 'messaging_limit' AND q.head = m.position
-            AND ml.stream = c.stream AND ml.account = coalesce(s.waba_id, 'sender ' || s.id)
-        LEFT JOIN LATERAL (
-            SELECT * FROM standing(s, now())
-            WHERE q.head = m.position AND q.status = 'running'
-        ) d ON true
-        LEFT JOIN LATERAL (
-            SELECT t.status, t.status_at
-            FROM templates t
-            WHERE NOT t.sendable AND t.connection = c.id AND t.name = m.template_name
-                AND t.language = m.template_language
-                AND (s.waba_id IS NULL OR t.waba_id IN (s.waba_id, ''))
-                -- It matters only to a message that would be posted now.
-                AND q.head = m.position AND q.status = 'running'
-            LIMIT 1
-        ) t ON true
         LEFT JOIN attempts a ON a.sender = m.sender AND a.message = m.id
-        ORDER BY x.place, a.n
         "#,
         &ids.iter().map(|id| id.sender.0).collect::<Vec<_>>(),
         &ids.iter().map(|id| id.uuid).collect::<Vec<_>>(),
+        width == Width::Detail,
     )
     .fetch_all(connection)
     .await?;
-    let mut messages: Vec<(MessageId, Message)> = Vec::with_capacity(ids.len());
+    let mut adopted = HashMap::new();
     for row in rows {
-        let asked = message_id(row.sender, row.asked);
-        if messages.last().is_none_or(|(last, _)| *last != asked) {
-            messages.push((asked, message(&row)?));
+        let id = message_id(row.sender, row.id);
+        if let Some(by) = row.adopted_by {
+            adopted.insert(id, message_id(row.sender, by));
+            continue;
         }
-        if let (Some((_, message)), Some(n)) = (messages.last_mut(), row.n) {
+        let message = match found.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(message(&row, width)?),
+        };
+        let Some(n) = row.n else { continue };
+        if message.attempts.iter().all(|attempt| attempt.n != n) {
             message.attempts.push(attempt(n, row));
         }
     }
-    Ok(messages)
+    for message in found.values_mut() {
+        message.attempts.sort_unstable_by_key(|attempt| attempt.n);
+    }
+    Ok(adopted)
 }
 
-fn message(row: &Row) -> Result<Message, StoreError> {
+/// The attempts that failed by a webhook, whose texts are elsewhere.
+fn failures(message: &Message) -> impl Iterator<Item = (MessageId, i16)> {
+    message
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.said.evidence.failed.is_some())
+        .map(|attempt| (message.id, attempt.n))
+}
+
+fn add_texts(found: &mut HashMap<MessageId, Message>, texts: &HashMap<(Uuid, i16), Value>) {
+    if texts.is_empty() {
+        return;
+    }
+    for message in found.values_mut() {
+        for attempt in &mut message.attempts {
+            if let Some(texts) = texts.get(&(message.id.uuid, attempt.n))
+                && attempt.said.evidence.failed.is_some()
+                // One that was refused too shows why.
+                && let Some(error) = attempt.error.as_mut().filter(|error| error.title.is_none())
+            {
+                *error = said_of(error.code, texts);
+            }
+        }
+    }
+}
+
+fn message(row: &Row, width: Width) -> Result<Message, StoreError> {
     Ok(Message {
         id: message_id(row.sender, row.id),
         origin: row.origin.clone(),
@@ -308,7 +388,8 @@ fn message(row: &Row) -> Result<Message, StoreError> {
         created_at: row.created_at,
         step: step(row)?,
         attempts: Vec::new(),
-        closed: closed(row),
+        closed: Vec::new(),
+        asked: (width == Width::Detail).then(|| asked(row)).transpose()?,
     })
 }
 
@@ -326,8 +407,8 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             single: row.single?,
             head: row.head?,
             ready_because: row.ready_because.clone(),
-            ready_because_since: row.ready_because_since,
-            messaging_limit: row.limit_users.zip(row.limit_frees_at),
+            ready_because_since: None,
+            messaging_limit: None,
             paused_at: row.paused_at,
             state: Sequence {
                 status: SequenceStatus::parse(row.sequence_status.as_deref()?)?,
@@ -345,39 +426,23 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
     read().ok_or_else(corrupt).map(Some)
 }
 
-fn closed(row: &Row) -> Vec<Closed> {
-    let mut closed = Vec::new();
-    let mut add = |reason, since: Option<Timestamp>, detail: Option<&String>| {
-        closed.push(Closed {
-            reason,
-            since: since.unwrap_or(row.created_at),
-            detail: detail.cloned(),
-        });
-    };
-    if row.stopped_at.is_some() {
-        add(
-            "connection_stopped",
-            row.stopped_at,
-            row.stopped_reason.as_ref(),
-        );
-    }
-    if row.sender_status.as_deref().is_some_and(|s| s != "active") {
-        let detail = row.sender_status_reason.as_ref();
-        let detail = detail.or(row.sender_status.as_ref());
-        add("sender_blocked", row.sender_status_at, detail);
-    }
-    if row.template_status.is_some() {
-        let since = row.template_status_at;
-        add("template_paused", since, row.template_status.as_ref());
-    }
-    closed
+fn asked(row: &Row) -> Result<Asked, StoreError> {
+    let gate = row.gate.as_ref().map(Gate::deserialize).transpose();
+    let corrupt = |error| StoreError::Corrupt(format!("messages: gate of {}: {error}", row.id));
+    Ok(Asked {
+        content: row.content.clone(),
+        marketing: row.marketing.clone(),
+        gate: gate.map_err(corrupt)?,
+        delay: Duration::from_millis(u64::try_from(row.delay_ms).unwrap_or(0)),
+        on_unknown: OnUnknown::parse(&row.on_unknown).filter(|_| row.origin == "ours"),
+    })
 }
 
 /// What was said of a failure with this code. Of several that differ the fact has the one that
 /// counts here too, unless no time was said, or before versions that saw to it: then its texts may
 /// be of another.
-fn said_of(code: i64, errors: Option<Value>) -> ProviderError {
-    let errors = errors.as_ref().and_then(Value::as_array);
+fn said_of(code: i64, errors: &Value) -> ProviderError {
+    let errors = errors.as_array();
     let read = |error| ProviderError::deserialize(error).ok();
     let mut said = errors.into_iter().flatten().filter_map(read);
     // As the provider writes it, which may be another provider's code.
@@ -395,7 +460,7 @@ fn attempt(n: i16, mut row: Row) -> Attempt {
     let returned = row.refusal.take_if(|_| is_open);
     let read = |error: Value| serde_json::from_value::<ProviderError>(error).ok();
     let outcome = outcome(row.outcome.as_deref(), row.refusal.as_ref(), row.unknown_at);
-    let failed = row.failed_code.map(|code| said_of(code, row.failed_errors));
+    let failed = row.failed_code.map(|code| said_of(code, &Value::Null));
     let rule = rule(row.refusal.as_ref());
     let refused_at = row.refusal.as_ref().and_then(refused_at);
     let error = row.refusal.and_then(read).or(failed);

@@ -24,12 +24,13 @@ const PING: Duration = Duration::from_secs(1);
 /// do so for ever. Until then it takes up its place.
 const RETURN: Duration = Duration::from_secs(2);
 
-/// Which connections are asked whether they are there before they are used.
+/// Which connections that were used a moment ago are asked whether they are there before they are
+/// used again. Those that have been idle for a while always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     /// All: whoever uses one answers a caller.
     Always,
-    /// Those that have been idle for a while. Whoever finds another one cut off tries again.
+    /// None. Whoever finds one cut off tries again.
     AfterIdling,
 }
 
@@ -43,6 +44,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     pool: PgPool,
+    asked: Asked,
     limit: Duration,
     doubt: Doubt,
 }
@@ -92,12 +94,13 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(move |connection, seen| {
                 let trusted = trusted.holds_for(seen.age);
-                let fresh = asked == Asked::AfterIdling && seen.idle_for < IDLING;
+                let fresh = seen.idle_for < IDLING;
                 Box::pin(async move { Ok(trusted && (fresh || answers(connection).await)) })
             })
             .connect_lazy_with(options.clone());
         Self {
             pool,
+            asked,
             // A free connection, then an answer; the server's own limit comes first, because an
             // error says more than silence.
             limit: settings.acquire_timeout + settings.statement_timeout + PING,
@@ -118,6 +121,17 @@ impl Pool {
 
     /// One that answers.
     pub(super) async fn acquire(&self) -> Result<Lent, sqlx::Error> {
+        loop {
+            let mut lent = self.lend().await?;
+            if self.asked == Asked::AfterIdling || answers(&mut lent).await {
+                return Ok(lent);
+            }
+            lent.close();
+        }
+    }
+
+    /// One that answered a moment ago: for who can do it again on another one.
+    pub(super) async fn lend(&self) -> Result<Lent, sqlx::Error> {
         Ok(Lent {
             connection: Some(self.pool.acquire().await?),
             in_transaction: false,
@@ -148,6 +162,13 @@ impl Lent {
         self.in_transaction = true;
         self.execute(statement).await?;
         Ok(())
+    }
+
+    /// Does not go back.
+    fn close(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close_on_drop();
+        }
     }
 
     /// Commits what was begun. An error may mean that nobody knows whether it was.
@@ -214,6 +235,19 @@ impl Doubt {
 
     fn from(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         self.from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an error says that the connection is gone.
+pub(super) fn is_cut(error: &sqlx::Error) -> bool {
+    /// Connection exceptions, and those of a server that stops.
+    const STATES: [&str; 4] = ["08", "57P01", "57P02", "57P03"];
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| STATES.iter().any(|state| code.starts_with(state))),
+        _ => false,
     }
 }
 

@@ -60,9 +60,9 @@ impl Change<'_> {
         OwnFact::of(self.after.stream, self.after.id, r#type, source).with(data.into())
     }
 
-    /// What a reading found: a fact each of what differs. Of one that nobody knew, the first says
-    /// that it is there.
-    pub(super) fn found(&self) -> Vec<OwnFact> {
+    /// What a reading found, or an answer said: a fact each of what differs. Of one that nobody
+    /// knew, the first says that it is there.
+    pub(super) fn found(&self, source: &'static str) -> Vec<OwnFact> {
         let (before, after) = (self.before.as_ref(), &self.after);
         let mut facts = Vec::new();
         if let Some(status) = self.status() {
@@ -72,7 +72,7 @@ impl Change<'_> {
                 ("reason", after.reason.as_deref()),
                 ("category", after.category.as_deref()),
             ];
-            facts.push(self.fact(event::TEMPLATE_STATUS, "poll", &members));
+            facts.push(self.fact(event::TEMPLATE_STATUS, source, &members));
         }
         let Some(before) = before else { return facts };
         for (r#type, previous, new) in [
@@ -81,7 +81,7 @@ impl Change<'_> {
         ] {
             if previous != new {
                 let members = [("previous", previous.as_deref()), ("new", new.as_deref())];
-                facts.push(self.fact(r#type, "poll", &members));
+                facts.push(self.fact(r#type, source, &members));
             }
         }
         facts

@@ -33,7 +33,10 @@ impl Store {
             told += again!(self, "record_template_readings", {
                 let mut transaction = self.begin().await?;
                 let changes = self.join_changing(&mut transaction, said).await?;
-                let facts: Vec<_> = changes.iter().flat_map(|change| change.found()).collect();
+                let facts: Vec<_> = changes
+                    .iter()
+                    .flat_map(|change| change.found("poll"))
+                    .collect();
                 self.write_facts(&mut transaction, &facts).await?;
                 transaction.commit().await?;
                 Ok(facts.len())

@@ -352,7 +352,10 @@ impl Store {
             let said = std::slice::from_ref(said);
             let changes = self.join_changing(&mut transaction, said).await?;
             let changed = changes.iter().any(|change| change.status().is_some());
-            let facts: Vec<_> = changes.iter().flat_map(|change| change.found()).collect();
+            let facts: Vec<_> = changes
+                .iter()
+                .flat_map(|change| change.found("poll"))
+                .collect();
             self.write_facts(&mut transaction, &facts).await?;
             sqlx::query!(
                 r#"

@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::PgConnection;
 
-use super::pool::Lent;
+use super::pool::{Lent, is_cut};
 use super::{Store, StoreError};
 
 /// What a transaction begins with.
@@ -53,8 +53,15 @@ impl Store {
     }
 
     async fn begin_with(&self, statement: &'static str) -> Result<Transaction, StoreError> {
-        let mut lent = self.pool.acquire().await?;
-        lent.begin(statement).await?;
+        let mut lent = self.pool.lend().await?;
+        if let Err(error) = lent.begin(statement).await {
+            if !is_cut(&error) {
+                return Err(error.into());
+            }
+            // Nothing has been done in it.
+            lent = self.pool.acquire().await?;
+            lent.begin(statement).await?;
+        }
         Ok(Transaction(lent))
     }
 }

@@ -11,9 +11,12 @@ use crate::support::{Answer, App, send};
 
 /// What is served. A line that comes or goes changes what clients can rely on.
 const OPERATIONS: &str = "\
+DELETE /v1/flows/{id} delete_flow
 DELETE /v1/keys/{id} revoke_key
 DELETE /v1/recipients/{id} erase_recipient
 DELETE /v1/subscriptions/{id} delete_subscription
+DELETE /v1/templates delete_template_name
+DELETE /v1/templates/{id} delete_template
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
@@ -21,10 +24,15 @@ GET /openapi.json openapi
 GET /v1/audit list_audit
 GET /v1/campaigns list_campaigns
 GET /v1/campaigns/{id} get_campaign
+GET /v1/capabilities get_capabilities
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
 GET /v1/events list_events
 GET /v1/events/stream stream_events
+GET /v1/flows list_flows
+GET /v1/flows/{id} get_flow
+GET /v1/flows/{id}/json get_flow_json
+GET /v1/flows/{id}/preview preview_flow
 GET /v1/keys list_keys
 GET /v1/keys/{id} get_key
 GET /v1/messages list_messages
@@ -46,9 +54,11 @@ GET /v1/webhooks list_webhooks
 GET /v1/webhooks/{id} get_webhook
 GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
+PATCH /v1/flows/{id} update_flow
 PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
 PATCH /v1/subscriptions/{id} update_subscription
+PATCH /v1/templates/{id} edit_template
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign
 POST /v1/campaigns/{id}/cancel cancel_campaign
@@ -56,6 +66,9 @@ POST /v1/campaigns/{id}/pause pause_campaign
 POST /v1/campaigns/{id}/recipients upload_recipients
 POST /v1/campaigns/{id}/resume resume_campaign
 POST /v1/connections create_connection
+POST /v1/flows create_flow
+POST /v1/flows/{id}/deprecate deprecate_flow
+POST /v1/flows/{id}/publish publish_flow
 POST /v1/keys create_key
 POST /v1/keys/{id}/rotate rotate_key
 POST /v1/messages create_message
@@ -73,9 +86,14 @@ POST /v1/subscriptions create_subscription
 POST /v1/subscriptions/{id}/ping ping_subscription
 POST /v1/subscriptions/{id}/replay replay_deliveries
 POST /v1/subscriptions/{id}/rotate-secret rotate_subscription_secret
+POST /v1/templates create_template
+POST /v1/templates/diff diff_templates
+POST /v1/templates/sync sync_templates
+POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
-POST /webhooks/{connection} receive_webhook";
+POST /webhooks/{connection} receive_webhook
+PUT /v1/flows/{id}/json upload_flow_json";
 
 /// The document.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod schema;
 mod sequences;
 mod setup;
 mod standing;
+mod submitted;
 mod subscriptions;
 mod support;
 mod templates;

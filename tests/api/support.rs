@@ -15,6 +15,7 @@ use twotick::config::Config;
 use twotick::forward::Forwarding;
 use twotick::http::{self, Api};
 use twotick::ingest;
+use twotick::manage::Manage;
 use twotick::postgres::{TestDatabase, TestServer};
 use twotick::seal::SealingKey;
 use twotick::signals::Signals;
@@ -99,12 +100,19 @@ impl App {
         let (show, settings) = (http::show_event, &config.forward);
         let forwarding = Forwarding::new(&store, signals.clone(), settings, show).unwrap();
         tokio::spawn(forwarding.tail.clone().run(CancellationToken::new()));
+        let manage = Manage::new(
+            store.clone(),
+            connections.clone(),
+            reqwest::Client::new(),
+            config.manage.clone(),
+        );
         let api = Api::new(
             store.clone(),
             connections,
             ingest,
             signals.clone(),
             forwarding,
+            manage,
             config,
             None,
         );

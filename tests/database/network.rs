@@ -30,6 +30,24 @@ async fn cut_connections_lose_nothing_and_double_nothing() {
 }
 
 #[tokio::test]
+async fn who_reads_or_begins_on_a_connection_that_was_just_cut_is_answered_on_another() {
+    let ground = Ground::start().await;
+    let new = json!({
+        "sender": ground.sender, "to": "447700900123", "type": "text", "text": {"body": "hello"},
+    });
+    let made = ground.create("/v1/messages", new.clone()).await;
+    let path = format!("/v1/messages/{}", made["id"].as_str().unwrap());
+    for _ in 0..10 {
+        // One is used now, and so not asked before it is used again.
+        ground.get(&path).await;
+        ground.proxy.cut_all();
+        assert_eq!(ground.status(&path).await, StatusCode::OK);
+        ground.proxy.cut_all();
+        ground.create("/v1/messages", new.clone()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_commit_whose_acknowledgement_is_lost_is_done_once() {
     let mut load = Load::begin(Ground::start().await, 0).await;
     let proxy = &load.ground().proxy;

@@ -556,6 +556,41 @@ async fn who_wants_no_marketing_gets_none_from_a_campaign_either() {
     assert_eq!(messages[1]["sequence"]["position"], 2);
 }
 
+/// Recipients who wait until it is not quiet any more.
+async fn put_off(app: &App) -> i64 {
+    let put_off = "SELECT count(*) FROM sequences WHERE ready_because = 'quiet_hours'";
+    sqlx::query_scalar(put_off)
+        .fetch_one(&mut app.session().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_campaign_writes_to_nobody_while_it_is_quiet_where_they_are() {
+    let app = App::start().await;
+    let quiet = |time_zone: &str| {
+        json!({
+            "sender": app.sender, "name": "offer", "messages": [step("{{name}}")],
+            "quiet_hours": {"from": "00:00", "to": "23:59", "time_zone": time_zone},
+        })
+    };
+    // Two places that are half a day apart: in one of them it is not the minute that is not quiet.
+    for time_zone in ["Etc/GMT+6", "Etc/GMT-6"] {
+        let campaign = app.create("/v1/campaigns", quiet(time_zone)).await;
+        assert_eq!(campaign["quiet_hours"]["time_zone"], time_zone);
+        let campaign = campaign["id"].as_str().unwrap();
+        add(&app, campaign, lines(0..2)).await;
+        change(&app, campaign, "activate").await;
+    }
+    wait_for(async || put_off(&app).await >= 2).await;
+    assert!(app.posts().await.len() <= 2);
+    let (status, answer) = app
+        .send(Method::POST, "/v1/campaigns", quiet("London"))
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer["errors"][0]["field"], "quiet_hours.time_zone");
+}
+
 /// A campaign of which the first go, and the rest an hour later; the first have gone.
 async fn paced(app: &App) -> String {
     let new = json!({

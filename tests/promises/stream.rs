@@ -204,3 +204,23 @@ async fn a_stream_goes_on_where_it_was_and_ends_when_the_service_does() {
     }
     assert!(third.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key() {
+    let app = App::start().await;
+    let key = json!({"name": "reader", "scopes": ["events:read"]});
+    let made = app.create("/v1/keys", key).await;
+    let request = reqwest::Client::new().get(format!("{}/v1/events/stream", app.url));
+    let request = request.bearer_auth(made["secret"].as_str().unwrap());
+    let mut stream = Reading {
+        answer: request.send().await.unwrap(),
+        rest: String::new(),
+        id: None,
+    };
+    assert_eq!(stream.answer.status(), 200);
+    let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    let revoked = app.request(Method::DELETE, &path).send().await.unwrap();
+    assert_eq!(revoked.status(), 200);
+    // What happens until then it may still hear.
+    while stream.next().await.is_some() {}
+}

@@ -242,6 +242,38 @@ async fn endpoints_that_hang_slow_no_other() {
 }
 
 #[tokio::test]
+async fn failures_with_nothing_between_them_do_not_disable_an_endpoint() {
+    const TOO_LONG: Duration = Duration::from_secs(3);
+    let app = app_with(|config| {
+        config.forward.disable_after = TOO_LONG;
+        config.forward.retry = vec![Duration::from_millis(20)];
+    });
+    let app = app.await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|_| Reply::Status(500));
+    let subscription = subscribe(&app, &endpoint).await;
+    let mut session = app.session().await;
+    let began = app.clock.monotonic();
+    write(&mut session, &[(1, "a")]).await;
+    let quiet = async |tries: usize| {
+        endpoint
+            .until("it is given up", |got| got.len() == tries)
+            .await;
+        let dead = format!("{}/undelivered?state=dead", path(&subscription));
+        app.get_until(&dead, |page| {
+            page["data"].as_array().unwrap().len() == tries / 2
+        })
+        .await;
+        app.get(&path(&subscription)).await
+    };
+    assert!(quiet(2).await["failing_since"].is_null());
+    tokio::time::sleep_until((began + TOO_LONG).into()).await;
+    write(&mut session, &[(1, "b")]).await;
+    let shown = quiet(4).await;
+    assert_eq!(shown["status"], "active", "{shown}");
+}
+
+#[tokio::test]
 async fn one_that_is_disabled_catches_up_when_it_is_opened() {
     let app = app_with(|config| config.forward.disable_after = Duration::from_millis(300)).await;
     let (gone, failing) = (Endpoint::start().await, Endpoint::start().await);

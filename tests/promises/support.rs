@@ -44,7 +44,7 @@ pub struct App {
     pub connection: String,
     pub sender: String,
     client: reqwest::Client,
-    key: String,
+    pub key: String,
     _stop: DropGuard,
     stopping: CancellationToken,
     /// To be aborted, as a crash does.

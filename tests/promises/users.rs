@@ -270,6 +270,30 @@ async fn nothing_is_posted_while_it_is_quiet_where_the_user_is() {
 }
 
 #[tokio::test]
+async fn a_lone_message_that_fails_behind_its_acceptance_is_tried_again_where_it_is_asked_for() {
+    let app = App::start().await;
+    let mut retried = text(&app.sender, USER, "retried");
+    retried["on_failure"] = "retry".into();
+    let fails = async |message: Value, at: i64| {
+        let message = app.create("/v1/messages", message).await;
+        let id = message["id"].as_str().unwrap().to_owned();
+        let wamid = app.accepted(&id).await;
+        let mut failed = status(&wamid, "failed", at);
+        failed["errors"][0]["code"] = 131_016.into();
+        app.say(&[failed]).await;
+        id
+    };
+    let once = fails(text(&app.sender, USER, "once"), 1).await;
+    let again = fails(retried, 2).await;
+    let again = shows(&app, &again, |message| {
+        message["attempts"][1]["outcome"] == "accepted"
+    });
+    assert_eq!(again.await["status"], "accepted");
+    let failed = shows(&app, &once, |message| message["status"] == "failed").await;
+    assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_a_reply_ended_can_be_taken_up_again() {
     let app = App::start().await;
     let body = sequence(

@@ -2,6 +2,8 @@
 //! number and to the templates of its account. Quality and limits of a number are shown by the
 //! partner API alone, which has other keys. Pure: paths out, answers in.
 
+pub(in crate::provider) mod templates;
+
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::reading::{NumberReading, TemplateReading};
 use crate::provider::lenient::{self, Members};

@@ -1,6 +1,9 @@
 //! Reads templates and numbers back from Infobip. Templates are listed by a number, and are those
 //! of its account; webhooks name neither. Pure: paths out, answers in.
 
+mod structure;
+pub(in crate::provider) mod templates;
+
 use super::scale;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::reading::{NumberReading, TemplateReading};
@@ -20,19 +23,22 @@ pub fn number_request(digits: &str) -> String {
 
 /// Reads the list.
 pub(in crate::provider) fn templates_page(body: &Members<'_>) -> Result<TemplatePage, ReadError> {
-    page(body, "templates", |members| {
-        let (status, pause_title) = scale::status(word(members, "status")?);
-        Some(TemplateReading {
-            provider_template_id: named(members, "id"),
-            name: named(members, "name")?,
-            language: named(members, "language")?.replace('-', "_"),
-            status,
-            // Webhooks alone have it.
-            reason: None,
-            pause_title,
-            category: word(members, "category"),
-            quality: word(members, "quality").map(scale::score),
-        })
+    page(body, "templates", template)
+}
+
+/// Reads a template.
+pub(in crate::provider) fn template(members: &Members<'_>) -> Option<TemplateReading> {
+    let (status, pause_title) = scale::status(word(members, "status")?);
+    Some(TemplateReading {
+        provider_template_id: named(members, "id"),
+        name: named(members, "name")?,
+        language: named(members, "language")?.replace('-', "_"),
+        status,
+        // Webhooks alone have it.
+        reason: None,
+        pause_title,
+        category: word(members, "category"),
+        quality: word(members, "quality").map(scale::score),
     })
 }
 

@@ -2,6 +2,6 @@
 
 mod content;
 pub mod manage;
-mod scale;
+pub(in crate::provider) mod scale;
 pub mod send;
 pub mod webhook;

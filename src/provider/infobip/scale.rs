@@ -2,7 +2,7 @@
 //! follows from them, whether a webhook said them or they were read.
 
 /// A score of a template or a number.
-pub(super) fn score(word: String) -> String {
+pub(in crate::provider) fn score(word: String) -> String {
     match word.as_str() {
         "HIGH" => "GREEN".to_owned(),
         "MEDIUM" => "YELLOW".to_owned(),
@@ -13,7 +13,7 @@ pub(super) fn score(word: String) -> String {
 
 /// A template's status, and the title of a pause: Meta has one word and a title for what are two
 /// words here.
-pub(super) fn status(word: String) -> (String, Option<String>) {
+pub(in crate::provider) fn status(word: String) -> (String, Option<String>) {
     let paused = |title: &str| ("PAUSED".to_owned(), Some(title.to_owned()));
     match word.as_str() {
         "FIRST_PAUSED" => paused("FIRST_PAUSE"),
@@ -23,7 +23,7 @@ pub(super) fn status(word: String) -> (String, Option<String>) {
 }
 
 /// How many users a day: `LIMIT_2K` is `TIER_2K`.
-pub(super) fn limit(word: String) -> String {
+pub(in crate::provider) fn limit(word: String) -> String {
     match word.strip_prefix("LIMIT_") {
         Some(tier) if tier != "NA" => format!("TIER_{tier}"),
         _ if word == "UNLIMITED" => "TIER_UNLIMITED".to_owned(),

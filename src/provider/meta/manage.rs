@@ -1,6 +1,8 @@
 //! Reads templates and numbers back from Meta. A webhook that opens or closes a template says what
 //! happened, not what is; and any webhook can be missed. Pure: paths out, answers in.
 
+pub(in crate::provider) mod templates;
+
 use super::graph::{self, encoded};
 use super::health;
 use crate::model::reading::{NumberReading, TemplateReading};
@@ -98,7 +100,8 @@ pub(in crate::provider) fn templates_page(body: &Members<'_>) -> Result<Template
     })
 }
 
-fn template(members: &Members<'_>) -> Option<TemplateReading> {
+/// Reads a template.
+pub(in crate::provider) fn template(members: &Members<'_>) -> Option<TemplateReading> {
     // An object since 2020; plain text in some copies.
     let quality = members
         .get("quality_score")

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::dialect::Dialect;
 use super::super::hold::Judgement;
+use super::super::review::Verdict;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::update::Update;
@@ -23,6 +24,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .route("/_control/templates/{name}/pause", post(pause))
         .route("/_control/templates/{name}/unpause", post(unpause))
         .route("/_control/templates/{name}/settle", post(settle))
+        .route("/_control/templates/{name}/review", post(review))
 }
 
 /// A template as it is to be from now on. No webhook tells of it.
@@ -76,6 +78,10 @@ struct TemplateChange {
     title: Option<String>,
     /// For `settle`; else the seed decides.
     judgement: Option<Judgement>,
+    /// For `review`; else it is approved.
+    verdict: Option<Verdict>,
+    /// Why it is rejected.
+    reason: Option<String>,
 }
 
 impl TemplateChange {
@@ -150,6 +156,21 @@ async fn unpause(
     let keys = TemplateChange::parse(&body)?.keys(&simulator, &name)?;
     let now = simulator.clock.now();
     Ok(change(&simulator, &keys, |t| t.unpause(now)))
+}
+
+/// Ends a review before its time.
+async fn review(
+    State(simulator): Simulated,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let wanted = TemplateChange::parse(&body)?;
+    let keys = wanted.keys(&simulator, &name)?;
+    let verdict = wanted.verdict.unwrap_or(Verdict::Approved);
+    let (reason, now) = (wanted.reason.as_deref(), simulator.clock.now());
+    Ok(change(&simulator, &keys, |t| {
+        t.decide(&verdict, reason, now)
+    }))
 }
 
 /// Releases or drops held messages before their time.

@@ -44,7 +44,7 @@ pub fn events(waba_id: &str, updates: &[Update]) -> Value {
 }
 
 fn event(waba_id: &str, news: &News) -> Option<Value> {
-    let Change::Status { event, .. } = &news.change else {
+    let Change::Status { event, reason, .. } = &news.change else {
         return None;
     };
     let key = &news.key;
@@ -56,7 +56,7 @@ fn event(waba_id: &str, news: &News) -> Option<Value> {
             "id": own_id(&news.template_id.to_string()),
             "external_id": news.template_id.to_string(),
             "name": key.name, "language": key.language,
-            "new_status": event, "rejected_reason": "NONE",
+            "new_status": event, "rejected_reason": reason,
         }},
     }))
 }
@@ -70,6 +70,9 @@ fn own_id(of: &str) -> String {
 
 /// As in `waba_templates[]`: the status is in lower case there.
 pub fn template(waba_id: &str, template: &Template) -> Value {
+    let rejected = template.status == "REJECTED";
+    let rejected_reason = rejected.then_some(template.rejected_reason.as_str());
+    let components = template.content.get("components").cloned();
     json!({
         "id": own_id(&template.id.to_string()),
         "external_id": template.id.to_string(),
@@ -78,8 +81,8 @@ pub fn template(waba_id: &str, template: &Template) -> Value {
         "namespace": "092819ec_f801_461b_b975_3a2d464f50a8",
         "category": template.category,
         "status": template.status.to_lowercase(),
-        "rejected_reason": null,
-        "components": [],
+        "rejected_reason": rejected_reason,
+        "components": components.unwrap_or_else(|| json!([])),
         "partner_id": "9Mg0AiPA",
         "waba_account_id": waba_id,
     })

@@ -123,11 +123,20 @@ fn list(update: &Update) -> &'static str {
     }
 }
 
+/// What is said of a pause alone.
+fn other_info(title: &str, description: &str) -> Value {
+    match title {
+        "" => Value::Null,
+        title => json!({"title": title, "description": description}),
+    }
+}
+
 /// A change of a template's. Meta writes the language with a hyphen beside its quality.
 fn template(news: &News) -> Value {
     match &news.change {
         TemplateChange::Status {
             event,
+            reason,
             title,
             description,
         } => json!({"field": "message_template_status_update", "value": {
@@ -136,8 +145,8 @@ fn template(news: &News) -> Value {
             "message_template_name": news.key.name,
             "message_template_language": news.key.language,
             "message_template_category": news.category,
-            "reason": "NONE",
-            "other_info": {"title": title, "description": description},
+            "reason": reason,
+            "other_info": other_info(title, description),
         }}),
         TemplateChange::Quality { previous, new } => {
             json!({"field": "message_template_quality_update", "value": {

@@ -11,6 +11,7 @@ use super::super::trouble::Trouble;
 struct Error {
     http: u16,
     code: i64,
+    subcode: Option<i64>,
     title: &'static str,
     details: String,
 }
@@ -72,6 +73,7 @@ pub fn refuse_read(unread: &Unread) -> Response {
     answer(Error {
         http,
         code,
+        subcode: None,
         title,
         details: details.to_owned(),
     })
@@ -84,7 +86,12 @@ fn answer(found: Error) -> Response {
         "code": found.code,
         "fbtrace_id": "AsimulatedTrace00000000",
     });
-    if !found.details.is_empty() {
+    if let Some(subcode) = found.subcode {
+        error["error_subcode"] = subcode.into();
+        error["is_transient"] = false.into();
+        error["error_user_title"] = "This template can't be saved".into();
+        error["error_user_msg"] = found.details.as_str().into();
+    } else if !found.details.is_empty() {
         error["error_data"] = json!({"messaging_product": "whatsapp", "details": found.details});
     }
     let status = StatusCode::from_u16(found.http).unwrap_or(StatusCode::BAD_REQUEST);
@@ -95,6 +102,7 @@ fn error(trouble: &Trouble) -> Error {
     let (http, code, title) = named(trouble);
     let details = match trouble {
         Trouble::Invalid { message, .. } | Trouble::Missing { message, .. } => message.clone(),
+        Trouble::Template { message, .. } | Trouble::Flow { message, .. } => message.clone(),
         Trouble::UnknownObject(id) => id.clone(),
         Trouble::TemplateUnknown { name, language } => {
             format!("template name ({name}) does not exist in {language}")
@@ -104,6 +112,10 @@ fn error(trouble: &Trouble) -> Error {
     Error {
         http,
         code,
+        subcode: match trouble {
+            Trouble::Template { code, .. } => Some(*code),
+            _ => None,
+        },
         title,
         details,
     }
@@ -115,8 +127,11 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             let title = "Invalid OAuth access token - Cannot parse access token";
             (401, 190, title)
         }
+        Trouble::Flow { code, .. } => (400, *code, "(#139000) Flow request failed"),
         // Meta knows no ids of callers.
-        Trouble::Invalid { .. } | Trouble::DuplicateId => (400, 100, "(#100) Invalid parameter"),
+        Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {
+            (400, 100, "(#100) Invalid parameter")
+        }
         Trouble::Missing { .. } => (400, 131_008, "(#131008) Required parameter is missing"),
         Trouble::UnknownObject(_) => {
             let title = "(#803) Some of the aliases you requested do not exist";

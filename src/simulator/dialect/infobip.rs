@@ -136,9 +136,10 @@ fn refusal(trouble: &Trouble) -> Option<(StatusCode, &'static str, &'static str)
     let no = |http, name, text| Some((http, name, text));
     match trouble {
         Trouble::BadKey => no(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Unauthorized"),
-        Trouble::Invalid { .. } | Trouble::Missing { .. } => {
-            no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request")
-        }
+        Trouble::Invalid { .. }
+        | Trouble::Missing { .. }
+        | Trouble::Template { .. }
+        | Trouble::Flow { .. } => no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
         Trouble::UnknownObject(_) => no(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
         Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
             let http = StatusCode::TOO_MANY_REQUESTS;
@@ -163,6 +164,9 @@ pub fn refuse(trouble: &Trouble) -> Response {
     let mut exception = json!({"messageId": name, "text": text});
     if let Trouble::Invalid { field, message } | Trouble::Missing { field, message } = trouble {
         exception["validationErrors"] = json!({field: [message]});
+    }
+    if let Trouble::Template { message, .. } | Trouble::Flow { message, .. } = trouble {
+        exception["validationErrors"] = json!({"template": [message]});
     }
     let body = Json(json!({"requestError": {"serviceException": exception}}));
     let mut response = (http, body).into_response();
@@ -204,7 +208,7 @@ fn template_status<'a>(status: &'a str, pause: &str) -> &'a str {
 
 /// As in `templates[]`.
 pub fn template(template: &Template) -> Value {
-    json!({
+    let mut shown = json!({
         "id": template.id.to_string(),
         "businessAccountId": 40211,
         "name": template.key.name,
@@ -213,5 +217,9 @@ pub fn template(template: &Template) -> Value {
         "category": template.category,
         "quality": quality(&template.quality),
         "structure": {"body": {"text": "Hi {{1}}"}, "type": "TEXT"},
-    })
+    });
+    for (name, value) in &template.content {
+        shown[name.as_str()] = value.clone();
+    }
+    shown
 }

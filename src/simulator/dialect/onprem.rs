@@ -81,9 +81,10 @@ pub fn error(trouble: &Trouble) -> Value {
 fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
     match trouble {
         Trouble::BadKey => (1005, "Access denied", "Invalid credentials."),
-        Trouble::Invalid { .. } | Trouble::DuplicateId => {
-            (1009, "Parameter value is not valid", "")
-        }
+        Trouble::Invalid { .. }
+        | Trouble::Template { .. }
+        | Trouble::Flow { .. }
+        | Trouble::DuplicateId => (1009, "Parameter value is not valid", ""),
         Trouble::Missing { .. } => (1008, "Required parameter is missing", ""),
         Trouble::UnknownObject(_) => (1006, "Resource not found", "There is none of this id."),
         Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {

@@ -12,6 +12,7 @@ use super::plan::{Lanes, Row};
 use super::planning::MESSAGING_LIMIT;
 use crate::model::Timestamp;
 use crate::model::campaign::Variables;
+use crate::model::ids::SenderId;
 use crate::model::sequence::{Gate, OnFailure, Policy, Reason, SequenceStatus, SequenceWork, User};
 use crate::model::{lane, reach, recipient};
 
@@ -201,6 +202,31 @@ pub(super) async fn lock_due(
         });
     }
     Ok((due, corrupt))
+}
+
+/// When the first of what may be claimed is due, where nothing is now.
+pub(super) async fn next_due(
+    connection: &mut PgConnection,
+    sender: SenderId,
+    lanes: &Lanes,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let next = sqlx::query_scalar!(
+        r#"
+        -- claim: next due
+        SELECT min(q.due_at)
+        FROM unnest($2::text[]) AS l (lane)
+        CROSS JOIN LATERAL (
+            SELECT q.due_at FROM sequences q
+            WHERE q.sender = $1 AND q.lane = l.lane AND q.due_at > $3
+            ORDER BY q.due_at LIMIT 1
+        ) q
+        "#,
+        sender.0,
+        lanes.names(),
+        now,
+    );
+    Ok(next.fetch_one(connection).await?)
 }
 
 /// Why a head is posted later, by its word.

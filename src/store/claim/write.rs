@@ -47,12 +47,18 @@ pub(super) async fn write(
                 claim_epoch = CASE WHEN x.work = 'claimed' THEN $4::bigint END,
                 claim_until = CASE WHEN x.work = 'claimed'
                     THEN clock_timestamp() + $5::interval END
-            FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
-                        $11::smallint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-                        $15::timestamptz[], $34::text[])
-                AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at, deadline_at,
-                      ready_because)
-            WHERE q.sender = $1 AND q.id = x.id
+            FROM (
+                -- Bounded, and the sender with it, or a plan kept from when the table was small
+                -- would read all of the sender's sequences to find these.
+                SELECT $1::integer AS sender, x.*
+                FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
+                            $11::smallint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+                            $15::timestamptz[], $34::text[])
+                    AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at,
+                          deadline_at, ready_because)
+                LIMIT cardinality($6::uuid[])
+            ) x
+            WHERE q.sender = x.sender AND q.id = x.id
         ),
         made AS (
             INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at)
@@ -86,7 +92,12 @@ pub(super) async fn write(
         SELECT m.id AS "message?", m.recipient, m.type, m.content, m.marketing,
                NULL::timestamptz AS next_due
         FROM unnest($16::uuid[]) AS x (message)
-        JOIN messages m ON m.sender = $1 AND m.id = x.message
+        CROSS JOIN LATERAL (
+            SELECT m.id, m.recipient, m.type, m.content, m.marketing FROM messages m
+            WHERE m.sender = $1 AND m.id = x.message
+            -- Each by itself, whenever the plan was made.
+            OFFSET 0
+        ) m
         UNION ALL
         -- Of the rows as they were: those above were due.
         SELECT NULL, NULL, NULL, NULL, NULL, min(q.due_at)

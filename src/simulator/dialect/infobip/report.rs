@@ -160,10 +160,15 @@ fn inbound_json(inbound: &Inbound) -> Value {
 
 fn template(news: &News) -> Value {
     let change = match &news.change {
-        Change::Status { event, title, .. } => json!({
+        Change::Status {
+            event,
+            reason,
+            title,
+            ..
+        } => json!({
             "type": "TEMPLATE_STATUS_UPDATE",
             "newStatus": template_status(event, title),
-            "reason": "NONE",
+            "reason": reason,
         }),
         Change::Quality { previous, new } => json!({
             "type": "TEMPLATE_QUALITY_UPDATE",

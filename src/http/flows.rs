@@ -1,0 +1,465 @@
+//! `/v1/flows`: flows at the providers that have them. Nothing of them is kept here: an id is the
+//! provider's, and whose it is, is said with each call.
+
+use axum::Json;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Api;
+use super::body::big_body;
+use super::moment::Moment;
+use super::problem::ApiError;
+use super::request::{Body, Query};
+use super::template_manage::{Whose, given, note, refuse, whole};
+use crate::manage::Account;
+use crate::model::ids::{ConnectionId, SenderId};
+use crate::provider::flows::{self, Flow, FlowError, LARGEST_JSON};
+use crate::provider::operations::{DELETE_FLOW, DEPRECATE_FLOW, Operation, PUBLISH_FLOW};
+
+pub fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one, update, delete))
+        .routes(routes!(publish))
+        .routes(routes!(deprecate))
+        .routes(routes!(json, upload))
+        .routes(routes!(preview))
+}
+
+/// Whose flow.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Of {
+    /// A sender of the account: its connection and its account are meant.
+    sender: Option<SenderId>,
+    /// Needed without `sender`.
+    connection: Option<ConnectionId>,
+    /// Meta's account; for a list it is needed where the connection's senders are of several, or of
+    /// none.
+    waba_id: Option<String>,
+}
+
+impl From<Of> for Whose {
+    fn from(of: Of) -> Self {
+        Self {
+            sender: of.sender,
+            connection: of.connection,
+            waba_id: of.waba_id,
+        }
+    }
+}
+
+/// A flow, as the provider shows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Flow)]
+struct View {
+    /// The provider's.
+    id: String,
+    name: Option<String>,
+    /// `DRAFT`, `PUBLISHED`, `DEPRECATED`, `BLOCKED`, `THROTTLED`.
+    status: Option<String>,
+    categories: Vec<String>,
+    /// What is wrong with its JSON.
+    validation_errors: Vec<ErrorView>,
+    /// The provider's own object.
+    provider: Value,
+}
+
+/// What is wrong with a flow's JSON, in the provider's words.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FlowError)]
+struct ErrorView {
+    error: Option<String>,
+    error_type: Option<String>,
+    message: Option<String>,
+    line_start: Option<i64>,
+    line_end: Option<i64>,
+    column_start: Option<i64>,
+    column_end: Option<i64>,
+}
+
+impl From<FlowError> for ErrorView {
+    fn from(it: FlowError) -> Self {
+        Self {
+            error: it.error,
+            error_type: it.error_type,
+            message: it.message,
+            line_start: it.line_start,
+            line_end: it.line_end,
+            column_start: it.column_start,
+            column_end: it.column_end,
+        }
+    }
+}
+
+impl From<(Flow, Value)> for View {
+    fn from((flow, provider): (Flow, Value)) -> Self {
+        Self {
+            id: flow.id,
+            name: flow.name,
+            status: flow.status,
+            categories: flow.categories,
+            validation_errors: flow.errors.into_iter().map(Into::into).collect(),
+            provider,
+        }
+    }
+}
+
+/// All flows of an account.
+#[derive(Debug, Serialize, ToSchema)]
+struct FlowList {
+    data: Vec<View>,
+}
+
+/// What the provider answered to a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderAnswer)]
+struct Done {
+    id: String,
+    provider_answer: Value,
+}
+
+/// Lists flows, from the provider.
+#[utoipa::path(
+    get,
+    path = "/flows",
+    operation_id = "list_flows",
+    tag = "Flows",
+    params(Of),
+    responses((status = 200, body = FlowList)),
+)]
+async fn list(State(api): State<Api>, Query(of): Query<Of>) -> Result<Json<FlowList>, ApiError> {
+    let account = api.account(&of.into()).await?;
+    let found = api.manage.flows(&account).await?;
+    let data = found.into_iter().map(View::from).collect();
+    Ok(Json(FlowList { data }))
+}
+
+/// A new flow.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewFlow)]
+struct Create {
+    /// A sender of the account: its connection and its account are meant.
+    sender: Option<SenderId>,
+    /// Needed without `sender`.
+    connection: Option<ConnectionId>,
+    /// Meta's account; needed where the connection's senders are of several, or of none.
+    waba_id: Option<String>,
+    #[schema(min_length = 1, max_length = 200, example = "Quote form")]
+    name: String,
+    /// `SIGN_UP`, `SIGN_IN`, `APPOINTMENT_BOOKING`, `LEAD_GENERATION`, `CONTACT_US`,
+    /// `CUSTOMER_SUPPORT`, `SURVEY`, `SHOPPING`, `OTHER`.
+    #[schema(min_items = 1, example = json!(["LEAD_GENERATION"]))]
+    categories: Vec<String>,
+    /// The flow whose JSON it begins with.
+    clone_flow_id: Option<String>,
+    /// Meta's: where its data is exchanged.
+    endpoint_uri: Option<String>,
+}
+
+/// What is to be changed of a draft.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = FlowChange)]
+struct Update {
+    name: Option<String>,
+    categories: Option<Vec<String>>,
+    /// Meta's: where its data is exchanged.
+    endpoint_uri: Option<String>,
+}
+
+fn members<const N: usize>(all: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let named = all
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or_default()));
+    given(named.collect())
+}
+
+/// Makes a flow: a draft.
+#[utoipa::path(
+    post,
+    path = "/flows",
+    operation_id = "create_flow",
+    tag = "Flows",
+    request_body = Create,
+    responses((status = 201, body = View)),
+)]
+async fn create(
+    State(api): State<Api>,
+    Body(new): Body<Create>,
+) -> Result<(StatusCode, Json<View>), ApiError> {
+    let whose = Whose {
+        sender: new.sender,
+        connection: new.connection,
+        waba_id: new.waba_id,
+    };
+    let account = api.account(&whose).await?;
+    note(&account, &format!("flow {:?}", new.name));
+    let given = members([
+        ("name", Some(new.name.into())),
+        ("categories", Some(new.categories.into())),
+        ("clone_flow_id", new.clone_flow_id.map(Value::from)),
+        ("endpoint_uri", new.endpoint_uri.map(Value::from)),
+    ]);
+    let provider = account.connection.provider;
+    refuse(flows::check(provider, &Value::Object(given.clone()), true))?;
+    let manage = api.manage.clone();
+    let made = whole(async move { manage.create_flow(&account, &given).await });
+    Ok((StatusCode::CREATED, Json(made.await?.into())))
+}
+
+/// Shows a flow, from the provider.
+#[utoipa::path(
+    get,
+    path = "/flows/{id}",
+    operation_id = "get_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = View)),
+)]
+async fn one(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<View>, ApiError> {
+    let account = account(&api, of, &id).await?;
+    let found = api.manage.flow(&account, &id).await?;
+    Ok(Json(found.ok_or(ApiError::NotFound("flow"))?.into()))
+}
+
+/// Whose flow it is, by an id that can be one.
+async fn account(api: &Api, of: Of, id: &str) -> Result<Account, ApiError> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ApiError::NotFound("flow"));
+    }
+    api.account_if(&of.into(), false).await
+}
+
+/// Changes a draft's name, categories or endpoint.
+#[utoipa::path(
+    patch,
+    path = "/flows/{id}",
+    operation_id = "update_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    request_body = Update,
+    responses((status = 200, body = Done)),
+)]
+async fn update(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+    Body(change): Body<Update>,
+) -> Result<Json<Done>, ApiError> {
+    let account = account(&api, of, &id).await?;
+    note(&account, &format!("flow {id}"));
+    let given = members([
+        ("name", change.name.map(Value::from)),
+        ("categories", change.categories.map(Value::from)),
+        ("endpoint_uri", change.endpoint_uri.map(Value::from)),
+    ]);
+    if given.is_empty() {
+        return Err(ApiError::field("", "expected something to change"));
+    }
+    let provider = account.connection.provider;
+    refuse(flows::check(provider, &Value::Object(given.clone()), false))?;
+    let (manage, flow) = (api.manage.clone(), id.clone());
+    let done = whole(async move { manage.update_flow(&account, &flow, &given).await });
+    let provider_answer = done.await?;
+    Ok(Json(Done {
+        id,
+        provider_answer,
+    }))
+}
+
+async fn moved(
+    api: &Api,
+    of: Of,
+    id: String,
+    operation: &'static Operation,
+) -> Result<Json<Done>, ApiError> {
+    let account = account(api, of, &id).await?;
+    note(&account, &format!("flow {id}"));
+    let (manage, flow) = (api.manage.clone(), id.clone());
+    let done = whole(async move { manage.move_flow(&account, operation, &flow).await });
+    let provider_answer = done.await?;
+    Ok(Json(Done {
+        id,
+        provider_answer,
+    }))
+}
+
+/// Deletes a draft.
+#[utoipa::path(
+    delete,
+    path = "/flows/{id}",
+    operation_id = "delete_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = Done)),
+)]
+async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<Done>, ApiError> {
+    moved(&api, of, id, &DELETE_FLOW).await
+}
+
+/// Publishes a draft: it cannot be changed any more.
+#[utoipa::path(
+    post,
+    path = "/flows/{id}/publish",
+    operation_id = "publish_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = Done)),
+)]
+async fn publish(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<Done>, ApiError> {
+    moved(&api, of, id, &PUBLISH_FLOW).await
+}
+
+/// Deprecates a published flow: it cannot be sent any more.
+#[utoipa::path(
+    post,
+    path = "/flows/{id}/deprecate",
+    operation_id = "deprecate_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = Done)),
+)]
+async fn deprecate(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<Done>, ApiError> {
+    moved(&api, of, id, &DEPRECATE_FLOW).await
+}
+
+/// Where a flow's JSON is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FlowJson)]
+struct JsonView {
+    /// Without a key, for as long as the provider lets it.
+    download_url: String,
+    provider_answer: Value,
+}
+
+/// Tells where a flow's JSON can be downloaded.
+#[utoipa::path(
+    get,
+    path = "/flows/{id}/json",
+    operation_id = "get_flow_json",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = JsonView)),
+)]
+async fn json(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<JsonView>, ApiError> {
+    let account = account(&api, of, &id).await?;
+    let (download_url, provider_answer) = api.manage.flow_json(&account, &id).await?;
+    Ok(Json(JsonView {
+        download_url,
+        provider_answer,
+    }))
+}
+
+/// What came of an upload.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FlowUpload)]
+struct UploadView {
+    /// Whether nothing is wrong with it: the provider takes it all the same.
+    valid: bool,
+    validation_errors: Vec<ErrorView>,
+    provider_answer: Value,
+}
+
+/// The JSON of a flow, as it came.
+#[derive(Debug)]
+struct FlowBody(axum::body::Bytes);
+
+impl FromRequest<Api> for FlowBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        big_body(request, api, LARGEST_JSON).await.map(Self)
+    }
+}
+
+/// Uploads a draft's JSON, of at most 10 MB. What is wrong with it is told although the provider
+/// takes it.
+#[utoipa::path(
+    put,
+    path = "/flows/{id}/json",
+    operation_id = "upload_flow_json",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    request_body = Object,
+    responses((status = 200, body = UploadView)),
+)]
+async fn upload(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+    FlowBody(bytes): FlowBody,
+) -> Result<Json<UploadView>, ApiError> {
+    let account = account(&api, of, &id).await?;
+    note(&account, &format!("flow {id}"));
+    serde_json::from_slice::<Map<String, Value>>(&bytes)
+        .map_err(|error| ApiError::Malformed(format!("the body is no flow's JSON: {error}")))?;
+    if !flows::is_uploadable(&bytes) {
+        return Err(ApiError::field("", "holds what ends the upload"));
+    }
+    let manage = api.manage.clone();
+    let done = whole(async move { manage.upload_flow(&account, &id, &bytes).await }).await?;
+    Ok(Json(UploadView {
+        valid: done.errors.is_empty(),
+        validation_errors: done.errors.into_iter().map(Into::into).collect(),
+        provider_answer: done.answer,
+    }))
+}
+
+/// Where a flow can be looked at.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FlowPreview)]
+struct PreviewView {
+    preview_url: String,
+    expires_at: Option<Moment>,
+    provider_answer: Value,
+}
+
+/// Tells where a flow can be looked at, and until when.
+#[utoipa::path(
+    get,
+    path = "/flows/{id}/preview",
+    operation_id = "preview_flow",
+    tag = "Flows",
+    params(("id" = String, Path), Of),
+    responses((status = 200, body = PreviewView)),
+)]
+async fn preview(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(of): Query<Of>,
+) -> Result<Json<PreviewView>, ApiError> {
+    let account = account(&api, of, &id).await?;
+    let (preview_url, expires_at, provider_answer) = api.manage.preview_flow(&account, &id).await?;
+    Ok(Json(PreviewView {
+        preview_url,
+        expires_at: expires_at.map(Moment),
+        provider_answer,
+    }))
+}

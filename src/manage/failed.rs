@@ -1,0 +1,74 @@
+//! Why something could not be managed. What a provider said of it is always with it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::error_class::ErrorClass;
+use crate::model::provider::Provider;
+use crate::provider::operations::Operation;
+use crate::store::StoreError;
+
+/// A provider's answer that is no success.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its own number or word for the error, where it has one.
+    pub code: Option<String>,
+    /// Its own text.
+    pub message: Option<String>,
+    /// The whole answer: JSON as it came, else text.
+    pub body: Value,
+    /// How long it wants to be left alone.
+    pub wait: Option<Duration>,
+    /// What it means.
+    pub class: ErrorClass,
+}
+
+/// Why something could not be managed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The provider has no such call.
+    #[error("{} has no call for it: {}", .provider.as_str(), .operation.says)]
+    Lacking {
+        /// Who.
+        provider: Provider,
+        /// What.
+        operation: &'static Operation,
+    },
+    /// The connection has no key to call with.
+    #[error("the connection has no key for its provider")]
+    NoKey,
+    /// It would be one call too many; nothing was sent.
+    #[error("the provider's limit for such calls is reached")]
+    TooMany {
+        /// When it makes sense to ask again.
+        wait: Duration,
+    },
+    /// The provider said no: nothing was done.
+    #[error("the provider refused it")]
+    Refused(Box<Said>),
+    /// The provider failed, or cannot be reached: nothing was done.
+    #[error("the provider did not do it: {reason}")]
+    Unreachable {
+        /// Why, in words.
+        reason: String,
+        /// What it answered, if it did.
+        said: Option<Box<Said>>,
+    },
+    /// It went out, and nobody knows whether it was done.
+    #[error("nobody knows whether the provider did it: {reason}")]
+    Unknown {
+        /// Why, in words.
+        reason: String,
+        /// What it answered, if it did.
+        said: Option<Box<Said>>,
+    },
+    /// The provider did it, and what it answered is not understood.
+    #[error("the provider's answer is not understood: {0}")]
+    Unreadable(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,210 @@
+//! Managing what is at the providers. One way of calling out for all of it ([`Manage::call`]): the
+//! operation says which call ([`operations`](crate::provider::operations)), and whether it may be
+//! made again; the limits that the provider has are kept before it is made; what comes back is told
+//! as an answer, or as one of a few failures that keep the provider's own words.
+//!
+//! What is made of answers has a file a resource (`templates`). Nothing here writes secrets to the
+//! log: addresses of calls have none, and neither bodies nor keys are logged.
+
+mod diff;
+mod failed;
+mod flows;
+mod pace;
+mod templates;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use self::pace::Pace;
+use crate::config;
+use crate::model::limits::backoff;
+use crate::provider::operations::{Ask, Body, Call, META_MANAGEMENT, Verb};
+use crate::provider::refused;
+use crate::send::ask::{self, Answered, Question, Unanswered};
+use crate::store::{Connection, ConnectionCache, Store};
+
+pub use diff::{Diff, Step};
+pub use failed::{Failed, Said};
+pub use flows::Uploaded;
+pub use templates::{Account, Changed, EditRefused, Synced};
+
+/// The longest answer: a page of templates with all of their content.
+const ANSWER_BYTES: usize = 16 << 20;
+
+/// Before a call is made again for the first time; it doubles.
+const BEFORE_RETRY: Duration = Duration::from_millis(200);
+
+/// What management works with. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Manage {
+    store: Store,
+    connections: ConnectionCache,
+    client: reqwest::Client,
+    settings: Arc<config::Manage>,
+    pace: Pace,
+}
+
+impl Manage {
+    /// `client` is the one that everything else at the providers is asked with.
+    pub fn new(
+        store: Store,
+        connections: ConnectionCache,
+        client: reqwest::Client,
+        settings: config::Manage,
+    ) -> Self {
+        Self {
+            store,
+            connections,
+            client,
+            settings: Arc::new(settings),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Makes a call. What only reads is made again a few times where a provider does not answer, or
+    /// says that it failed; what changes something goes out once.
+    pub async fn call(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
+        let call = ask
+            .operation
+            .at(connection.provider)
+            .ok_or(Failed::Lacking {
+                provider: connection.provider,
+                operation: ask.operation,
+            })?;
+        if !ask::has_key(connection) {
+            return Err(Failed::NoKey);
+        }
+        let address = ask.address(&call);
+        let mut tries = 0;
+        loop {
+            let came = self
+                .once(connection, &call, &address, ask.body.as_ref())
+                .await;
+            tell(connection, ask, &came);
+            let again = match &came {
+                Err(Failed::Unreachable { said, .. } | Failed::Unknown { said, .. }) => {
+                    // Who says when, is asked again by its caller.
+                    said.as_ref().is_none_or(|said| said.wait.is_none())
+                }
+                _ => false,
+            };
+            if !again || !call.verb.is_harmless() || tries >= self.settings.retries {
+                return came;
+            }
+            tries += 1;
+            let tries = usize::try_from(tries).unwrap_or(usize::MAX);
+            tokio::time::sleep(backoff(BEFORE_RETRY, tries)).await;
+        }
+    }
+
+    async fn once(
+        &self,
+        connection: &Connection,
+        call: &Call,
+        address: &str,
+        body: Option<&Body>,
+    ) -> Result<Answered, Failed> {
+        let limit = call.limit.map(|mut limit| {
+            if limit.class == META_MANAGEMENT {
+                limit.calls = self.settings.meta_calls_per_hour;
+            }
+            limit
+        });
+        let now = self.store.clock().monotonic();
+        match self.pace.take(connection.id, limit, now) {
+            Ok(wait) => tokio::time::sleep(wait).await,
+            Err(wait) => return Err(Failed::TooMany { wait }),
+        }
+        let question = Question {
+            method: method(call.verb),
+            path: address,
+            body,
+            limit: self.settings.timeout,
+            most: ANSWER_BYTES,
+        };
+        let answered = ask::exchange(&self.client, connection, question).await;
+        let is_harmless = call.verb.is_harmless();
+        let answered = answered.map_err(|error| match error {
+            Unanswered::Lost(reason) if !is_harmless => Failed::Unknown { reason, said: None },
+            Unanswered::Lost(reason) | Unanswered::NotSent(reason) => {
+                Failed::Unreachable { reason, said: None }
+            }
+        })?;
+        if let Some(wait) = answered.wait {
+            let now = self.store.clock().monotonic();
+            self.pace.close(connection.id, limit, now, wait);
+        }
+        let Some(said) = refusal(connection, &answered) else {
+            return Ok(answered);
+        };
+        // What fails at the provider may fail after it has been done.
+        Err(match (said.status >= 500, is_harmless) {
+            (false, _) => Failed::Refused(said),
+            (true, true) => Failed::Unreachable {
+                reason: format!("it answered {}", said.status),
+                said: Some(said),
+            },
+            (true, false) => Failed::Unknown {
+                reason: format!("it answered {}", said.status),
+                said: Some(said),
+            },
+        })
+    }
+}
+
+fn method(verb: Verb) -> Method {
+    match verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete => Method::DELETE,
+    }
+}
+
+fn refusal(connection: &Connection, answered: &Answered) -> Option<Box<Said>> {
+    let found = refused::read(connection.provider, answered.status, &answered.body)?;
+    Some(Box::new(Said {
+        status: answered.status,
+        code: found.code,
+        message: found.message,
+        body: shown(&answered.body),
+        wait: answered.wait,
+        class: found.class,
+    }))
+}
+
+/// A provider's answer as it is shown: the JSON that it is, else its text.
+pub(crate) fn shown(body: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(body);
+    let text = crate::provider::lenient::storable(&text);
+    serde_json::from_str(&text).unwrap_or_else(|_| match text.trim() {
+        "" => Value::Null,
+        text => Value::from(text),
+    })
+}
+
+fn tell(connection: &Connection, ask: &Ask, came: &Result<Answered, Failed>) {
+    let name = ask.operation.name;
+    let outcome = match came {
+        Ok(_) => "done",
+        Err(Failed::Refused(_)) => "refused",
+        Err(Failed::TooMany { .. }) => "too_many",
+        Err(Failed::Unknown { .. }) => "unknown",
+        Err(_) => "failed",
+    };
+    metrics::counter!("twotick_managed_total", "outcome" => outcome).increment(1);
+    match came {
+        Ok(answered) => {
+            tracing::info!(connection = %connection.id, operation = name,
+                status = answered.status, "the provider was called");
+        }
+        Err(error) => {
+            tracing::warn!(connection = %connection.id, operation = name, %error,
+                "the provider was called in vain");
+        }
+    }
+}

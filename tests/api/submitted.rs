@@ -1,0 +1,289 @@
+//! Templates as each provider is asked to make them: `tests/managed/` has what callers give, and
+//! beside it, a file a provider, the whole request that is made of it, or why it is refused. What
+//! Infobip is asked fits the schemas that it publishes.
+
+use serde_json::{Map, Value, json};
+use twotick::model::provider::Provider;
+use twotick::provider::flows;
+use twotick::provider::operations::{Ask, Body, form};
+use twotick::provider::templates::{Account, Filter, Named};
+use twotick::provider::templates::{check, create, delete, delete_name, edit, list, read, unpause};
+
+use crate::schema::{From, Schemas};
+
+const ACCOUNT: Account<'_> = Account {
+    api_version: "v25.0",
+    waba_id: "204411887755301",
+    number: "441200000001",
+};
+
+fn file(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn given() -> Map<String, Value> {
+    file(include_str!("../managed/given.json"))
+}
+
+/// A call as it goes out: `METHOD path`, and its body.
+fn shown(provider: Provider, ask: &Ask) -> (String, Option<Value>) {
+    let call = ask.operation.at(provider).unwrap();
+    let said = format!("{} {}", call.verb.as_str(), ask.address(&call));
+    let body = ask.body.clone().map(|body| match body {
+        Body::Json(body) => body,
+        other => panic!("no JSON: {other:?}"),
+    });
+    (said, body)
+}
+
+/// What is made of a definition.
+fn made(provider: Provider, definition: &Value) -> Value {
+    let faults = check(provider, definition);
+    if !faults.is_empty() {
+        let faults = faults
+            .into_iter()
+            .map(|fault| (fault.field, fault.reason.into()));
+        return json!({"refused": faults.collect::<Map<_, _>>()});
+    }
+    shown(provider, &create(provider, &ACCOUNT, definition))
+        .1
+        .unwrap()
+}
+
+fn holds(provider: Provider, expected: &str) {
+    let mut expected = file(expected);
+    let mut wrong = String::new();
+    for (name, definition) in given() {
+        let made = made(provider, &definition);
+        let known = expected.remove(&name);
+        // What is passed on as it is given is not written a second time.
+        let known = known.map(|known| {
+            if known == "as given" {
+                definition
+            } else {
+                known
+            }
+        });
+        if known.as_ref() != Some(&made) {
+            wrong.push_str(&format!("{}: {made},\n", json!(name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} is asked:\n{wrong}", provider.as_str());
+    assert!(expected.is_empty(), "nobody gives {expected:?}");
+}
+
+#[test]
+fn meta_is_asked_to_make_every_kind_of_template() {
+    holds(Provider::Meta, include_str!("../managed/meta.json"));
+}
+
+#[test]
+fn dialog360_is_asked_to_make_every_kind_of_template() {
+    let expected = include_str!("../managed/dialog360.json");
+    holds(Provider::Dialog360, expected);
+    holds(Provider::Dialog360Onprem, expected);
+}
+
+#[test]
+fn infobip_is_asked_to_make_every_kind_of_template_as_its_schemas_have_it() {
+    holds(Provider::Infobip, include_str!("../managed/infobip.json"));
+    let schemas = include_str!("../managed/infobip_schema.json");
+    let schemas: Value = serde_json::from_str(schemas).unwrap();
+    let fits = |name: &str, body: &Value| {
+        let schema = json!({"$ref": format!("#/components/schemas/{name}")});
+        let errors = Schemas(&schemas, From::Service).errors(&schema, body, "");
+        assert!(errors.is_empty(), "{}\n{body}", errors.join("\n"));
+    };
+    for (_, definition) in given() {
+        if !check(Provider::Infobip, &definition).is_empty() {
+            continue;
+        }
+        let (_, body) = shown(
+            Provider::Infobip,
+            &create(Provider::Infobip, &ACCOUNT, &definition),
+        );
+        fits("TemplatePublicApiRequest", &body.unwrap());
+        let mut change = definition.clone();
+        let members = change.as_object_mut().unwrap();
+        members.retain(|name, _| name != "name" && name != "language");
+        let named = Named {
+            id: "734512",
+            name: "a_template",
+        };
+        let (_, body) = shown(
+            Provider::Infobip,
+            &edit(Provider::Infobip, &ACCOUNT, named, &change),
+        );
+        fits("TemplateEditPublicApiRequest", &body.unwrap());
+    }
+}
+
+/// Paths as the providers' pages have them.
+#[test]
+fn every_call_goes_where_the_providers_say() {
+    use Provider::{Dialog360, Infobip, Meta};
+    let named = Named {
+        id: "734512",
+        name: "order_ready",
+    };
+    let all = Filter::default();
+    let by = Filter {
+        name: Some("order_ready".to_owned()),
+        status: Some("approved".to_owned()),
+        ..Filter::default()
+    };
+    let definition = json!({"name": "a", "language": "en", "category": "UTILITY"});
+    let fields = "fields=id%2Cname%2Clanguage%2Cstatus%2Ccategory%2Csub_category%2C\
+                  previous_category%2Ccomponents%2Cparameter_format%2Cmessage_send_ttl_seconds%2C\
+                  quality_score%2Crejected_reason";
+    let waba = "v25.0/204411887755301/message_templates";
+    let sender = "whatsapp/2/senders/441200000001/templates";
+    let configs = "v1/configs/templates";
+    let page = "limit=100&offset=0&sort=business_templates.name";
+    for (provider, ask, expected) in [
+        (
+            Meta,
+            create(Meta, &ACCOUNT, &definition),
+            format!("POST {waba}"),
+        ),
+        (
+            Meta,
+            edit(Meta, &ACCOUNT, named, &definition),
+            "POST v25.0/734512".to_owned(),
+        ),
+        (
+            Meta,
+            read(Meta, &ACCOUNT, named),
+            format!("GET v25.0/734512?{fields}"),
+        ),
+        (
+            Meta,
+            list(Meta, &ACCOUNT, &by, Some("MjQ"), false),
+            format!("GET {waba}?name=order_ready&status=APPROVED&{fields}&limit=100&after=MjQ"),
+        ),
+        (
+            Meta,
+            delete_name(Meta, &ACCOUNT, "order_ready"),
+            format!("DELETE {waba}?name=order_ready"),
+        ),
+        (
+            Meta,
+            delete(&ACCOUNT, named),
+            format!("DELETE {waba}?hsm_id=734512&name=order_ready"),
+        ),
+        (
+            Meta,
+            unpause(&ACCOUNT, named),
+            "POST v25.0/734512/unpause".to_owned(),
+        ),
+        (
+            Dialog360,
+            create(Dialog360, &ACCOUNT, &definition),
+            format!("POST {configs}"),
+        ),
+        (
+            Dialog360,
+            list(Dialog360, &ACCOUNT, &all, None, false),
+            format!("GET {configs}?{page}"),
+        ),
+        (
+            Dialog360,
+            list(Dialog360, &ACCOUNT, &by, None, false),
+            format!(
+                "GET {configs}?{page}&filters=%7B%22business_templates.name%22%3A%22order_ready%22%7D"
+            ),
+        ),
+        (
+            Dialog360,
+            delete_name(Dialog360, &ACCOUNT, "order_ready"),
+            format!("DELETE {configs}/order_ready"),
+        ),
+        (
+            Infobip,
+            create(Infobip, &ACCOUNT, &definition),
+            format!("POST {sender}"),
+        ),
+        (
+            Infobip,
+            edit(Infobip, &ACCOUNT, named, &definition),
+            format!("PATCH {sender}/734512"),
+        ),
+        (
+            Infobip,
+            read(Infobip, &ACCOUNT, named),
+            format!("GET {sender}/734512"),
+        ),
+        (
+            Infobip,
+            list(Infobip, &ACCOUNT, &by, None, false),
+            format!("GET {sender}"),
+        ),
+        (
+            Infobip,
+            list(Infobip, &ACCOUNT, &all, None, true),
+            format!("GET {}", sender.replace("/2/", "/1/")),
+        ),
+        (
+            Infobip,
+            delete_name(Infobip, &ACCOUNT, "order_ready"),
+            format!("DELETE {sender}/order_ready"),
+        ),
+    ] {
+        assert_eq!(shown(provider, &ask).0, expected);
+    }
+}
+
+#[test]
+fn flows_are_asked_for_as_the_providers_say() {
+    use Provider::{Infobip, Meta};
+    let given =
+        json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "clone_flow_id": "7"});
+    let Value::Object(given) = given else {
+        panic!("an object");
+    };
+    let said = |provider: Provider, ask: &Ask| {
+        let call = ask.operation.at(provider).unwrap();
+        format!("{} {}", call.verb.as_str(), ask.address(&call))
+    };
+    let made = flows::write(Meta, &ACCOUNT, None, &given);
+    assert_eq!(said(Meta, &made), "POST v25.0/204411887755301/flows");
+    let Some(Body::Form(pairs)) = &made.body else {
+        panic!("a form: {made:?}");
+    };
+    assert_eq!(
+        form(pairs),
+        "name=Quote%20form&categories=%5B%22LEAD_GENERATION%22%5D&clone_flow_id=7"
+    );
+    let made = flows::write(Infobip, &ACCOUNT, None, &given);
+    let sender = "whatsapp/1/senders/441200000001/flows";
+    assert_eq!(said(Infobip, &made), format!("POST {sender}"));
+    let body = json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "cloneFlowId": "7"});
+    assert_eq!(made.body, Some(Body::Json(body)));
+    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}");
+    assert_eq!(said(Meta, &upload), "POST v25.0/33/assets");
+    let Some(Body::Raw {
+        content_type,
+        bytes,
+    }) = upload.body
+    else {
+        panic!("bytes");
+    };
+    let (_, boundary) = content_type.split_once("boundary=").unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!(text.matches(boundary).count(), 4);
+    assert!(
+        text.contains("name=\"asset_type\"\r\n\r\nFLOW_JSON\r\n"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(&format!("\r\n\r\n{{}}\r\n--{boundary}--\r\n")),
+        "{text}"
+    );
+    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}");
+    assert_eq!(said(Infobip, &upload), format!("PUT {sender}/33/json"));
+    let preview = flows::preview(Meta, &ACCOUNT, "33");
+    assert_eq!(
+        said(Meta, &preview),
+        "GET v25.0/33?fields=preview.invalidate%28false%29"
+    );
+}

@@ -1,0 +1,213 @@
+//! The matrix of what can be managed where is kept: each of its rows is asked for through our API
+//! at every provider. Where the matrix has a call it is made and answered; where it has none the
+//! answer is 501 and nothing is sent.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::managed::{Account, accounts, connected, definition, managed, start};
+use crate::support::*;
+
+/// A request of ours, and how it is answered where the provider can.
+struct Asked {
+    method: Method,
+    path: String,
+    body: Value,
+    status: u16,
+}
+
+fn ask(method: Method, path: String, body: Value, status: u16) -> Asked {
+    Asked {
+        method,
+        path,
+        body,
+        status,
+    }
+}
+
+/// An approved template, made for one row.
+async fn template(app: &App, account: &Account, name: &str) -> String {
+    let mut new = definition(name);
+    new["connection"] = account.connection.clone().into();
+    let made = app.create("/v1/templates", new).await;
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    app.get_until(&path, |it| it["status"] == "APPROVED").await;
+    path
+}
+
+/// What asks for a row of the matrix. A row that is not here fails the test.
+async fn asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let connection = &account.connection;
+    let name = operation.replace('.', "_");
+    match operation {
+        "templates.list" => {
+            let body = json!({"connection": connection});
+            ask(Method::POST, "/v1/templates/sync".into(), body, 200)
+        }
+        "templates.list_v1" => {
+            let body = json!({"connection": connection, "deprecated_v1": true});
+            ask(Method::POST, "/v1/templates/sync".into(), body, 200)
+        }
+        "templates.create" => {
+            let mut body = definition(&name);
+            body["connection"] = connection.clone().into();
+            ask(Method::POST, "/v1/templates".into(), body, 201)
+        }
+        "templates.create_v1" => {
+            let mut body = definition(&name);
+            body["connection"] = connection.clone().into();
+            body["category"] = "ALERT_UPDATE".into();
+            body["deprecated_v1"] = true.into();
+            ask(Method::POST, "/v1/templates".into(), body, 201)
+        }
+        "templates.read" => {
+            let path = template(app, account, &name).await;
+            ask(Method::GET, format!("{path}?fresh=true"), Value::Null, 200)
+        }
+        "templates.edit" => {
+            let path = template(app, account, &name).await;
+            let body = json!({"components": definition(&name)["components"]});
+            ask(Method::PATCH, path, body, 200)
+        }
+        "templates.delete" => {
+            let path = template(app, account, &name).await;
+            ask(Method::DELETE, path, Value::Null, 200)
+        }
+        "templates.delete_name" => {
+            template(app, account, &name).await;
+            let path = format!("/v1/templates?connection={connection}&name={name}");
+            ask(Method::DELETE, path, Value::Null, 200)
+        }
+        "templates.unpause" => {
+            let path = template(app, account, &name).await;
+            let pause = format!("templates/{name}/pause");
+            let of = json!({"provider": account.provider});
+            app.control_send(Method::POST, &pause, of).await;
+            app.get_until(&path, |it| it["status"] == "PAUSED").await;
+            ask(Method::POST, format!("{path}/unpause"), json!({}), 200)
+        }
+        other => flows_asked(app, account, other).await,
+    }
+}
+
+/// What a flow's JSON is at least.
+fn flow_json() -> Value {
+    json!({"version": "5.0", "screens": [{"id": "WELCOME"}]})
+}
+
+/// A flow with a JSON, made for one row; its address. Where there are none, that of none.
+async fn flow(app: &App, account: &Account, name: &str) -> (String, String) {
+    let of = format!("?connection={}", account.connection);
+    if account.provider.starts_with("dialog360") {
+        return ("/v1/flows/7".to_owned(), of);
+    }
+    let new = json!({"connection": account.connection, "name": name, "categories": ["SURVEY"]});
+    let made = app.create("/v1/flows", new).await;
+    let path = format!("/v1/flows/{}", made["id"].as_str().unwrap());
+    let json = format!("{path}/json{of}");
+    let (status, answer) = app.send(Method::PUT, &json, flow_json()).await;
+    assert_eq!(
+        (status, &answer["valid"]),
+        (StatusCode::OK, &json!(true)),
+        "{answer:#}"
+    );
+    (path, of)
+}
+
+async fn flows_asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let connection = &account.connection;
+    let name = operation.replace('.', "_");
+    let get = |path: String| ask(Method::GET, path, Value::Null, 200);
+    if operation == "flows.list" {
+        return get(format!("/v1/flows?connection={connection}"));
+    }
+    if operation == "flows.create" {
+        let body = json!({"connection": connection, "name": name, "categories": ["SURVEY"]});
+        return ask(Method::POST, "/v1/flows".into(), body, 201);
+    }
+    let (path, of) = flow(app, account, &name).await;
+    match operation {
+        "flows.read" => get(format!("{path}{of}")),
+        "flows.update" => ask(
+            Method::PATCH,
+            format!("{path}{of}"),
+            json!({"name": "x"}),
+            200,
+        ),
+        "flows.delete" => ask(Method::DELETE, format!("{path}{of}"), Value::Null, 200),
+        "flows.publish" => ask(Method::POST, format!("{path}/publish{of}"), json!({}), 200),
+        "flows.deprecate" => {
+            let publish = format!("{path}/publish{of}");
+            app.send(Method::POST, &publish, json!({})).await;
+            ask(
+                Method::POST,
+                format!("{path}/deprecate{of}"),
+                json!({}),
+                200,
+            )
+        }
+        "flows.json" => get(format!("{path}/json{of}")),
+        "flows.upload" => ask(Method::PUT, format!("{path}/json{of}"), flow_json(), 200),
+        "flows.preview" => get(format!("{path}/preview{of}")),
+        other => panic!("nobody asks for {other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_row_of_the_matrix_is_asked_for_through_the_api() {
+    let app = start(true).await;
+    let accounts = accounts(&app).await;
+    walk(&app, accounts).await;
+}
+
+#[tokio::test]
+async fn every_row_is_asked_for_in_front_of_the_on_premises_api_too() {
+    let app = start(true).await;
+    let (connection, _) = connected(&app, 1).await;
+    let provider = "dialog360_onprem";
+    let account = Account {
+        provider,
+        connection,
+    };
+    walk(&app, vec![account]).await;
+}
+
+async fn walk(app: &App, accounts: Vec<Account>) {
+    let matrix = app.get("/v1/capabilities").await;
+    let matrix = matrix["data"].as_array().unwrap();
+    let document = app.get("/openapi.json").await;
+    for account in accounts {
+        for row in matrix {
+            let operation = row["operation"].as_str().unwrap();
+            let call = &row["providers"][account.provider];
+            let wanted = asked(app, &account, operation).await;
+            let before = managed(app, account.provider).await;
+            let (status, answer) = app
+                .send(wanted.method.clone(), &wanted.path, wanted.body)
+                .await;
+            let said = format!("{} {operation}: {answer:#}", account.provider);
+            let expected = match call {
+                Value::Null => 501,
+                _ => wanted.status,
+            };
+            assert_eq!(status.as_u16(), expected, "{said}");
+            if status == StatusCode::NOT_IMPLEMENTED {
+                assert_eq!(answer["code"], "not_supported_by_provider", "{said}");
+                assert_eq!(managed(app, account.provider).await, before, "{said}");
+            }
+            // The row says by which of our calls: this was one of them.
+            let path = wanted.path.split('?').next().unwrap();
+            let is = |api: &Value| {
+                let (method, template) = api.as_str().unwrap().split_once(' ').unwrap();
+                let method_path = &document["paths"][template][method.to_lowercase()];
+                assert!(method_path.is_object(), "{api} is not described");
+                let parts = template.split('/').zip(path.split('/'));
+                method == wanted.method.as_str()
+                    && template.split('/').count() == path.split('/').count()
+                    && parts.into_iter().all(|(a, b)| a == b || a.starts_with('{'))
+            };
+            let apis = row["api"].as_array().unwrap();
+            assert_eq!(apis.iter().filter(|api| is(api)).count(), 1, "{said}");
+        }
+    }
+}
