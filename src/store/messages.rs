@@ -273,7 +273,9 @@ async fn read_wide(
     let mut found = HashMap::with_capacity(ids.len());
     let adopted = read_rows(connection, ids, width, &mut found).await?;
     if !adopted.is_empty() {
-        let by: Vec<_> = adopted.values().copied().collect();
+        // What is there already is of an earlier moment, and stays whole.
+        let by = adopted.values().filter(|by| !found.contains_key(by));
+        let by: Vec<_> = by.copied().collect();
         read_rows(connection, &by, width, &mut found).await?;
     }
     let failed: Vec<_> = found.values().flat_map(failures).collect();

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config;
 
 /// How long an idle connection may take to say that it is there.
-const PING: Duration = Duration::from_secs(1);
+pub(super) const PING: Duration = Duration::from_secs(1);
 
 /// How long one may take on its way back to its pool, which waits for what it was asked, and would
 /// do so for ever. Until then it takes up its place.
@@ -165,7 +165,7 @@ impl Lent {
     }
 
     /// Does not go back.
-    fn close(mut self) {
+    pub(super) fn close(mut self) {
         if let Some(mut connection) = self.connection.take() {
             connection.close_on_drop();
         }

@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::PgConnection;
 
-use super::pool::{Lent, is_cut};
+use super::pool::{Lent, PING, is_cut};
 use super::{Store, StoreError};
 
 /// What a transaction begins with.
@@ -54,14 +54,16 @@ impl Store {
 
     async fn begin_with(&self, statement: &'static str) -> Result<Transaction, StoreError> {
         let mut lent = self.pool.lend().await?;
-        if let Err(error) = lent.begin(statement).await {
-            if !is_cut(&error) {
-                return Err(error.into());
-            }
-            // Nothing has been done in it.
-            lent = self.pool.acquire().await?;
-            lent.begin(statement).await?;
+        // One that says nothing is as good as cut off.
+        match tokio::time::timeout(PING, lent.begin(statement)).await {
+            Ok(Ok(())) => return Ok(Transaction(lent)),
+            Ok(Err(error)) if !is_cut(&error) => return Err(error.into()),
+            Ok(Err(_)) | Err(_) => {}
         }
+        // Nothing has been done in it. Its place is needed: some pools have one.
+        lent.close();
+        let mut lent = self.pool.acquire().await?;
+        lent.begin(statement).await?;
         Ok(Transaction(lent))
     }
 }
