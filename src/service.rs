@@ -263,24 +263,31 @@ async fn expire(store: Store, shutdown: CancellationToken) {
     }
 }
 
-/// Keeps up with who was erased, and looks again for what was under way.
+/// Keeps up with who was erased, and looks again for what was under way: beside each other, because
+/// a look may take minutes, and what comes meanwhile may be of them, too.
 async fn erase(store: Store, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(FRESH) => {}
-        }
-        let kept = async {
-            store.read_erasures().await?;
-            while store.erase_again().await? {}
-            Ok::<_, store::StoreError>(())
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            kept = kept => if let Err(error) = kept {
-                tracing::warn!(%error, "erased people could not be looked for");
+    let keep_up = async {
+        loop {
+            tokio::time::sleep(FRESH).await;
+            if let Err(error) = store.read_erasures().await {
+                tracing::warn!(%error, "who was erased could not be read");
             }
         }
+    };
+    let look_again = async {
+        loop {
+            match store.erase_again().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "erased people could not be looked for"),
+            }
+            tokio::time::sleep(FRESH).await;
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = keep_up => {}
+        () = look_again => {}
     }
 }
 

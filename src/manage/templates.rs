@@ -19,7 +19,9 @@ use crate::model::ids::{ConnectionId, TemplateId};
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
 use crate::model::template::{Health, is_editable};
-use crate::provider::operations::Ask;
+use crate::provider::operations::{
+    Ask, DELETE_TEMPLATE, EDIT_TEMPLATE, Operation, UNPAUSE_TEMPLATE,
+};
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
 use crate::send::{read_at, said_of};
@@ -54,6 +56,16 @@ impl Account {
 
     fn provider(&self) -> Provider {
         self.connection.provider
+    }
+
+    /// Said before anything else is wrong with what is asked for.
+    fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
+        let provider = self.provider();
+        let lacking = Failed::Lacking {
+            provider,
+            operation,
+        };
+        operation.at(provider).map(|_| ()).ok_or(lacking)
     }
 
     fn template(&self, name: &str, language: &str) -> TemplateId {
@@ -191,15 +203,7 @@ impl Manage {
         template: &Template,
         change: &Value,
     ) -> Result<Changed, EditRefused> {
-        let operation = &crate::provider::operations::EDIT_TEMPLATE;
-        if operation.at(account.provider()).is_none() {
-            let provider = account.provider();
-            return Err(Failed::Lacking {
-                provider,
-                operation,
-            }
-            .into());
-        }
+        account.has(&EDIT_TEMPLATE)?;
         if !is_editable(&template.status) {
             return Err(EditRefused::State(template.status.clone()));
         }
@@ -241,15 +245,7 @@ impl Manage {
         account: &Account,
         template: &Template,
     ) -> Result<Changed, EditRefused> {
-        let operation = &crate::provider::operations::UNPAUSE_TEMPLATE;
-        if operation.at(account.provider()).is_none() {
-            let provider = account.provider();
-            return Err(Failed::Lacking {
-                provider,
-                operation,
-            }
-            .into());
-        }
+        account.has(&UNPAUSE_TEMPLATE)?;
         let id = TemplateId(template.id);
         let known_at = self.store.template_status_at(id).await?;
         let named = Named {
@@ -300,15 +296,7 @@ impl Manage {
 
     /// Deletes one language of a name.
     pub async fn delete(&self, account: &Account, template: &Template) -> Result<(), EditRefused> {
-        let operation = &crate::provider::operations::DELETE_TEMPLATE;
-        if operation.at(account.provider()).is_none() {
-            let provider = account.provider();
-            return Err(Failed::Lacking {
-                provider,
-                operation,
-            }
-            .into());
-        }
+        account.has(&DELETE_TEMPLATE)?;
         let named = Named {
             id: template
                 .provider_template_id

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::{Line, Polling};
-use crate::model::Timestamp;
 use crate::model::ids::{SenderId, TemplateId};
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
 use crate::provider::reading::{self, ListOf};
 use crate::send::ask::Unasked;
-use crate::send::templates::said_of;
+use crate::send::templates::{read_at, said_of};
 use crate::store::Connection;
 use crate::store::ingest::TemplateSaid;
 use crate::store::polls::Subject;
@@ -30,7 +29,6 @@ const PAGES: usize = 200;
 /// Templates as they were listed, each once.
 struct Listed<'a> {
     of: ListedOf<'a>,
-    at: Timestamp,
     templates: BTreeMap<TemplateId, TemplateSaid>,
     /// Whether nothing is missing.
     whole: bool,
@@ -94,8 +92,6 @@ impl Polling {
                 waba_id: waba_id.unwrap_or_default(),
                 asked_at,
             },
-            // To the second, as webhooks are: a stop that was said in the same second wins.
-            at: asked_at.replace_nanosecond(0).unwrap_or(asked_at),
             templates: BTreeMap::new(),
             whole: !lists.is_empty(),
         };
@@ -167,7 +163,8 @@ async fn list(line: &mut Line<'_>, of: ListOf<'_>, listed: &mut Listed<'_>) -> R
 impl Listed<'_> {
     /// Of two accounts that are listed as one, a template may be in both: a stop counts.
     fn take(&mut self, template: TemplateReading) {
-        let said = said_of(self.of.connection, self.of.waba_id, self.at, template);
+        let at = read_at(self.of.asked_at, &template.status);
+        let said = said_of(self.of.connection, self.of.waba_id, at, template);
         match self.templates.entry(said.id) {
             Entry::Vacant(place) => {
                 place.insert(said);
