@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use crate::model::provider::Provider;
-use crate::provider::operations::{ALL, Call, Operation};
+use crate::provider::operations::{Call, Operation, all};
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(capabilities))
@@ -102,6 +102,6 @@ impl From<&'static Operation> for Capability {
 )]
 async fn capabilities() -> Json<Capabilities> {
     Json(Capabilities {
-        data: ALL.into_iter().map(Capability::from).collect(),
+        data: all().map(Capability::from).collect(),
     })
 }

@@ -153,7 +153,7 @@ const AT_PROVIDER: [(&str, &str); 11] = [
 /// Whether a call leads to one of a provider.
 fn calls_out(method: &str, path: &str) -> bool {
     let call = format!("{} {path}", method.to_uppercase());
-    let mut calls = operations::ALL.iter().flat_map(|operation| operation.api);
+    let mut calls = operations::all().flat_map(|operation| operation.api);
     calls.any(|known| *known == call)
 }
 

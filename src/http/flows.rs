@@ -11,14 +11,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::big_body;
+use super::managed::{Whose, given, note, refuse, whole};
 use super::moment::Moment;
 use super::problem::ApiError;
 use super::request::{Body, Query};
-use super::template_manage::{Whose, given, note, refuse, whole};
 use crate::manage::Account;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::provider::flows::{self, Flow, FlowError, LARGEST_JSON};
-use crate::provider::operations::{DELETE_FLOW, DEPRECATE_FLOW, Operation, PUBLISH_FLOW};
+use crate::provider::operations::Operation;
+use crate::provider::operations::flows::{DELETE_FLOW, DEPRECATE_FLOW, PUBLISH_FLOW};
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()

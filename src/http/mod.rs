@@ -27,6 +27,7 @@ mod journal;
 mod keys;
 mod listener;
 mod lookup;
+mod managed;
 mod message_edit;
 mod message_view;
 mod messages;

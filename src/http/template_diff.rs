@@ -9,10 +9,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::managed::{Whose, given, note};
 use super::problem::{ApiError, FieldError};
 use super::request::Body;
 use super::schema::TemplateStep;
-use super::template_manage::{TemplateContent, Whose, given, note};
+use super::template_manage::TemplateContent;
 use super::templates::View;
 use crate::manage::{Diff, Step};
 use crate::model::ids::{ConnectionId, SenderId};

@@ -1,8 +1,6 @@
 //! `/v1/templates`, as far as it changes something at the provider, or reads from it. What is asked
 //! for is checked whole before anything is sent; who hangs up meanwhile does not undo it.
 
-use std::future::Future;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,15 +11,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::managed::{Whose, given, note, refuse, whole};
 use super::once::{OnceBody, answer};
-use super::permit;
-use super::problem::{ApiError, FieldError};
+use super::problem::ApiError;
 use super::request::{Body, Query};
 use super::templates::{View, find};
 use crate::manage::{Account, Changed, Failed};
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
-use crate::model::provider::Provider;
-use crate::provider::content::Fault;
 use crate::provider::templates::{Filter, check, check_edit, check_v1};
 use crate::store::Once;
 use crate::store::templates_read::Template;
@@ -32,17 +28,6 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(edit, delete))
         .routes(routes!(unpause))
         .routes(routes!(sync))
-}
-
-/// Whose templates: a sender's, or a connection's.
-#[derive(Debug)]
-pub(super) struct Whose {
-    /// A sender of the account: its connection and its account are meant.
-    pub(super) sender: Option<SenderId>,
-    /// Needed without `sender`.
-    pub(super) connection: Option<ConnectionId>,
-    /// Meta's account; needed where the connection's senders are of several, or of none.
-    pub(super) waba_id: Option<String>,
 }
 
 /// A new template, in Meta's words with every provider.
@@ -97,91 +82,7 @@ pub(super) struct TemplateContent {
     cta_url_link_tracking_opted_out: Option<bool>,
 }
 
-/// What is there of it.
-pub(super) fn given(mut content: Map<String, Value>) -> Map<String, Value> {
-    content.retain(|_, value| !value.is_null());
-    content
-}
-
 impl Api {
-    /// Whose templates are meant.
-    pub(super) async fn account(&self, whose: &Whose) -> Result<Account, ApiError> {
-        self.account_if(whose, true).await
-    }
-
-    /// The same, where Meta's account may not matter: what is asked for has an id of its own.
-    pub(super) async fn account_if(
-        &self,
-        whose: &Whose,
-        needs_waba: bool,
-    ) -> Result<Account, ApiError> {
-        let (connection, waba_id, number) = match (whose.sender, whose.connection) {
-            (Some(sender), _) => {
-                let sender = self.store.sender(sender).await?;
-                let sender = sender.ok_or_else(super::carrier::no_such_sender)?;
-                if whose
-                    .connection
-                    .is_some_and(|named| named != sender.connection)
-                {
-                    return Err(ApiError::field("sender", "is not of this connection"));
-                }
-                let number = Some(sender.phone_number_id).filter(|number| !number.is_empty());
-                (
-                    sender.connection,
-                    whose.waba_id.clone().or(sender.waba_id),
-                    number,
-                )
-            }
-            (None, Some(connection)) => (connection, whose.waba_id.clone(), None),
-            (None, None) => {
-                return Err(ApiError::field(
-                    "connection",
-                    "is missing, and so is `sender`",
-                ));
-            }
-        };
-        let known = self.connections.get(connection).await?;
-        let no_such = || ApiError::field("connection", "there is no such connection");
-        let provider = known.ok_or_else(no_such)?.provider;
-        let waba_id = match (provider, waba_id) {
-            (Provider::Meta, Some(waba_id)) if is_number(&waba_id) => waba_id,
-            (Provider::Meta, Some(_)) => {
-                return Err(ApiError::field(
-                    "waba_id",
-                    "expected an id of Meta's: digits",
-                ));
-            }
-            (Provider::Meta, None) if !needs_waba => String::new(),
-            (Provider::Meta, None) => self.only_account(connection).await?,
-            _ => String::new(),
-        };
-        let account = self.manage.account_of(connection, &waba_id, number).await?;
-        let account = account.ok_or_else(no_such)?;
-        match provider == Provider::Infobip && account.number.is_empty() {
-            true => Err(ApiError::field(
-                "connection",
-                "has no sender with a number, by which Infobip's templates are asked for",
-            )),
-            false => Ok(account),
-        }
-    }
-
-    /// The one account that a connection's senders are of.
-    async fn only_account(&self, connection: ConnectionId) -> Result<String, ApiError> {
-        let mut accounts = self.store.accounts_of(connection).await?;
-        match accounts.len() {
-            1 => Ok(accounts.remove(0)),
-            0 => Err(ApiError::field(
-                "waba_id",
-                "is needed: no sender of the connection has one",
-            )),
-            _ => Err(ApiError::field(
-                "waba_id",
-                "is needed: the connection has several accounts",
-            )),
-        }
-    }
-
     /// The account of a template that is known.
     async fn account_of(&self, template: &Template) -> Result<Account, ApiError> {
         let account = self
@@ -198,50 +99,6 @@ impl Api {
         let now = self.store.template(id).await?;
         Ok(now.unwrap_or(template))
     }
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Runs to its end, though its caller hang up.
-pub(super) async fn whole<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
-    work: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Result<T, ApiError> {
-    let done = tokio::spawn(work).await;
-    let done = done.map_err(|error| {
-        tracing::error!(%error, "a call to a provider broke down");
-        ApiError::Internal
-    })?;
-    done.map_err(Into::into)
-}
-
-pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), ApiError> {
-    if faults.is_empty() {
-        return Ok(());
-    }
-    let faults = faults
-        .into_iter()
-        .map(|fault| FieldError::of_fault("", fault));
-    Err(ApiError::of_fields(faults.collect()))
-}
-
-/// What the audit is told: whom it was about.
-pub(super) fn note(account: &Account, what: &str) {
-    let Account {
-        connection,
-        waba_id,
-        ..
-    } = account;
-    let of = match waba_id.as_str() {
-        "" => String::new(),
-        waba_id => format!(" of account {waba_id}"),
-    };
-    permit::note(format!(
-        "{what}{of} at {} ({})",
-        connection.provider.as_str(),
-        connection.id
-    ));
 }
 
 /// Submits a new template for review.

@@ -3,12 +3,11 @@
 
 use serde_json::Value;
 
-use super::templates::Account;
-use super::{Failed, Manage};
+use super::{Account, Failed, Manage};
 use crate::model::Timestamp;
 use crate::model::template::{is_editable, next_edit};
 use crate::provider::compare::{Difference, differences, since_submitted};
-use crate::provider::operations::EDIT_TEMPLATE;
+use crate::provider::operations::templates::EDIT_TEMPLATE;
 use crate::provider::templates::Filter;
 use crate::store::templates_read::Template;
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::templates::Account;
-use super::{Failed, Manage, shown};
+use super::{Account, Failed, Manage};
 use crate::model::Timestamp;
 use crate::model::provider::Provider;
 use crate::provider::flows::{self, Flow, FlowError};
-use crate::provider::operations::{Ask, Operation, READ_FLOW_JSON};
+use crate::provider::operations::Operation;
+use crate::provider::operations::flows::READ_FLOW_JSON;
 
 /// Pages of a list.
 const PAGES: usize = 100;
@@ -136,10 +136,5 @@ impl Manage {
         let answer = self.asked(account, &ask).await?;
         let (url, until) = flows::preview_of(&answer).ok_or_else(|| unreadable("the address"))?;
         Ok((url, until, answer))
-    }
-
-    async fn asked(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
-        let answered = self.call(&account.connection, ask).await?;
-        Ok(shown(&answered.body))
     }
 }

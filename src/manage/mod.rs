@@ -6,6 +6,7 @@
 //! What is made of answers has a file a resource (`templates`). Nothing here writes secrets to the
 //! log: addresses of calls have none, and neither bodies nor keys are logged.
 
+mod account;
 mod diff;
 mod failed;
 mod flows;
@@ -26,10 +27,11 @@ use crate::provider::refused;
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
+pub use account::Account;
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
-pub use templates::{Account, Changed, EditRefused, Synced};
+pub use templates::{Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.
 const ANSWER_BYTES: usize = 16 << 20;

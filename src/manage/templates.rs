@@ -5,23 +5,19 @@
 //! made, and older than whatever the provider says of it by webhooks, which have whole seconds
 //! alone: it is dated to just before the second in which it was asked for ([`dated`]).
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::Duration;
 
-use super::{Failed, Manage};
+use super::{Account, Failed, Manage};
 use crate::config::EditBudget;
 use crate::model::Timestamp;
-use crate::model::ids::{ConnectionId, TemplateId};
+use crate::model::ids::TemplateId;
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
 use crate::model::template::{Health, is_editable};
-use crate::provider::operations::{
-    Ask, DELETE_TEMPLATE, EDIT_TEMPLATE, Operation, UNPAUSE_TEMPLATE,
-};
+use crate::provider::operations::templates::{DELETE_TEMPLATE, EDIT_TEMPLATE, UNPAUSE_TEMPLATE};
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
 use crate::send::{read_at, said_of};
@@ -29,45 +25,12 @@ use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::template_manage::Record;
 use crate::store::template_readings::ListedOf;
 use crate::store::templates_read::Template;
-use crate::store::{Connection, Once, Reply, StoreError};
+use crate::store::{Once, Reply, StoreError};
 
 /// Pages of one list: more than the templates that an account may have.
 const PAGES: usize = 200;
 
-/// Whose templates, and by which number they are asked for.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// With its key.
-    pub connection: Arc<Connection>,
-    /// Meta's account; empty elsewhere.
-    pub waba_id: String,
-    /// Infobip's: the digits of a number of the account.
-    pub number: String,
-}
-
 impl Account {
-    pub(super) fn named(&self) -> templates::Account<'_> {
-        templates::Account {
-            api_version: self.connection.api_version.as_deref().unwrap_or_default(),
-            waba_id: &self.waba_id,
-            number: &self.number,
-        }
-    }
-
-    fn provider(&self) -> Provider {
-        self.connection.provider
-    }
-
-    /// Said before anything else is wrong with what is asked for.
-    fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
-        let provider = self.provider();
-        let lacking = Failed::Lacking {
-            provider,
-            operation,
-        };
-        operation.at(provider).map(|_| ()).ok_or(lacking)
-    }
-
     fn template(&self, name: &str, language: &str) -> TemplateId {
         TemplateId::of(self.connection.id, &self.waba_id, name, language)
     }
@@ -138,31 +101,6 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 }
 
 impl Manage {
-    /// The account of a template.
-    pub async fn account_of(
-        &self,
-        connection: ConnectionId,
-        waba_id: &str,
-        number: Option<String>,
-    ) -> Result<Option<Account>, StoreError> {
-        let Some(connection) = self.connections.get(connection).await? else {
-            return Ok(None);
-        };
-        let number = match (connection.provider, number) {
-            (Provider::Infobip, None) => {
-                let numbers = self.store.listing_numbers(connection.id).await?;
-                numbers.into_iter().next().unwrap_or_default()
-            }
-            (_, number) => number.unwrap_or_default(),
-        };
-        let waba_id = connection.provider.account_of_templates(Some(waba_id));
-        Ok(Some(Account {
-            waba_id: waba_id.to_owned(),
-            number,
-            connection,
-        }))
-    }
-
     /// Submits a new template, by Infobip's first API where that is asked for. It is in the table with the provider's answer.
     pub async fn create<V: Serialize>(
         &self,
@@ -259,24 +197,6 @@ impl Manage {
             .change(account, &templates::unpause(&account.named(), named))
             .await?;
         Ok(self.read_after(account, template, answer, known_at).await?)
-    }
-
-    /// Makes a call that changes something; its answer, if it was done.
-    pub(super) async fn change(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
-        let answered = self.call(&account.connection, ask).await?;
-        let answer = super::shown(&answered.body);
-        match templates::undone(&answered.body) {
-            None => Ok(answer),
-            // A success that says that it is none.
-            Some(message) => Err(Failed::Refused(Box::new(super::Said {
-                status: answered.status,
-                code: None,
-                message: Some(message),
-                body: answer,
-                wait: answered.wait,
-                class: crate::model::error_class::ErrorClass::FixRequest,
-            }))),
-        }
     }
 
     /// Deletes all languages of a name; those that are known.

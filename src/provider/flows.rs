@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::content::{Fault, Faults, Place, Wrong};
 use super::lenient;
-use super::operations::{self as op, Ask, Body, Operation};
+use super::operations::{Ask, Body, Operation, flows as op};
 use super::templates::{Account, Named, names};
 use crate::model::Timestamp;
 use crate::model::provider::Provider;

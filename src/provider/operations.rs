@@ -4,7 +4,12 @@
 //! say is in each provider's `manage`. `GET /v1/capabilities` shows this table, `manage` makes the
 //! calls by it, and nothing is called that is not in it.
 //!
+//! A resource has a file: a new one is a file of rows, and a place in [`all`].
+//!
 //! A provider whose place in a row is empty lacks the operation: whoever asks for it is told so.
+
+pub mod flows;
+pub mod templates;
 
 use std::time::Duration;
 
@@ -180,313 +185,11 @@ const fn infobip(
     }
 }
 
-const DIALOG360_TEMPLATES: &str = "v1/configs/templates";
-const DIALOG360_TEMPLATE: &str = "v1/configs/templates/{name}";
-const INFOBIP_TEMPLATES: &str = "whatsapp/2/senders/{number}/templates";
-const INFOBIP_TEMPLATE: &str = "whatsapp/2/senders/{number}/templates/{id}";
-const INFOBIP_TEMPLATES_V1: &str = "whatsapp/1/senders/{number}/templates";
-
-/// All templates of an account.
-pub static LIST_TEMPLATES: Operation = Operation {
-    name: "templates.list",
-    says: "List an account's templates: all pages, by name, status, language or category.",
-    api: &["POST /v1/templates/sync", "POST /v1/templates/diff"],
-    meta: meta(Verb::Get, "{version}/{waba}/message_templates"),
-    dialog360: dialog360(Verb::Get, DIALOG360_TEMPLATES),
-    dialog360_onprem: dialog360(Verb::Get, DIALOG360_TEMPLATES),
-    infobip: Some(infobip(
-        Verb::Get,
-        INFOBIP_TEMPLATES,
-        "templates.list",
-        2500,
-        SECOND,
-    )),
-};
-
-/// One template, by its id.
-pub static READ_TEMPLATE: Operation = Operation {
-    name: "templates.read",
-    says: "Read one template. 360dialog has no call for one: its list is asked for the name.",
-    api: &["GET /v1/templates/{id}"],
-    meta: meta(Verb::Get, "{version}/{id}"),
-    dialog360: dialog360(Verb::Get, DIALOG360_TEMPLATES),
-    dialog360_onprem: dialog360(Verb::Get, DIALOG360_TEMPLATES),
-    infobip: Some(infobip(
-        Verb::Get,
-        INFOBIP_TEMPLATE,
-        "templates.read",
-        2500,
-        SECOND,
-    )),
-};
-
-/// A new template.
-pub static CREATE_TEMPLATE: Operation = Operation {
-    name: "templates.create",
-    says: "Submit a new template for review.",
-    api: &["POST /v1/templates"],
-    meta: meta(Verb::Post, "{version}/{waba}/message_templates"),
-    dialog360: dialog360(Verb::Post, DIALOG360_TEMPLATES),
-    dialog360_onprem: dialog360(Verb::Post, DIALOG360_TEMPLATES),
-    infobip: Some(infobip(
-        Verb::Post,
-        INFOBIP_TEMPLATES,
-        "templates.create",
-        1000,
-        HOUR,
-    )),
-};
-
-/// A template's content, category or validity.
-pub static EDIT_TEMPLATE: Operation = Operation {
-    name: "templates.edit",
-    says: "Edit a template that is approved, rejected or paused; it is reviewed again. 360dialog \
-           edits through its partner API alone, which has other keys.",
-    api: &["PATCH /v1/templates/{id}"],
-    meta: meta(Verb::Post, "{version}/{id}"),
-    dialog360: None,
-    dialog360_onprem: None,
-    infobip: Some(infobip(
-        Verb::Patch,
-        INFOBIP_TEMPLATE,
-        "templates.edit",
-        100,
-        HOUR,
-    )),
-};
-
-/// A name, in all of its languages.
-pub static DELETE_TEMPLATE_NAME: Operation = Operation {
-    name: "templates.delete_name",
-    says: "Delete a template's name in all of its languages.",
-    api: &["DELETE /v1/templates"],
-    meta: meta(Verb::Delete, "{version}/{waba}/message_templates"),
-    dialog360: dialog360(Verb::Delete, DIALOG360_TEMPLATE),
-    dialog360_onprem: dialog360(Verb::Delete, DIALOG360_TEMPLATE),
-    infobip: Some(infobip(
-        Verb::Delete,
-        "whatsapp/2/senders/{number}/templates/{name}",
-        "templates.delete",
-        200,
-        HOUR,
-    )),
-};
-
-/// One language of a name.
-pub static DELETE_TEMPLATE: Operation = Operation {
-    name: "templates.delete",
-    says: "Delete one language of a template. Others than Meta delete names alone.",
-    api: &["DELETE /v1/templates/{id}"],
-    meta: meta(Verb::Delete, "{version}/{waba}/message_templates"),
-    dialog360: None,
-    dialog360_onprem: None,
-    infobip: None,
-};
-
-/// The end of a pause.
-pub static UNPAUSE_TEMPLATE: Operation = Operation {
-    name: "templates.unpause",
-    says: "Unpause a template that pacing paused.",
-    api: &["POST /v1/templates/{id}/unpause"],
-    meta: meta(Verb::Post, "{version}/{id}/unpause"),
-    dialog360: None,
-    dialog360_onprem: None,
-    infobip: None,
-};
-
-/// Infobip's first list of templates.
-pub static LIST_TEMPLATES_V1: Operation = Operation {
-    name: "templates.list_v1",
-    says: "List templates by Infobip's first API, deprecated since 29 June 2022.",
-    api: &["POST /v1/templates/sync"],
-    meta: None,
-    dialog360: None,
-    dialog360_onprem: None,
-    infobip: Some(
-        infobip(
-            Verb::Get,
-            INFOBIP_TEMPLATES_V1,
-            "templates.list_v1",
-            15,
-            SECOND,
-        )
-        .deprecated(),
-    ),
-};
-
-/// A new template by Infobip's first API.
-pub static CREATE_TEMPLATE_V1: Operation = Operation {
-    name: "templates.create_v1",
-    says: "Submit a template by Infobip's first API, deprecated since 29 June 2022.",
-    api: &["POST /v1/templates"],
-    meta: None,
-    dialog360: None,
-    dialog360_onprem: None,
-    infobip: Some(
-        infobip(
-            Verb::Post,
-            INFOBIP_TEMPLATES_V1,
-            "templates.create_v1",
-            200,
-            HOUR,
-        )
-        .deprecated(),
-    ),
-};
-
-const INFOBIP_FLOWS: &str = "whatsapp/1/senders/{number}/flows";
-const INFOBIP_FLOW: &str = "whatsapp/1/senders/{number}/flows/{id}";
-const INFOBIP_FLOW_JSON: &str = "whatsapp/1/senders/{number}/flows/{id}/json";
-
-/// Neither of 360dialog's APIs for a number has flows.
-const fn flows(
-    name: &'static str,
-    says: &'static str,
-    api: &'static [&'static str],
-    meta: Option<Call>,
-    infobip: Call,
-) -> Operation {
-    Operation {
-        name,
-        says,
-        api,
-        meta,
-        dialog360: None,
-        dialog360_onprem: None,
-        infobip: Some(infobip),
-    }
-}
-
-/// All flows of an account.
-pub static LIST_FLOWS: Operation = flows(
-    "flows.list",
-    "List an account's flows: all pages.",
-    &["GET /v1/flows"],
-    meta(Verb::Get, "{version}/{waba}/flows"),
-    infobip(Verb::Get, INFOBIP_FLOWS, "flows.list", 1000, HOUR),
-);
-
-/// One flow.
-pub static READ_FLOW: Operation = flows(
-    "flows.read",
-    "Read one flow. Infobip has no call for one: it is looked for in the list.",
-    &["GET /v1/flows/{id}"],
-    meta(Verb::Get, "{version}/{id}"),
-    infobip(Verb::Get, INFOBIP_FLOWS, "flows.list", 1000, HOUR),
-);
-
-/// A new flow.
-pub static CREATE_FLOW: Operation = flows(
-    "flows.create",
-    "Make a flow: it begins as a draft.",
-    &["POST /v1/flows"],
-    meta(Verb::Post, "{version}/{waba}/flows"),
-    infobip(Verb::Post, INFOBIP_FLOWS, "flows.create", 100, HOUR),
-);
-
-/// A flow's name and categories.
-pub static UPDATE_FLOW: Operation = flows(
-    "flows.update",
-    "Change the name, the categories or the endpoint of a draft.",
-    &["PATCH /v1/flows/{id}"],
-    meta(Verb::Post, "{version}/{id}"),
-    infobip(Verb::Patch, INFOBIP_FLOW, "flows.update", 100, HOUR),
-);
-
-/// The end of a draft.
-pub static DELETE_FLOW: Operation = flows(
-    "flows.delete",
-    "Delete a draft.",
-    &["DELETE /v1/flows/{id}"],
-    meta(Verb::Delete, "{version}/{id}"),
-    infobip(Verb::Delete, INFOBIP_FLOW, "flows.delete", 100, HOUR),
-);
-
-/// From draft to published.
-pub static PUBLISH_FLOW: Operation = flows(
-    "flows.publish",
-    "Publish a draft: it cannot be changed any more.",
-    &["POST /v1/flows/{id}/publish"],
-    meta(Verb::Post, "{version}/{id}/publish"),
-    infobip(
-        Verb::Post,
-        "whatsapp/1/senders/{number}/flows/{id}/publish",
-        "flows.publish",
-        100,
-        HOUR,
-    ),
-);
-
-/// From published to deprecated.
-pub static DEPRECATE_FLOW: Operation = flows(
-    "flows.deprecate",
-    "Deprecate a published flow: it cannot be sent any more.",
-    &["POST /v1/flows/{id}/deprecate"],
-    meta(Verb::Post, "{version}/{id}/deprecate"),
-    infobip(
-        Verb::Post,
-        "whatsapp/1/senders/{number}/flows/{id}/deprecate",
-        "flows.deprecate",
-        100,
-        HOUR,
-    ),
-);
-
-/// Where a flow's JSON can be had.
-pub static READ_FLOW_JSON: Operation = flows(
-    "flows.json",
-    "Tell where a flow's JSON can be downloaded.",
-    &["GET /v1/flows/{id}/json"],
-    meta(Verb::Get, "{version}/{id}/assets"),
-    infobip(Verb::Get, INFOBIP_FLOW_JSON, "flows.json", 1000, HOUR),
-);
-
-/// A flow's JSON.
-pub static UPLOAD_FLOW_JSON: Operation = flows(
-    "flows.upload",
-    "Upload a draft's JSON; what is wrong with it is told although it is taken.",
-    &["PUT /v1/flows/{id}/json"],
-    meta(Verb::Post, "{version}/{id}/assets"),
-    infobip(Verb::Put, INFOBIP_FLOW_JSON, "flows.upload", 100, HOUR),
-);
-
-/// A flow to look at.
-pub static PREVIEW_FLOW: Operation = flows(
-    "flows.preview",
-    "Tell where a flow can be looked at, and until when.",
-    &["GET /v1/flows/{id}/preview"],
-    meta(Verb::Get, "{version}/{id}"),
-    infobip(
-        Verb::Get,
-        "whatsapp/1/senders/{number}/flows/{id}/preview",
-        "flows.preview",
-        100,
-        HOUR,
-    ),
-);
-
 /// Every row, in the order in which it is shown.
-pub static ALL: [&Operation; 19] = [
-    &LIST_TEMPLATES,
-    &READ_TEMPLATE,
-    &CREATE_TEMPLATE,
-    &EDIT_TEMPLATE,
-    &DELETE_TEMPLATE_NAME,
-    &DELETE_TEMPLATE,
-    &UNPAUSE_TEMPLATE,
-    &LIST_TEMPLATES_V1,
-    &CREATE_TEMPLATE_V1,
-    &LIST_FLOWS,
-    &READ_FLOW,
-    &CREATE_FLOW,
-    &UPDATE_FLOW,
-    &DELETE_FLOW,
-    &PUBLISH_FLOW,
-    &DEPRECATE_FLOW,
-    &READ_FLOW_JSON,
-    &UPLOAD_FLOW_JSON,
-    &PREVIEW_FLOW,
-];
+pub fn all() -> impl Iterator<Item = &'static Operation> {
+    let resources: [&[&Operation]; 2] = [&templates::ALL, &flows::ALL];
+    resources.into_iter().flatten().copied()
+}
 
 /// A call that is to be made: which, of whom, and what it says.
 #[derive(Debug, Clone)]
@@ -580,6 +283,7 @@ impl Ask {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::templates::READ_TEMPLATE;
     use super::*;
 
     #[test]
@@ -595,9 +299,9 @@ mod tests {
 
     #[test]
     fn every_row_is_there_once_and_leads_somewhere() {
-        let names: BTreeSet<_> = ALL.iter().map(|operation| operation.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for operation in ALL {
+        let names: BTreeSet<_> = all().map(|operation| operation.name).collect();
+        assert_eq!(names.len(), all().count());
+        for operation in all() {
             assert!(!operation.api.is_empty() && !operation.says.is_empty());
             let at = |provider| operation.at(provider);
             assert!(

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::content::{Fault, Faults, Place, Wrong};
 use super::lenient::{self, Members};
-use super::operations::Ask;
+use super::operations::{Ask, templates as op};
 use super::reading::{ReadError, TemplatePage, named, unreadable, word};
 use super::{dialog360, infobip, meta};
 use crate::model::provider::Provider;
@@ -141,7 +141,7 @@ pub(super) fn names<'a>(
 
 /// Submits a new template.
 pub fn create(provider: Provider, account: &Account<'_>, definition: &Value) -> Ask {
-    let ask = Ask::of(&super::operations::CREATE_TEMPLATE, &names(account, None));
+    let ask = Ask::of(&op::CREATE_TEMPLATE, &names(account, None));
     ask.body(body(provider, definition, false))
 }
 
@@ -149,48 +149,33 @@ pub fn create(provider: Provider, account: &Account<'_>, definition: &Value) -> 
 pub fn create_v1(account: &Account<'_>, definition: &Value) -> Ask {
     let faults = Faults::default();
     let place = Place::new("", Some(definition), &faults);
-    let ask = Ask::of(
-        &super::operations::CREATE_TEMPLATE_V1,
-        &names(account, None),
-    );
+    let ask = Ask::of(&op::CREATE_TEMPLATE_V1, &names(account, None));
     ask.body(infobip::manage::templates::body_v1(&place))
 }
 
 /// Edits one: what is not named stays.
 pub fn edit(provider: Provider, account: &Account<'_>, template: Named<'_>, change: &Value) -> Ask {
-    let ask = Ask::of(
-        &super::operations::EDIT_TEMPLATE,
-        &names(account, Some(template)),
-    );
+    let ask = Ask::of(&op::EDIT_TEMPLATE, &names(account, Some(template)));
     ask.body(body(provider, change, true))
 }
 
 /// Deletes all languages of a name.
 pub fn delete_name(provider: Provider, account: &Account<'_>, name: &str) -> Ask {
     let named = Named { id: "", name };
-    let ask = Ask::of(
-        &super::operations::DELETE_TEMPLATE_NAME,
-        &names(account, Some(named)),
-    );
+    let ask = Ask::of(&op::DELETE_TEMPLATE_NAME, &names(account, Some(named)));
     ask.query("name", (provider == Provider::Meta).then_some(name))
 }
 
 /// Deletes one language of a name, by its id.
 pub fn delete(account: &Account<'_>, template: Named<'_>) -> Ask {
-    let ask = Ask::of(
-        &super::operations::DELETE_TEMPLATE,
-        &names(account, Some(template)),
-    );
+    let ask = Ask::of(&op::DELETE_TEMPLATE, &names(account, Some(template)));
     ask.query("hsm_id", Some(template.id))
         .query("name", Some(template.name))
 }
 
 /// Ends a pause.
 pub fn unpause(account: &Account<'_>, template: Named<'_>) -> Ask {
-    Ask::of(
-        &super::operations::UNPAUSE_TEMPLATE,
-        &names(account, Some(template)),
-    )
+    Ask::of(&op::UNPAUSE_TEMPLATE, &names(account, Some(template)))
 }
 
 /// A page of a list, from the beginning or from where a page ended.
@@ -202,8 +187,8 @@ pub fn list(
     by_v1: bool,
 ) -> Ask {
     let operation = match by_v1 {
-        true => &super::operations::LIST_TEMPLATES_V1,
-        false => &super::operations::LIST_TEMPLATES,
+        true => &op::LIST_TEMPLATES_V1,
+        false => &op::LIST_TEMPLATES,
     };
     let ask = Ask::of(operation, &names(account, None));
     match provider {
@@ -218,10 +203,7 @@ pub fn list(
 
 /// One template, or a list in which it is.
 pub fn read(provider: Provider, account: &Account<'_>, template: Named<'_>) -> Ask {
-    let ask = Ask::of(
-        &super::operations::READ_TEMPLATE,
-        &names(account, Some(template)),
-    );
+    let ask = Ask::of(&op::READ_TEMPLATE, &names(account, Some(template)));
     match provider {
         Provider::Meta => meta::manage::templates::read(ask),
         Provider::Dialog360 | Provider::Dialog360Onprem => {

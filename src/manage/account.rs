@@ -1,0 +1,99 @@
+//! Whose something is at a provider, and the two ways of calling for it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Failed, Manage, Said, shown};
+use crate::model::error_class::ErrorClass;
+use crate::model::ids::ConnectionId;
+use crate::model::provider::Provider;
+use crate::provider::operations::{Ask, Operation};
+use crate::provider::templates;
+use crate::store::{Connection, StoreError};
+
+/// Whose something is, and by which number it is asked for.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// With its key.
+    pub connection: Arc<Connection>,
+    /// Meta's account; empty elsewhere.
+    pub waba_id: String,
+    /// Infobip's: the digits of a number of the account.
+    pub number: String,
+}
+
+impl Account {
+    pub(super) fn named(&self) -> templates::Account<'_> {
+        templates::Account {
+            api_version: self.connection.api_version.as_deref().unwrap_or_default(),
+            waba_id: &self.waba_id,
+            number: &self.number,
+        }
+    }
+
+    pub(super) fn provider(&self) -> Provider {
+        self.connection.provider
+    }
+
+    /// Said before anything else is wrong with what is asked for.
+    pub(super) fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
+        let provider = self.provider();
+        let lacking = Failed::Lacking {
+            provider,
+            operation,
+        };
+        operation.at(provider).map(|_| ()).ok_or(lacking)
+    }
+}
+
+impl Manage {
+    /// The account of a connection: Meta's `waba_id`, and Infobip's by one of its numbers.
+    pub async fn account_of(
+        &self,
+        connection: ConnectionId,
+        waba_id: &str,
+        number: Option<String>,
+    ) -> Result<Option<Account>, StoreError> {
+        let Some(connection) = self.connections.get(connection).await? else {
+            return Ok(None);
+        };
+        let number = match (connection.provider, number) {
+            (Provider::Infobip, None) => {
+                let numbers = self.store.listing_numbers(connection.id).await?;
+                numbers.into_iter().next().unwrap_or_default()
+            }
+            (_, number) => number.unwrap_or_default(),
+        };
+        let waba_id = connection.provider.account_of_templates(Some(waba_id));
+        Ok(Some(Account {
+            waba_id: waba_id.to_owned(),
+            number,
+            connection,
+        }))
+    }
+
+    /// Makes a call that changes something; its answer, if it was done.
+    pub(super) async fn change(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
+        let answered = self.call(&account.connection, ask).await?;
+        let answer = shown(&answered.body);
+        match templates::undone(&answered.body) {
+            None => Ok(answer),
+            // A success that says that it is none.
+            Some(message) => Err(Failed::Refused(Box::new(Said {
+                status: answered.status,
+                code: None,
+                message: Some(message),
+                body: answer,
+                wait: answered.wait,
+                class: ErrorClass::FixRequest,
+            }))),
+        }
+    }
+
+    /// Makes a call that only reads; its answer.
+    pub(super) async fn asked(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
+        let answered = self.call(&account.connection, ask).await?;
+        Ok(shown(&answered.body))
+    }
+}
