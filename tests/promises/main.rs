@@ -10,6 +10,7 @@ mod campaigns;
 mod capabilities;
 mod carriers;
 mod certificates;
+mod claims;
 mod editing;
 mod endpoint;
 mod evidence;
