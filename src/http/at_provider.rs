@@ -218,6 +218,21 @@ const FIND_OUT: &str = "whatever became of it shows by a webhook, or when it is 
                         `POST /v1/templates/sync`. Asking again does it twice at worst where the \
                         provider takes it twice; a template's name it takes once";
 
+impl ApiError {
+    /// Says how to find out what nobody knows, where it is not by asking for templates.
+    pub fn found_out_by(mut self, how: &str) -> Self {
+        if let Self::AtProvider(problem) = &mut self {
+            problem.detail = problem.detail.replace(FIND_OUT, how);
+        }
+        self
+    }
+
+    /// The provider's answer has nothing of what was asked for.
+    pub fn not_there(detail: &str) -> Self {
+        Self::AtProvider(Box::new(AtProvider::of(Outcome::NotThere, detail)))
+    }
+}
+
 impl From<Failed> for ApiError {
     fn from(failed: Failed) -> Self {
         let detail = failed.to_string();

@@ -40,11 +40,13 @@ mod page;
 mod peer;
 mod permit;
 mod problem;
+mod profiles;
 mod quiet;
 mod recipient_lines;
 mod recipients;
 mod request;
 mod schema;
+mod sender_manage;
 mod senders;
 mod sequence_view;
 mod sequences;
@@ -163,6 +165,8 @@ fn v1() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(connections::router())
         .merge(senders::router())
+        .merge(sender_manage::router())
+        .merge(profiles::router())
         .merge(messages::router())
         .merge(message_edit::router())
         .merge(lookup::router())

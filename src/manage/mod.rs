@@ -11,6 +11,7 @@ mod diff;
 mod failed;
 mod flows;
 mod pace;
+mod senders;
 mod templates;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use account::Account;
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
+pub use senders::SyncedSenders;
 pub use templates::{Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.

@@ -14,9 +14,12 @@ pub mod infobip;
 pub mod lenient;
 pub mod meta;
 pub mod operations;
+pub mod profile;
 pub mod proof;
 pub mod reading;
 pub mod refused;
+pub mod registration;
+pub mod senders;
 pub mod templates;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 
 mod flows;
 mod manage;
+mod numbers;
 mod templates;
 
 use std::net::{Shutdown, TcpStream};
@@ -49,6 +50,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(templates::router())
         .merge(manage::router())
         .merge(flows::router())
+        .merge(numbers::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

@@ -16,6 +16,7 @@ use super::flow::Flows;
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
+use super::number::Numbers;
 use super::queue::{Item, Queue};
 use super::receive::Bucket;
 use super::template::{Key, Template};
@@ -47,6 +48,7 @@ pub struct State {
     pub templates: BTreeMap<Key, Template>,
     pub flows: Flows,
     pub nodes: Nodes,
+    pub numbers: Numbers,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -96,6 +98,7 @@ impl Simulator {
             templates: BTreeMap::new(),
             flows: Flows::new(),
             nodes: Nodes::default(),
+            numbers: Numbers::new(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

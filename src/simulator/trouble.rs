@@ -46,6 +46,12 @@ pub enum Trouble {
         code: i64,
         message: String,
     },
+    /// A number cannot be registered so: the status, Meta's code, and why.
+    Number {
+        http: u16,
+        code: i64,
+        message: &'static str,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

@@ -41,6 +41,7 @@ GET /v1/messages/{id} get_message
 GET /v1/messages/{id}/history get_message_history
 GET /v1/senders list_senders
 GET /v1/senders/{id} get_sender
+GET /v1/senders/{id}/profile get_sender_profile
 GET /v1/sequences list_sequences
 GET /v1/sequences/{id} get_sequence
 GET /v1/subscriptions list_subscriptions
@@ -57,6 +58,7 @@ PATCH /v1/connections/{id} update_connection
 PATCH /v1/flows/{id} update_flow
 PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
+PATCH /v1/senders/{id}/profile update_sender_profile
 PATCH /v1/subscriptions/{id} update_subscription
 PATCH /v1/templates/{id} edit_template
 POST /v1/campaigns create_campaign
@@ -76,6 +78,12 @@ POST /v1/messages/lookup lookup_messages
 POST /v1/messages/{id}/cancel cancel_message
 POST /v1/messages/{id}/retry retry_message
 POST /v1/senders create_sender
+POST /v1/senders/registrations add_sender
+POST /v1/senders/sync sync_senders
+POST /v1/senders/{id}/code request_sender_code
+POST /v1/senders/{id}/deregister deregister_sender
+POST /v1/senders/{id}/register register_sender
+POST /v1/senders/{id}/verify verify_sender
 POST /v1/sequences create_sequence
 POST /v1/sequences/{id}/cancel cancel_sequence
 POST /v1/sequences/{id}/messages append_to_sequence
@@ -93,7 +101,8 @@ POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
 POST /webhooks/{connection} receive_webhook
-PUT /v1/flows/{id}/json upload_flow_json";
+PUT /v1/flows/{id}/json upload_flow_json
+PUT /v1/senders/{id}/pin set_sender_pin";
 
 /// The document.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ mod repeats;
 mod replay;
 mod said;
 mod sealing;
+mod senders;
 mod sending;
 mod simulated;
 mod stream;

@@ -127,6 +127,11 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             let title = "Invalid OAuth access token - Cannot parse access token";
             (401, 190, title)
         }
+        Trouble::Number {
+            http,
+            code,
+            message,
+        } => (*http, *code, *message),
         Trouble::Flow { code, .. } => (400, *code, "(#139000) Flow request failed"),
         // Meta knows no ids of callers.
         Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {
