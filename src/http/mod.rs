@@ -59,6 +59,7 @@ mod templates;
 mod tls;
 mod webhook_auth;
 mod webhooks;
+mod welcome;
 mod wording;
 
 use std::ops::Deref;
@@ -178,6 +179,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(template_manage::router())
         .merge(template_diff::router())
         .merge(flows::router())
+        .merge(welcome::router())
         .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())

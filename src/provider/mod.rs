@@ -19,8 +19,10 @@ pub mod proof;
 pub mod reading;
 pub mod refused;
 pub mod registration;
+pub mod remedy;
 pub mod senders;
 pub mod templates;
+pub mod welcome;
 
 use std::time::Duration;
 

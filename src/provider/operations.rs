@@ -11,6 +11,7 @@
 pub mod flows;
 pub mod senders;
 pub mod templates;
+pub mod welcome;
 
 use std::time::Duration;
 
@@ -188,7 +189,8 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 3] = [&templates::ALL, &flows::ALL, &senders::ALL];
+    let resources: [&[&Operation]; 4] =
+        [&templates::ALL, &flows::ALL, &senders::ALL, &welcome::ALL];
     resources.into_iter().flatten().copied()
 }
 

@@ -13,6 +13,7 @@ use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
+use super::http::Welcome;
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
@@ -49,6 +50,7 @@ pub struct State {
     pub flows: Flows,
     pub nodes: Nodes,
     pub numbers: Numbers,
+    pub welcome: Welcome,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -99,6 +101,7 @@ impl Simulator {
             flows: Flows::new(),
             nodes: Nodes::default(),
             numbers: Numbers::new(),
+            welcome: Welcome::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

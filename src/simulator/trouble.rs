@@ -52,6 +52,12 @@ pub enum Trouble {
         code: i64,
         message: &'static str,
     },
+    /// A welcome message sequence: Meta's number, as a code or a subcode, and why.
+    Sequence {
+        code: i64,
+        message: &'static str,
+        as_subcode: bool,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

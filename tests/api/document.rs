@@ -17,6 +17,7 @@ DELETE /v1/recipients/{id} erase_recipient
 DELETE /v1/subscriptions/{id} delete_subscription
 DELETE /v1/templates delete_template_name
 DELETE /v1/templates/{id} delete_template
+DELETE /v1/welcome_sequences/{id} delete_welcome_sequence
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
@@ -53,6 +54,8 @@ GET /v1/templates/{id} get_template
 GET /v1/templates/{id}/history get_template_history
 GET /v1/webhooks list_webhooks
 GET /v1/webhooks/{id} get_webhook
+GET /v1/welcome_sequences list_welcome_sequences
+GET /v1/welcome_sequences/{id} get_welcome_sequence
 GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
 PATCH /v1/flows/{id} update_flow
@@ -61,6 +64,7 @@ PATCH /v1/senders/{id} update_sender
 PATCH /v1/senders/{id}/profile update_sender_profile
 PATCH /v1/subscriptions/{id} update_subscription
 PATCH /v1/templates/{id} edit_template
+PATCH /v1/welcome_sequences/{id} update_welcome_sequence
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign
 POST /v1/campaigns/{id}/cancel cancel_campaign
@@ -100,6 +104,7 @@ POST /v1/templates/sync sync_templates
 POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
+POST /v1/welcome_sequences create_welcome_sequence
 POST /webhooks/{connection} receive_webhook
 PUT /v1/flows/{id}/json upload_flow_json
 PUT /v1/senders/{id}/pin set_sender_pin";

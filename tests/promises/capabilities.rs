@@ -87,7 +87,30 @@ async fn asked(app: &App, account: &Account, operation: &str) -> Asked {
             ask(Method::POST, format!("{path}/unpause"), json!({}), 200)
         }
         other if other.starts_with("senders.") => senders_asked(app, account, other).await,
+        other if other.starts_with("welcome.") => welcome_asked(app, account, other).await,
         other => flows_asked(app, account, other).await,
+    }
+}
+
+async fn welcome_asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let of = format!("?connection={}", account.connection);
+    let all = "/v1/welcome_sequences";
+    let new = json!({"connection": account.connection, "name": operation,
+        "sequence": {"text": "Hi"}});
+    let one = match account.provider {
+        "meta" => {
+            let made = app.create(all, new.clone()).await;
+            format!("{all}/{}{of}", made["id"].as_str().unwrap())
+        }
+        _ => format!("{all}/7{of}"),
+    };
+    match operation {
+        "welcome.list" => ask(Method::GET, format!("{all}{of}"), Value::Null, 200),
+        "welcome.read" => ask(Method::GET, one, Value::Null, 200),
+        "welcome.create" => ask(Method::POST, all.into(), new, 201),
+        "welcome.update" => ask(Method::PATCH, one, json!({"name": "x"}), 200),
+        "welcome.delete" => ask(Method::DELETE, one, Value::Null, 200),
+        other => panic!("nobody asks for {other}"),
     }
 }
 

@@ -45,3 +45,4 @@ mod templates;
 mod users;
 mod waiting;
 mod webhooks;
+mod welcome;

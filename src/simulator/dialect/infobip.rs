@@ -140,6 +140,7 @@ fn refusal(trouble: &Trouble) -> Option<(StatusCode, &'static str, &'static str)
         | Trouble::Missing { .. }
         | Trouble::Template { .. }
         | Trouble::Number { .. }
+        | Trouble::Sequence { .. }
         | Trouble::Flow { .. } => no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
         Trouble::UnknownObject(_) => no(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
         Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
