@@ -31,6 +31,7 @@ mod providers;
 mod races;
 mod reach;
 mod refusals;
+mod registering;
 mod repeats;
 mod replay;
 mod said;
