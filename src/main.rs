@@ -29,6 +29,8 @@ enum Command {
     Openapi,
     /// Read webhooks of the journal again
     Replay(cli::replay::ReplayArgs),
+    /// Manage senders at the providers, such as many numbers of a CSV
+    Senders(cli::senders::SendersArgs),
     /// Manage templates at the providers, as a folder of files defines them
     Templates(cli::templates::TemplatesArgs),
     /// Run a simulator of Meta's Cloud API, 360dialog and Infobip
@@ -68,6 +70,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => cli::keys::run(args).await?,
         Command::Openapi => cli::openapi::run()?,
         Command::Replay(args) => cli::replay::run(args, shutdown).await?,
+        Command::Senders(args) => return cli::senders::run(args).await,
         Command::Templates(args) => return cli::templates::run(args).await,
         Command::Simulate(args) => cli::simulate::run(args, shutdown).await?,
     }

@@ -1,10 +1,12 @@
 //! The command line, one file a subcommand.
 
+mod api;
 pub mod demo;
 pub mod health;
 pub mod keys;
 pub mod openapi;
 pub mod replay;
+pub mod senders;
 pub mod serve;
 pub mod simulate;
 pub mod templates;

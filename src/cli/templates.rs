@@ -2,7 +2,6 @@
 //! as in git. It asks a running service over its API, with a key, as any operator could; the
 //! provider's keys stay with the service, and what is done is in its audit.
 
-mod api;
 mod folder;
 
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use api::Service;
+use super::api::Service;
 use folder::Definition;
 
 /// Manage templates at the providers, as files define them

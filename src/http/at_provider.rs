@@ -13,6 +13,7 @@ use crate::manage::{EditRefused, Failed, Said};
 use crate::model::error_class::ErrorClass;
 use crate::model::rfc3339;
 use crate::provider::refused::Refused;
+use crate::provider::remedy::{self, Kind, Remedy};
 
 /// A provider's answer that is no success.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -26,6 +27,10 @@ pub struct ProviderError {
     pub message: Option<String>,
     /// All of its answer, as it came.
     pub body: Value,
+    /// Why, where it has a number for it that its text does not explain.
+    pub cause: Option<&'static str>,
+    /// And what to do.
+    pub remedy: Option<&'static str>,
 }
 
 /// What came of a call to a provider.
@@ -41,6 +46,8 @@ pub enum Outcome {
     Taken,
     /// It is in a state in which this is not possible.
     State,
+    /// It is in use, and so cannot be changed.
+    InUse,
     /// Too many calls, or edits.
     TooMany,
     /// It does not take our key.
@@ -90,6 +97,7 @@ impl AtProvider {
                 "wrong_template_state",
                 "Not possible in this state",
             ),
+            Outcome::InUse => (S::CONFLICT, "in_use", "In use"),
             Outcome::TooMany => (
                 S::TOO_MANY_REQUESTS,
                 "provider_limit",
@@ -112,7 +120,10 @@ impl AtProvider {
     /// What the provider said, as it is shown.
     pub fn provider_error(&self) -> Option<ProviderError> {
         let said = self.said.as_ref()?;
+        let known = said.code.as_deref().and_then(remedy::of);
         Some(ProviderError {
+            cause: known.map(|known| known.cause),
+            remedy: known.map(|known| known.remedy),
             status: said.status,
             code: said.code.clone(),
             message: said.message.clone(),
@@ -163,6 +174,10 @@ impl AtProvider {
                 "it is PENDING: only templates that are approved, rejected or paused can be edited",
             ),
             (
+                Outcome::InUse,
+                "the provider refused it: the sequence is used in an ad",
+            ),
+            (
                 Outcome::TooMany,
                 "the provider's limit for such calls is reached",
             ),
@@ -189,6 +204,18 @@ impl AtProvider {
 fn refused(said: Box<Said>) -> AtProvider {
     let (code, message) = (said.code.as_deref(), said.message.as_deref());
     let text = message.unwrap_or("it does not say why").to_owned();
+    if let Some(known) = code.and_then(remedy::of) {
+        let outcome = match known.kind {
+            Kind::Wrong => Outcome::Refused,
+            Kind::Key => Outcome::Key,
+            Kind::Later => Outcome::Failed,
+            Kind::InUse => Outcome::InUse,
+            Kind::NotThere => Outcome::NotThere,
+        };
+        let Remedy { cause, remedy, .. } = known;
+        let detail = format!("the provider refused it: {text}; {cause}: {remedy}");
+        return AtProvider::of(outcome, detail).saying(Some(said));
+    }
     let (outcome, detail) = match said.class {
         _ if Refused::is_taken(code, message) => (
             Outcome::Taken,
@@ -217,6 +244,21 @@ fn refused(said: Box<Said>) -> AtProvider {
 const FIND_OUT: &str = "whatever became of it shows by a webhook, or when it is asked for: \
                         `POST /v1/templates/sync`. Asking again does it twice at worst where the \
                         provider takes it twice; a template's name it takes once";
+
+impl ApiError {
+    /// Says how to find out what nobody knows, where it is not by asking for templates.
+    pub fn found_out_by(mut self, how: &str) -> Self {
+        if let Self::AtProvider(problem) = &mut self {
+            problem.detail = problem.detail.replace(FIND_OUT, how);
+        }
+        self
+    }
+
+    /// The provider's answer has nothing of what was asked for.
+    pub fn not_there(detail: &str) -> Self {
+        Self::AtProvider(Box::new(AtProvider::of(Outcome::NotThere, detail)))
+    }
+}
 
 impl From<Failed> for ApiError {
     fn from(failed: Failed) -> Self {

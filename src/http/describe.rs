@@ -136,9 +136,10 @@ fn finish(method: &str, path: &str, operation: &mut Value, problems: &Problems) 
 }
 
 /// What a call of a provider may come to.
-const AT_PROVIDER: [(&str, &str); 11] = [
+const AT_PROVIDER: [(&str, &str); 12] = [
     ("404", "not_found_at_provider"),
     ("409", "already_exists"),
+    ("409", "in_use"),
     ("409", "wrong_template_state"),
     ("422", "invalid_request"),
     ("422", "not_supported_by_provider"),

@@ -40,11 +40,13 @@ mod page;
 mod peer;
 mod permit;
 mod problem;
+mod profiles;
 mod quiet;
 mod recipient_lines;
 mod recipients;
 mod request;
 mod schema;
+mod sender_manage;
 mod senders;
 mod sequence_view;
 mod sequences;
@@ -57,6 +59,7 @@ mod templates;
 mod tls;
 mod webhook_auth;
 mod webhooks;
+mod welcome;
 mod wording;
 
 use std::ops::Deref;
@@ -163,6 +166,8 @@ fn v1() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(connections::router())
         .merge(senders::router())
+        .merge(sender_manage::router())
+        .merge(profiles::router())
         .merge(messages::router())
         .merge(message_edit::router())
         .merge(lookup::router())
@@ -174,6 +179,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(template_manage::router())
         .merge(template_diff::router())
         .merge(flows::router())
+        .merge(welcome::router())
         .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())

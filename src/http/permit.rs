@@ -53,12 +53,16 @@ fn needed(method: &Method, path: &str) -> &'static [Scope] {
     match (resource, reads) {
         ("messages" | "sequences" | "campaigns", true) => &[MessagesRead],
         ("messages" | "sequences" | "campaigns", false) => &[MessagesWrite],
-        ("senders" | "templates" | "flows" | "capabilities", true) => &[MessagesRead, Manage],
+        ("senders" | "templates" | "flows" | "welcome_sequences" | "capabilities", true) => {
+            &[MessagesRead, Manage]
+        }
         ("events", true) => &[EventsRead],
         ("webhooks", true) => &[EventsRead, Manage],
-        ("connections" | "senders" | "templates" | "flows" | "subscriptions" | "webhooks", _) => {
-            &[Manage]
-        }
+        (
+            "connections" | "senders" | "templates" | "flows" | "welcome_sequences"
+            | "subscriptions" | "webhooks",
+            _,
+        ) => &[Manage],
         _ => &[Admin],
     }
 }

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,7 +20,7 @@ use super::schema::{SenderOrigin, SenderStatus};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
 use crate::store::Once;
-use crate::store::senders::{CreateSenderError, NewSender, Sender, SenderChange};
+use crate::store::senders::{CreateSenderError, NewSender, STANDARD_RATE, Sender, SenderChange};
 
 type Senders = Page<View, 4>;
 
@@ -65,7 +66,7 @@ struct List {
 /// A business phone number: the unit of rate, quality and ownership.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Sender)]
-struct View {
+pub(super) struct View {
     id: SenderId,
     connection: ConnectionId,
     /// `null` where the provider names no number.
@@ -97,6 +98,19 @@ struct View {
     #[schema(value_type = SenderOrigin)]
     origin: String,
     created_at: Moment,
+    /// The provider's own object, where it was just read (`?fresh=true`); it is not kept.
+    #[schema(value_type = Option<Object>)]
+    provider: Option<Value>,
+}
+
+impl View {
+    /// With what the provider shows of it.
+    pub(super) fn with(self, provider: Value) -> Self {
+        Self {
+            provider: Some(provider),
+            ..self
+        }
+    }
 }
 
 impl From<Sender> for View {
@@ -121,12 +135,10 @@ impl From<Sender> for View {
             name_decision: sender.name_decision,
             origin: sender.origin,
             created_at: sender.created_at.into(),
+            provider: None,
         }
     }
 }
-
-/// Meta's standard throughput of a number.
-const MESSAGES_PER_SECOND: i32 = 80;
 
 /// Makes a sender, or takes over one that a webhook made.
 #[utoipa::path(
@@ -151,7 +163,7 @@ async fn create(
         phone_number_id,
         display_phone_number,
         waba_id: new.waba_id,
-        messages_per_second: new.messages_per_second.unwrap_or(MESSAGES_PER_SECOND),
+        messages_per_second: new.messages_per_second.unwrap_or(STANDARD_RATE),
     };
     let errors = check(connection.provider, &new);
     if !errors.is_empty() {
@@ -278,9 +290,18 @@ async fn update(
     read(&api, sender).await.map(Json)
 }
 
-async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
+pub(super) async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
     let sender = api.store.sender(sender).await?;
     sender.map(View::from).ok_or(ApiError::NotFound("sender"))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Fresh {
+    /// `true`: read it from the provider first; `provider` has what that shows.
+    #[param(value_type = Option<bool>)]
+    fresh: Option<String>,
 }
 
 /// Shows a sender.
@@ -289,11 +310,20 @@ async fn read(api: &Api, sender: SenderId) -> Result<View, ApiError> {
     path = "/senders/{id}",
     operation_id = "get_sender",
     tag = "Senders",
-    params(("id" = SenderId, Path)),
+    params(("id" = SenderId, Path), Fresh),
     responses((status = 200, body = View)),
 )]
-async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Json<View>, ApiError> {
-    read(&api, id(&sender, "sender")?).await.map(Json)
+async fn one(
+    State(api): State<Api>,
+    Path(sender): Path<String>,
+    Query(Fresh { fresh }): Query<Fresh>,
+) -> Result<Json<View>, ApiError> {
+    let sender = id(&sender, "sender")?;
+    match fresh.as_deref() {
+        None | Some("false") => read(&api, sender).await.map(Json),
+        Some("true") => api.fresh_sender(sender).await.map(Json),
+        Some(_) => Err(ApiError::field("fresh", "expected `true` or `false`")),
+    }
 }
 
 /// Lists senders, the newest first.

@@ -11,7 +11,9 @@ mod diff;
 mod failed;
 mod flows;
 mod pace;
+mod senders;
 mod templates;
+mod welcome;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use self::pace::Pace;
 use crate::config;
 use crate::model::limits::backoff;
 use crate::provider::operations::{Ask, Body, Call, META_MANAGEMENT, Verb};
-use crate::provider::refused;
+use crate::provider::{refused, remedy};
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
@@ -31,6 +33,7 @@ pub use account::Account;
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
+pub use senders::SyncedSenders;
 pub use templates::{Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.
@@ -143,7 +146,9 @@ impl Manage {
             return Ok(answered);
         };
         // What fails at the provider may fail after it has been done.
-        Err(match (said.status >= 500, is_harmless) {
+        // But not what it has a number for.
+        let is_told = said.code.as_deref().and_then(remedy::of).is_some();
+        Err(match (said.status >= 500 && !is_told, is_harmless) {
             (false, _) => Failed::Refused(said),
             (true, true) => Failed::Unreachable {
                 reason: format!("it answered {}", said.status),

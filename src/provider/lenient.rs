@@ -149,6 +149,15 @@ pub fn is_list_without_objects(raw: &RawValue) -> bool {
     })
 }
 
+/// A text, or a number as text: providers write ids either way.
+pub fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 /// A whole number, given as such or as text (Meta's pacing page prints `"132015"`).
 pub fn integer(raw: &RawValue) -> Option<i64> {
     raw.get().trim_matches('"').trim().parse().ok()

@@ -14,10 +14,15 @@ pub mod infobip;
 pub mod lenient;
 pub mod meta;
 pub mod operations;
+pub mod profile;
 pub mod proof;
 pub mod reading;
 pub mod refused;
+pub mod registration;
+pub mod remedy;
+pub mod senders;
 pub mod templates;
+pub mod welcome;
 
 use std::time::Duration;
 

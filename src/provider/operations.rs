@@ -9,7 +9,9 @@
 //! A provider whose place in a row is empty lacks the operation: whoever asks for it is told so.
 
 pub mod flows;
+pub mod senders;
 pub mod templates;
+pub mod welcome;
 
 use std::time::Duration;
 
@@ -187,7 +189,8 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 2] = [&templates::ALL, &flows::ALL];
+    let resources: [&[&Operation]; 4] =
+        [&templates::ALL, &flows::ALL, &senders::ALL, &welcome::ALL];
     resources.into_iter().flatten().copied()
 }
 

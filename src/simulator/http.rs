@@ -3,7 +3,9 @@
 
 mod flows;
 mod manage;
+mod numbers;
 mod templates;
+mod welcome;
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -33,6 +35,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub use flows::preview;
+pub use welcome::Welcome;
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
@@ -49,6 +52,8 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(templates::router())
         .merge(manage::router())
         .merge(flows::router())
+        .merge(numbers::router())
+        .merge(welcome::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

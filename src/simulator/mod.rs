@@ -26,6 +26,7 @@ mod http;
 mod log;
 mod message;
 mod nodes;
+mod number;
 mod queue;
 mod receive;
 mod retry;

@@ -67,6 +67,23 @@ struct Read {
     status: u16,
 }
 
+impl Nodes {
+    /// Sets fields of a number.
+    pub fn say(&mut self, id: &str, fields: Value) {
+        let number = self.numbers.entry(id.to_owned()).or_default();
+        number.extend(fields.as_object().cloned().unwrap_or_default());
+    }
+
+    /// Tells what was said of a number, in another dialect's words: members that are there alone.
+    pub fn told(&self, id: &str, shown: &mut Value) {
+        for (name, value) in self.numbers.get(id).into_iter().flatten() {
+            if !shown[name.as_str()].is_null() {
+                shown[name.as_str()] = value.clone();
+            }
+        }
+    }
+}
+
 type Simulated = State<Arc<Simulator>>;
 
 pub fn router() -> Router<Arc<Simulator>> {
@@ -233,7 +250,7 @@ fn shown(template: &Template) -> Value {
 }
 
 /// A number that is well, but for what `control` said of it.
-fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
+pub fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
     let mut number = json!({
         "id": id,
         "display_phone_number": format!("+{}", display_phone_number(id)),
@@ -261,7 +278,7 @@ fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
 }
 
 /// The fields that were asked for; what a node does not have is refused.
-fn only(node: Value, fields: Option<&str>) -> Result<Value, Unread> {
+pub fn only(node: Value, fields: Option<&str>) -> Result<Value, Unread> {
     let Some(fields) = fields else {
         return Ok(node);
     };

@@ -13,9 +13,11 @@ use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
+use super::http::Welcome;
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
+use super::number::Numbers;
 use super::queue::{Item, Queue};
 use super::receive::Bucket;
 use super::template::{Key, Template};
@@ -47,6 +49,8 @@ pub struct State {
     pub templates: BTreeMap<Key, Template>,
     pub flows: Flows,
     pub nodes: Nodes,
+    pub numbers: Numbers,
+    pub welcome: Welcome,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -96,6 +100,8 @@ impl Simulator {
             templates: BTreeMap::new(),
             flows: Flows::new(),
             nodes: Nodes::default(),
+            numbers: Numbers::new(),
+            welcome: Welcome::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

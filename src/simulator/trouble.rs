@@ -46,6 +46,18 @@ pub enum Trouble {
         code: i64,
         message: String,
     },
+    /// A number cannot be registered so: the status, Meta's code, and why.
+    Number {
+        http: u16,
+        code: i64,
+        message: &'static str,
+    },
+    /// A welcome message sequence: Meta's number, as a code or a subcode, and why.
+    Sequence {
+        code: i64,
+        message: &'static str,
+        as_subcode: bool,
+    },
     /// The caller's own id was used before.
     DuplicateId,
 }

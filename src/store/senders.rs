@@ -48,6 +48,9 @@ pub struct NewSender {
     pub messages_per_second: i32,
 }
 
+/// Messages a second where nothing is said: Meta's standard throughput of a number.
+pub const STANDARD_RATE: i32 = 80;
+
 /// What is to be changed.
 #[derive(Debug, Default)]
 #[allow(missing_docs, reason = "the columns of senders")]
@@ -253,6 +256,27 @@ impl Store {
             }
             transaction.commit().await?;
             Ok(updated.is_some())
+        })
+    }
+
+    /// Which of a connection's senders has this number, by the provider's id of it.
+    pub async fn sender_of(
+        &self,
+        connection: ConnectionId,
+        phone_number_id: &str,
+    ) -> Result<Option<SenderId>, StoreError> {
+        again!(self, "sender_of", {
+            let id = sqlx::query_scalar!(
+                r#"
+                -- sender_of
+                SELECT id FROM senders WHERE connection = $1 AND phone_number_id = $2
+                "#,
+                connection.0,
+                phone_number_id,
+            )
+            .fetch_optional(&mut *self.pool.acquire().await?)
+            .await?;
+            Ok(id.map(SenderId))
         })
     }
 

@@ -17,6 +17,7 @@ DELETE /v1/recipients/{id} erase_recipient
 DELETE /v1/subscriptions/{id} delete_subscription
 DELETE /v1/templates delete_template_name
 DELETE /v1/templates/{id} delete_template
+DELETE /v1/welcome_sequences/{id} delete_welcome_sequence
 GET /health/live live
 GET /health/ready ready
 GET /metrics metrics
@@ -41,6 +42,7 @@ GET /v1/messages/{id} get_message
 GET /v1/messages/{id}/history get_message_history
 GET /v1/senders list_senders
 GET /v1/senders/{id} get_sender
+GET /v1/senders/{id}/profile get_sender_profile
 GET /v1/sequences list_sequences
 GET /v1/sequences/{id} get_sequence
 GET /v1/subscriptions list_subscriptions
@@ -52,13 +54,17 @@ GET /v1/templates/{id} get_template
 GET /v1/templates/{id}/history get_template_history
 GET /v1/webhooks list_webhooks
 GET /v1/webhooks/{id} get_webhook
+GET /v1/welcome_sequences list_welcome_sequences
+GET /v1/welcome_sequences/{id} get_welcome_sequence
 GET /webhooks/{connection} verify_webhook_address
 PATCH /v1/connections/{id} update_connection
 PATCH /v1/flows/{id} update_flow
 PATCH /v1/messages/{id} update_message
 PATCH /v1/senders/{id} update_sender
+PATCH /v1/senders/{id}/profile update_sender_profile
 PATCH /v1/subscriptions/{id} update_subscription
 PATCH /v1/templates/{id} edit_template
+PATCH /v1/welcome_sequences/{id} update_welcome_sequence
 POST /v1/campaigns create_campaign
 POST /v1/campaigns/{id}/activate activate_campaign
 POST /v1/campaigns/{id}/cancel cancel_campaign
@@ -76,6 +82,12 @@ POST /v1/messages/lookup lookup_messages
 POST /v1/messages/{id}/cancel cancel_message
 POST /v1/messages/{id}/retry retry_message
 POST /v1/senders create_sender
+POST /v1/senders/registrations add_sender
+POST /v1/senders/sync sync_senders
+POST /v1/senders/{id}/code request_sender_code
+POST /v1/senders/{id}/deregister deregister_sender
+POST /v1/senders/{id}/register register_sender
+POST /v1/senders/{id}/verify verify_sender
 POST /v1/sequences create_sequence
 POST /v1/sequences/{id}/cancel cancel_sequence
 POST /v1/sequences/{id}/messages append_to_sequence
@@ -92,8 +104,10 @@ POST /v1/templates/sync sync_templates
 POST /v1/templates/{id}/unpause unpause_template
 POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
+POST /v1/welcome_sequences create_welcome_sequence
 POST /webhooks/{connection} receive_webhook
-PUT /v1/flows/{id}/json upload_flow_json";
+PUT /v1/flows/{id}/json upload_flow_json
+PUT /v1/senders/{id}/pin set_sender_pin";
 
 /// The document.
 #[derive(Debug)]

@@ -86,7 +86,97 @@ async fn asked(app: &App, account: &Account, operation: &str) -> Asked {
             app.get_until(&path, |it| it["status"] == "PAUSED").await;
             ask(Method::POST, format!("{path}/unpause"), json!({}), 200)
         }
+        other if other.starts_with("senders.") => senders_asked(app, account, other).await,
+        other if other.starts_with("welcome.") => welcome_asked(app, account, other).await,
         other => flows_asked(app, account, other).await,
+    }
+}
+
+async fn welcome_asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let of = format!("?connection={}", account.connection);
+    let all = "/v1/welcome_sequences";
+    let new = json!({"connection": account.connection, "name": operation,
+        "sequence": {"text": "Hi"}});
+    let one = match account.provider {
+        "meta" => {
+            let made = app.create(all, new.clone()).await;
+            format!("{all}/{}{of}", made["id"].as_str().unwrap())
+        }
+        _ => format!("{all}/7{of}"),
+    };
+    match operation {
+        "welcome.list" => ask(Method::GET, format!("{all}{of}"), Value::Null, 200),
+        "welcome.read" => ask(Method::GET, one, Value::Null, 200),
+        "welcome.create" => ask(Method::POST, all.into(), new, 201),
+        "welcome.update" => ask(Method::PATCH, one, json!({"name": "x"}), 200),
+        "welcome.delete" => ask(Method::DELETE, one, Value::Null, 200),
+        other => panic!("nobody asks for {other}"),
+    }
+}
+
+/// The account's sender.
+async fn sender(app: &App, account: &Account) -> String {
+    let path = format!("/v1/senders?connection={}&limit=1", account.connection);
+    let found = app.get(&path).await;
+    format!("/v1/senders/{}", found["data"][0]["id"].as_str().unwrap())
+}
+
+async fn senders_asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let path = sender(app, account).await;
+    let get = |path: String| ask(Method::GET, path, Value::Null, 200);
+    let post = |path: String, body: Value| ask(Method::POST, path, body, 200);
+    let number = |last: &str| {
+        json!({"connection": account.connection, "waba_id": WABA, "country_code": "44",
+            "phone_number": format!("77963441{last}"), "display_name": "Shop 8"})
+    };
+    // A number whose code is under way, where there can be one.
+    let added = async |last: &str| {
+        if account.provider.starts_with("dialog360") {
+            return path.clone();
+        }
+        let made = app.create("/v1/senders/registrations", number(last)).await;
+        let added = format!("/v1/senders/{}", made["sender"]["id"].as_str().unwrap());
+        let code = format!("{added}/code");
+        app.send(Method::POST, &code, json!({})).await;
+        added
+    };
+    match operation {
+        "senders.list" => {
+            let body = json!({"connection": account.connection});
+            post("/v1/senders/sync".into(), body)
+        }
+        "senders.read" => get(format!("{path}?fresh=true")),
+        "senders.profile" | "senders.about" => get(format!("{path}/profile")),
+        "senders.update_profile" => {
+            let body = json!({"vertical": "RETAIL"});
+            ask(Method::PATCH, format!("{path}/profile"), body, 200)
+        }
+        "senders.update_about" => {
+            let body = json!({"about": "Boilers"});
+            ask(Method::PATCH, format!("{path}/profile"), body, 200)
+        }
+        "senders.add" => ask(
+            Method::POST,
+            "/v1/senders/registrations".into(),
+            number("01"),
+            201,
+        ),
+        "senders.request_code" => post(format!("{}/code", added("02").await), json!({})),
+        "senders.verify" => {
+            let body = json!({"code": crate::senders::CODE});
+            post(format!("{}/verify", added("03").await), body)
+        }
+        "senders.register" => {
+            let off = format!("{path}/deregister");
+            app.send(Method::POST, &off, json!({})).await;
+            post(format!("{path}/register"), json!({"pin": "318204"}))
+        }
+        "senders.deregister" => post(format!("{path}/deregister"), json!({})),
+        "senders.set_pin" => {
+            let body = json!({"pin": "318204"});
+            ask(Method::PUT, format!("{path}/pin"), body, 200)
+        }
+        other => panic!("nobody asks for {other}"),
     }
 }
 

@@ -55,16 +55,27 @@ pub fn templates_request(api_version: &str, waba_id: &str, after: Option<&str>) 
 
 /// The path to GET for a number.
 pub fn number_request(api_version: &str, phone_number_id: &str) -> String {
+    format!(
+        "{api_version}/{}?fields={NUMBER_FIELDS},{}",
+        encoded(phone_number_id),
+        limit_field(api_version)
+    )
+}
+
+/// What is asked of a number that is shown: what readings take, and whether it is verified.
+pub(in crate::provider) fn sender_fields(api_version: &str) -> String {
+    let limit = limit_field(api_version);
+    format!("{NUMBER_FIELDS},code_verification_status,account_mode,{limit}")
+}
+
+/// What a version calls the limit.
+fn limit_field(api_version: &str) -> &'static str {
     let version = api_version.trim_start_matches('v').split('.').next();
     let version: u16 = version.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let limit = match version >= PORTFOLIO_LIMITS {
+    match version >= PORTFOLIO_LIMITS {
         true => "whatsapp_business_manager_messaging_limit",
         false => "messaging_limit_tier",
-    };
-    format!(
-        "{api_version}/{}?fields={NUMBER_FIELDS},{limit}",
-        encoded(phone_number_id)
-    )
+    }
 }
 
 /// Reads the answer to a request for one template, or for those of a name.

@@ -89,8 +89,9 @@ fn answer(found: Error) -> Response {
     if let Some(subcode) = found.subcode {
         error["error_subcode"] = subcode.into();
         error["is_transient"] = false.into();
-        error["error_user_title"] = "This template can't be saved".into();
-        error["error_user_msg"] = found.details.as_str().into();
+        error["error_user_title"] = "This can't be saved".into();
+        let said = [found.details.as_str(), found.title];
+        error["error_user_msg"] = said.into_iter().find(|text| !text.is_empty()).into();
     } else if !found.details.is_empty() {
         error["error_data"] = json!({"messaging_product": "whatsapp", "details": found.details});
     }
@@ -114,6 +115,11 @@ fn error(trouble: &Trouble) -> Error {
         code,
         subcode: match trouble {
             Trouble::Template { code, .. } => Some(*code),
+            Trouble::Sequence {
+                code,
+                as_subcode: true,
+                ..
+            } => Some(*code),
             _ => None,
         },
         title,
@@ -127,6 +133,16 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             let title = "Invalid OAuth access token - Cannot parse access token";
             (401, 190, title)
         }
+        Trouble::Number {
+            http,
+            code,
+            message,
+        } => (*http, *code, *message),
+        Trouble::Sequence {
+            code,
+            message,
+            as_subcode,
+        } => (400, if *as_subcode { 100 } else { *code }, *message),
         Trouble::Flow { code, .. } => (400, *code, "(#139000) Flow request failed"),
         // Meta knows no ids of callers.
         Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {

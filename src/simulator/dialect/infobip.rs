@@ -139,6 +139,8 @@ fn refusal(trouble: &Trouble) -> Option<(StatusCode, &'static str, &'static str)
         Trouble::Invalid { .. }
         | Trouble::Missing { .. }
         | Trouble::Template { .. }
+        | Trouble::Number { .. }
+        | Trouble::Sequence { .. }
         | Trouble::Flow { .. } => no(StatusCode::BAD_REQUEST, "BAD_REQUEST", "Bad request"),
         Trouble::UnknownObject(_) => no(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found"),
         Trouble::RateLimited | Trouble::TooFast | Trouble::TooFastForUser => {
@@ -167,6 +169,9 @@ pub fn refuse(trouble: &Trouble) -> Response {
     }
     if let Trouble::Template { message, .. } | Trouble::Flow { message, .. } = trouble {
         exception["validationErrors"] = json!({"template": [message]});
+    }
+    if let Trouble::Number { message, .. } = trouble {
+        exception["validationErrors"] = json!({"sender": [message]});
     }
     let body = Json(json!({"requestError": {"serviceException": exception}}));
     let mut response = (http, body).into_response();

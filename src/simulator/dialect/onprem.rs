@@ -84,6 +84,8 @@ fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
         Trouble::Invalid { .. }
         | Trouble::Template { .. }
         | Trouble::Flow { .. }
+        | Trouble::Number { .. }
+        | Trouble::Sequence { .. }
         | Trouble::DuplicateId => (1009, "Parameter value is not valid", ""),
         Trouble::Missing { .. } => (1008, "Required parameter is missing", ""),
         Trouble::UnknownObject(_) => (1006, "Resource not found", "There is none of this id."),

@@ -17,7 +17,7 @@ use super::super::review::with_id;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::trouble::Trouble;
-use super::{Simulated, flows};
+use super::{Simulated, flows, numbers};
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/2/senders/{sender}/templates";
@@ -164,6 +164,15 @@ async fn meta_edit(
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
         if simulator.state().flows.contains_key(&id) {
             flows::update(&simulator, Dialect::Meta, &id, &flows::form(&body))?;
+            return Ok(json!({"success": true}));
+        }
+        if let Some(pin) = read(&body)
+            .ok()
+            .and_then(|body| Some(body["pin"].as_str()?.to_owned()))
+        {
+            numbers::with(&simulator, Dialect::Meta, &id, |number| {
+                number.set_pin(&pin)
+            })?;
             return Ok(json!({"success": true}));
         }
         let key = known(&simulator, Dialect::Meta, &id)?;

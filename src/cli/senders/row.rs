@@ -1,0 +1,253 @@
+//! One row, from where it is to where it cannot go on by itself.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::numbers::Number;
+use super::state::{State, Step};
+use crate::cli::api::{Problem, Service};
+
+/// How often a limit is waited for, and how long at most each time.
+const WAITS: usize = 20;
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What came of a row.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// The provider registers it.
+    Registered,
+    /// It waits for its code.
+    Waits,
+    /// The provider said no.
+    Refused(String),
+    /// Nobody knows yet.
+    Unknown(String),
+}
+
+/// What all rows have in common.
+#[derive(Debug)]
+pub(super) struct Registering<'a> {
+    pub(super) service: &'a Service,
+    pub(super) connection: &'a str,
+    pub(super) waba_id: &'a str,
+    pub(super) resend: bool,
+    pub(super) again: bool,
+}
+
+/// What came of a request.
+enum Answer {
+    Done(Value),
+    Refused(String),
+    Unknown(String),
+}
+
+impl Registering<'_> {
+    /// Takes a row as far as it goes. `Err`: no other would go any further.
+    pub(super) async fn take(&self, number: &Number, state: &mut State) -> anyhow::Result<Came> {
+        let digits = number.new.digits();
+        match state.of(&digits) {
+            Step::New => self.add(number, state).await,
+            Step::Adding => match self.look(&digits).await? {
+                Some(step) => self.go_on(number, state, step).await,
+                None => self.add(number, state).await,
+            },
+            step @ Step::CodeSent { .. } => self.go_on(number, state, step).await,
+            Step::Verifying { sender } => {
+                let found = self.look(&digits).await?;
+                let step = found.unwrap_or(Step::CodeSent { sender });
+                self.go_on(number, state, step).await
+            }
+            Step::Registered => Ok(Came::Registered),
+            Step::Refused { sender, .. } if self.again => match sender {
+                Some(sender) => {
+                    let step = Step::CodeSent { sender };
+                    self.go_on(number, state, step).await
+                }
+                None => self.add(number, state).await,
+            },
+            Step::Refused { why, .. } => {
+                Ok(Came::Refused(format!("{why} (before; not tried again)")))
+            }
+        }
+    }
+
+    async fn add(&self, number: &Number, state: &mut State) -> anyhow::Result<Came> {
+        let (new, digits) = (&number.new, number.new.digits());
+        let before = state.of(&digits);
+        state.put(&digits, Step::Adding)?;
+        let body = json!({"connection": self.connection, "waba_id": self.waba_id,
+            "country_code": new.country_code, "phone_number": new.phone_number,
+            "display_name": new.display_name, "method": new.method.as_str(),
+            "language": new.language});
+        let asked = self.ask("/v1/senders/registrations", &body).await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(Stop { error, is_undone }) => {
+                if is_undone {
+                    state.put(&digits, before)?;
+                }
+                return Err(error);
+            }
+        };
+        match answer {
+            Answer::Done(made) => {
+                let sender = made["sender"]["id"].as_str().unwrap_or_default().to_owned();
+                let step = match made["status"].as_str() {
+                    Some("SUBMITTED_FOR_REGISTRATION") => Step::Registered,
+                    _ => Step::CodeSent { sender },
+                };
+                state.put(&digits, step.clone())?;
+                match step {
+                    Step::Registered => Ok(Came::Registered),
+                    // A code that stands there already is of another time.
+                    _ => Ok(Came::Waits),
+                }
+            }
+            Answer::Refused(why) => refused(state, &digits, why, None),
+            Answer::Unknown(why) => Ok(Came::Unknown(why)),
+        }
+    }
+
+    /// From a step that the provider was found at, or that is known.
+    async fn go_on(&self, number: &Number, state: &mut State, step: Step) -> anyhow::Result<Came> {
+        let digits = number.new.digits();
+        if state.of(&digits) != step {
+            state.put(&digits, step.clone())?;
+        }
+        let Step::CodeSent { sender } = step else {
+            return Ok(Came::Registered);
+        };
+        if self.resend {
+            return self.resend(number, state, sender).await;
+        }
+        let Some(code) = &number.code else {
+            return Ok(Came::Waits);
+        };
+        let before = Step::CodeSent {
+            sender: sender.clone(),
+        };
+        let verifying = Step::Verifying {
+            sender: sender.clone(),
+        };
+        state.put(&digits, verifying)?;
+        let body = json!({"code": code.expose_secret()});
+        let path = format!("/v1/senders/{sender}/verify");
+        match self.ask(&path, &body).await {
+            Ok(Answer::Done(_)) => {
+                state.put(&digits, Step::Registered)?;
+                Ok(Came::Registered)
+            }
+            Ok(Answer::Refused(why)) => refused(state, &digits, why, Some(sender)),
+            Ok(Answer::Unknown(why)) => Ok(Came::Unknown(why)),
+            Err(Stop { error, is_undone }) => {
+                if is_undone {
+                    state.put(&digits, before)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A code that was sent twice does no harm: the number waits for one either way.
+    async fn resend(
+        &self,
+        number: &Number,
+        state: &mut State,
+        sender: String,
+    ) -> anyhow::Result<Came> {
+        let new = &number.new;
+        let body = json!({"method": new.method.as_str(), "language": new.language});
+        let path = format!("/v1/senders/{sender}/code");
+        match self.ask(&path, &body).await.map_err(|stop| stop.error)? {
+            Answer::Done(_) => Ok(Came::Waits),
+            Answer::Refused(why) => refused(state, &new.digits(), why, Some(sender)),
+            Answer::Unknown(why) => Ok(Came::Unknown(why)),
+        }
+    }
+
+    /// How far the provider is with a number. `None`: it does not have it.
+    async fn look(&self, digits: &str) -> anyhow::Result<Option<Step>> {
+        let body = json!({"connection": self.connection, "numbers": [digits]});
+        let asked = self.ask("/v1/senders/sync", &body).await;
+        let shown = match asked.map_err(|stop| stop.error)? {
+            Answer::Done(shown) => shown,
+            Answer::Refused(why) | Answer::Unknown(why) => {
+                anyhow::bail!("whether {digits} was added cannot be read from the provider: {why}")
+            }
+        };
+        let found = &shown["data"][0];
+        let Some(sender) = found["id"].as_str() else {
+            return Ok(None);
+        };
+        Ok(Some(match found["state"].as_str() {
+            Some("UNVERIFIED") => Step::CodeSent {
+                sender: sender.to_owned(),
+            },
+            _ => Step::Registered,
+        }))
+    }
+
+    /// Asks the service, and waits where a limit is reached.
+    async fn ask(&self, path: &str, body: &Value) -> Result<Answer, Stop> {
+        for _ in 0..WAITS {
+            let problem = match self.service.ask(path, body).await {
+                Ok(Ok(answer)) => return Ok(Answer::Done(answer)),
+                Ok(Err(problem)) => problem,
+                Err(error) => {
+                    return Err(Stop {
+                        error,
+                        is_undone: false,
+                    });
+                }
+            };
+            match problem.status {
+                404 | 409 | 422 => return Ok(Answer::Refused(problem.to_string())),
+                500 | 504 => return Ok(Answer::Unknown(problem.to_string())),
+                429 => tokio::time::sleep(wait(&problem)).await,
+                _ => return Err(undone(&problem)),
+            }
+        }
+        Err(Stop {
+            error: anyhow::anyhow!("the limit was waited for {WAITS} times"),
+            is_undone: true,
+        })
+    }
+}
+
+/// Why no other row would go any further.
+struct Stop {
+    error: anyhow::Error,
+    /// Whether it is known that nothing was done.
+    is_undone: bool,
+}
+
+/// The service or the provider says that it did nothing, such as for a key.
+fn undone(problem: &Problem) -> Stop {
+    Stop {
+        error: anyhow::anyhow!("{problem}"),
+        is_undone: problem.status != 503,
+    }
+}
+
+fn wait(problem: &Problem) -> Duration {
+    problem
+        .wait
+        .unwrap_or(Duration::from_secs(1))
+        .min(LONGEST_WAIT)
+}
+
+fn refused(
+    state: &mut State,
+    digits: &str,
+    why: String,
+    sender: Option<String>,
+) -> anyhow::Result<Came> {
+    let step = Step::Refused {
+        why: why.clone(),
+        sender,
+    };
+    state.put(digits, step)?;
+    Ok(Came::Refused(why))
+}
