@@ -1,10 +1,13 @@
 //! The command line, one file a subcommand.
 
+pub mod connect;
 pub mod demo;
 pub mod health;
 pub mod keys;
 pub mod openapi;
+mod remote;
 pub mod replay;
+mod report;
 pub mod serve;
 pub mod simulate;
 pub mod templates;

@@ -58,6 +58,7 @@ mod template_manage;
 mod templates;
 mod tls;
 mod webhook_auth;
+mod webhook_subscriptions;
 mod webhooks;
 mod wording;
 
@@ -179,6 +180,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(template_diff::router())
         .merge(flows::router())
         .merge(capabilities::router())
+        .merge(webhook_subscriptions::router())
         .merge(events::router())
         .merge(stream::router())
         .merge(subscriptions::router())

@@ -20,6 +20,7 @@ pub mod reading;
 pub mod refused;
 pub mod registration;
 pub mod senders;
+pub mod subscriptions;
 pub mod templates;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@
 
 pub mod flows;
 pub mod senders;
+pub mod subscriptions;
 pub mod templates;
 
 use std::time::Duration;
@@ -188,7 +189,12 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 3] = [&templates::ALL, &flows::ALL, &senders::ALL];
+    let resources: [&[&Operation]; 4] = [
+        &templates::ALL,
+        &flows::ALL,
+        &senders::ALL,
+        &subscriptions::ALL,
+    ];
     resources.into_iter().flatten().copied()
 }
 
@@ -203,6 +209,17 @@ pub struct Ask {
     pub query: Vec<(&'static str, String)>,
     /// The body, if there is one.
     pub body: Option<Body>,
+    /// Whether it goes out with Meta's key of an app, not with the connection's own.
+    pub as_app: Option<AsApp>,
+}
+
+/// Meta's app, which speaks for itself with its id and a secret of its.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsApp {
+    /// The app's id.
+    pub id: String,
+    /// Which of the connection's app secrets.
+    pub secret: usize,
 }
 
 /// What a call says beside its address.
@@ -240,6 +257,7 @@ impl Ask {
             names: names.collect(),
             query: Vec::new(),
             body: None,
+            as_app: None,
         }
     }
 
