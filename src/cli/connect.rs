@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::remote::{Remote, ServiceArgs};
 use super::report::Report;
+pub(super) use steps::tell;
 
 /// Set a connection up: account, senders, webhooks at the provider, templates; prove that they come
 ///

@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod demo;
+pub mod doctor;
 pub mod health;
 pub mod keys;
 pub mod openapi;

@@ -102,6 +102,15 @@ impl Remote {
         Ok(answer.error_for_status()?)
     }
 
+    /// Whether it can work.
+    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+        let request = self.http.get(format!("{}/health/ready", self.url));
+        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "it answered {status}");
+        Ok(())
+    }
+
     /// Whether an address leads to this service: what proves nothing is refused there. The status
     /// of what it answered.
     pub(super) async fn knock(&self, address: &str) -> anyhow::Result<u16> {

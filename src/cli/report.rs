@@ -1,4 +1,6 @@
-//! What `connect` says: a line a step, with how to mend what is wrong.
+//! What `connect` and `doctor` say: a line a step or check, with how to mend what is wrong.
+
+use serde_json::{Value, json};
 
 /// What came of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +21,23 @@ impl Verdict {
     }
 }
 
-/// Each line is printed when it is there.
+/// All lines. Each is printed when it is there, but for who wants JSON.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    lines: Vec<Value>,
+    is_json: bool,
     failed: bool,
 }
 
 impl Report {
+    /// Which prints all at its end.
+    pub(super) fn json(is_json: bool) -> Self {
+        Self {
+            is_json,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn ok(&mut self, check: &str, detail: impl Into<String>) {
         self.add(Verdict::Ok, check, &detail.into(), "");
     }
@@ -42,14 +54,23 @@ impl Report {
     pub(super) fn add(&mut self, verdict: Verdict, check: &str, detail: &str, remedy: &str) {
         let word = verdict.as_str();
         self.failed |= verdict == Verdict::Fail;
-        println!("{word:4}  {check}: {detail}");
-        if !remedy.is_empty() {
-            println!("      -> {remedy}");
+        if !self.is_json {
+            println!("{word:4}  {check}: {detail}");
+            if !remedy.is_empty() {
+                println!("      -> {remedy}");
+            }
         }
+        let remedy = Some(remedy).filter(|remedy| !remedy.is_empty());
+        self.lines
+            .push(json!({"check": check, "result": word, "detail": detail, "remedy": remedy}));
     }
 
-    /// Whether nothing failed.
+    /// Whether nothing failed; who wants JSON has it now.
+    #[expect(clippy::print_stdout, reason = "the lines are these commands' output")]
     pub(super) fn end(&self) -> bool {
+        if self.is_json {
+            println!("{}", json!({"ok": !self.failed, "checks": self.lines}));
+        }
         !self.failed
     }
 }

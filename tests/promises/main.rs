@@ -11,6 +11,7 @@ mod capabilities;
 mod carriers;
 mod certificates;
 mod connecting;
+mod doctor;
 mod editing;
 mod endpoint;
 mod evidence;

@@ -174,6 +174,13 @@ impl App {
         String::from_utf8(ran.stdout).unwrap()
     }
 
+    /// Gives a command this database, and the key that it is sealed with.
+    pub fn with_database(&self, command: &mut tokio::process::Command) {
+        command
+            .env("DATABASE_URL", &self.database.url)
+            .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret());
+    }
+
     async fn connect(&self) -> String {
         let connection = self
             .create(
