@@ -45,6 +45,7 @@ pub struct Config {
 #[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Http {
     pub listen: SocketAddr,
+    pub public_url: String,
     pub max_connections: usize,
     pub max_streams: usize,
     #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
@@ -347,6 +348,11 @@ impl Config {
                  quarter, and nothing is posted that could outlast it",
             ),
             (
+                is_public_url(&self.http.public_url),
+                "http.public_url must be empty, or an address such as `https://twotick.example`, \
+                 without a query",
+            ),
+            (
                 self.http.tls.is_on() != self.http.tls.key.as_os_str().is_empty(),
                 "http.tls.certificate and http.tls.key must both be given, or neither",
             ),
@@ -476,6 +482,17 @@ impl Send {
             us_marketing_from: self.us_marketing_from.midnight().assume_utc(),
         }
     }
+}
+
+/// None, or one that paths can stand behind.
+fn is_public_url(text: &str) -> bool {
+    let is_one = |url: reqwest::Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+    };
+    text.is_empty() || reqwest::Url::parse(text).is_ok_and(is_one)
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Run the service
     Serve(cli::serve::ServeArgs),
+    /// Set a connection up: account, senders, webhooks at the provider, templates
+    Connect(cli::connect::ConnectArgs),
+    /// Find what is wrong, and say how to mend it
+    Doctor(cli::doctor::DoctorArgs),
     /// Ask a running service whether it is well
     Health(cli::health::HealthArgs),
     /// Make API keys
@@ -66,6 +70,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => return cli::demo::run(args, shutdown).await,
         Command::Serve(args) => cli::serve::run(args, shutdown).await?,
+        Command::Connect(args) => return cli::connect::run(args).await,
+        Command::Doctor(args) => return cli::doctor::run(args).await,
         Command::Health(args) => cli::health::run(args).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
         Command::Openapi => cli::openapi::run()?,

@@ -1,11 +1,15 @@
 //! The command line, one file a subcommand.
 
 mod api;
+pub mod connect;
 pub mod demo;
+pub mod doctor;
 pub mod health;
 pub mod keys;
 pub mod openapi;
+mod remote;
 pub mod replay;
+mod report;
 pub mod senders;
 pub mod serve;
 pub mod simulate;

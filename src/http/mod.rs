@@ -58,6 +58,7 @@ mod template_manage;
 mod templates;
 mod tls;
 mod webhook_auth;
+mod webhook_subscriptions;
 mod webhooks;
 mod welcome;
 mod wording;
@@ -181,6 +182,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(flows::router())
         .merge(welcome::router())
         .merge(capabilities::router())
+        .merge(webhook_subscriptions::router())
         .merge(events::router())
         .merge(stream::router())
         .merge(subscriptions::router())

@@ -10,6 +10,7 @@ use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
 use crate::provider::operations::{Ask, Operation};
 use crate::provider::templates;
+use crate::send::ask::Answered;
 use crate::store::{Connection, StoreError};
 
 /// Whose something is, and by which number it is asked for.
@@ -75,7 +76,11 @@ impl Manage {
 
     /// Makes a call that changes something; its answer, if it was done.
     pub(super) async fn change(&self, account: &Account, ask: &Ask) -> Result<Value, Failed> {
-        let answered = self.call(&account.connection, ask).await?;
+        Self::done(&self.call(&account.connection, ask).await?)
+    }
+
+    /// What a call that changes something was answered, if it was done.
+    pub(super) fn done(answered: &Answered) -> Result<Value, Failed> {
         let answer = shown(&answered.body);
         match templates::undone(&answered.body) {
             None => Ok(answer),

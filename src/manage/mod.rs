@@ -12,6 +12,7 @@ mod failed;
 mod flows;
 mod pace;
 mod senders;
+mod subscriptions;
 mod templates;
 mod welcome;
 
@@ -24,7 +25,7 @@ use serde_json::Value;
 use self::pace::Pace;
 use crate::config;
 use crate::model::limits::backoff;
-use crate::provider::operations::{Ask, Body, Call, META_MANAGEMENT, Verb};
+use crate::provider::operations::{Ask, Call, META_MANAGEMENT, Verb};
 use crate::provider::{refused, remedy};
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
@@ -34,6 +35,7 @@ pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
 pub use senders::SyncedSenders;
+pub use subscriptions::{Overview, Wish};
 pub use templates::{Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.
@@ -85,9 +87,7 @@ impl Manage {
         let address = ask.address(&call);
         let mut tries = 0;
         loop {
-            let came = self
-                .once(connection, &call, &address, ask.body.as_ref())
-                .await;
+            let came = self.once(connection, &call, &address, ask).await;
             tell(connection, ask, &came);
             let again = match &came {
                 Err(Failed::Unreachable { said, .. } | Failed::Unknown { said, .. }) => {
@@ -110,7 +110,7 @@ impl Manage {
         connection: &Connection,
         call: &Call,
         address: &str,
-        body: Option<&Body>,
+        ask: &Ask,
     ) -> Result<Answered, Failed> {
         let limit = call.limit.map(|mut limit| {
             if limit.class == META_MANAGEMENT {
@@ -126,7 +126,8 @@ impl Manage {
         let question = Question {
             method: method(call.verb),
             path: address,
-            body,
+            body: ask.body.as_ref(),
+            as_app: ask.as_app.as_ref(),
             limit: self.settings.timeout,
             most: ANSWER_BYTES,
         };

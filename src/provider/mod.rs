@@ -21,6 +21,7 @@ pub mod refused;
 pub mod registration;
 pub mod remedy;
 pub mod senders;
+pub mod subscriptions;
 pub mod templates;
 pub mod welcome;
 

@@ -10,6 +10,7 @@
 
 pub mod flows;
 pub mod senders;
+pub mod subscriptions;
 pub mod templates;
 pub mod welcome;
 
@@ -189,8 +190,13 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 4] =
-        [&templates::ALL, &flows::ALL, &senders::ALL, &welcome::ALL];
+    let resources: [&[&Operation]; 5] = [
+        &templates::ALL,
+        &flows::ALL,
+        &senders::ALL,
+        &welcome::ALL,
+        &subscriptions::ALL,
+    ];
     resources.into_iter().flatten().copied()
 }
 
@@ -205,6 +211,17 @@ pub struct Ask {
     pub query: Vec<(&'static str, String)>,
     /// The body, if there is one.
     pub body: Option<Body>,
+    /// Whether it goes out with Meta's key of an app, not with the connection's own.
+    pub as_app: Option<AsApp>,
+}
+
+/// Meta's app, which speaks for itself with its id and a secret of its.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsApp {
+    /// The app's id.
+    pub id: String,
+    /// Which of the connection's app secrets.
+    pub secret: usize,
 }
 
 /// What a call says beside its address.
@@ -242,6 +259,7 @@ impl Ask {
             names: names.collect(),
             query: Vec::new(),
             body: None,
+            as_app: None,
         }
     }
 

@@ -4,16 +4,18 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
+use time::format_description::well_known::Rfc2822;
 
 use super::call::describe;
 use super::{Sending, answer};
+use crate::model::Timestamp;
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::provider;
-use crate::provider::operations::{Body, form};
+use crate::provider::operations::{AsApp, Body, form};
 use crate::provider::reading::{self, ReadError};
 use crate::store::{Connection, StoreError};
 
@@ -109,6 +111,8 @@ pub(crate) struct Question<'a> {
     pub(crate) path: &'a str,
     /// What it says beside.
     pub(crate) body: Option<&'a Body>,
+    /// Meta's app that asks, where it is not the connection's key that does.
+    pub(crate) as_app: Option<&'a AsApp>,
     /// How long the whole of it may take.
     pub(crate) limit: Duration,
     /// The longest body of an answer.
@@ -122,6 +126,8 @@ pub struct Answered {
     pub(crate) status: u16,
     /// How long to ask nothing more, where it says so.
     pub(crate) wait: Option<Duration>,
+    /// When it was answered, by the provider's clock: whole seconds.
+    pub(crate) date: Option<Timestamp>,
     /// As it came.
     pub(crate) body: Vec<u8>,
 }
@@ -145,7 +151,11 @@ pub(crate) async fn exchange(
 ) -> Result<Answered, Unanswered> {
     let address = format!("{}/{}", connection.base_url, question.path);
     let call = client.request(question.method, address);
-    let mut call = authorized(call, connection).timeout(question.limit);
+    let call = match question.as_app {
+        None => authorized(call, connection),
+        Some(app) => with_key(call, connection, &key_of_app(connection, app)),
+    };
+    let mut call = call.timeout(question.limit);
     call = match question.body {
         None => call,
         Some(Body::Json(body)) => call.json(body),
@@ -168,9 +178,15 @@ pub(crate) async fn exchange(
     let status = response.status().as_u16();
     let used_up = used_up(connection.provider, response.headers(), false);
     let wait = retry_after(response.headers()).max(used_up);
+    let date = date(response.headers());
     let body = answer::body_within(response, question.most).await;
     let body = body.map_err(|error| Unanswered::Lost(error.to_string()))?;
-    Ok(Answered { status, wait, body })
+    Ok(Answered {
+        status,
+        wait,
+        date,
+        body,
+    })
 }
 
 /// The body of an answer that is no refusal, of at most `most` bytes.
@@ -184,6 +200,7 @@ pub(super) async fn get(
         method: Method::GET,
         path,
         body: None,
+        as_app: None,
         limit: sending.settings.answer_timeout,
         most,
     };
@@ -200,8 +217,19 @@ pub(super) async fn get(
 
 /// A call with the connection's key, as its provider wants it.
 pub(super) fn authorized(call: RequestBuilder, connection: &Connection) -> RequestBuilder {
-    let (header, before) = provider::authorization(connection.provider);
     let key = connection.credentials.access_token.expose_secret();
+    with_key(call, connection, key)
+}
+
+/// Meta's "app access token".
+fn key_of_app(connection: &Connection, app: &AsApp) -> String {
+    let secret = connection.credentials.app_secrets.get(app.secret);
+    let secret = secret.map(ExposeSecret::expose_secret).unwrap_or_default();
+    format!("{}|{secret}", app.id)
+}
+
+fn with_key(call: RequestBuilder, connection: &Connection, key: &str) -> RequestBuilder {
+    let (header, before) = provider::authorization(connection.provider);
     let text = format!("{before}{key}");
     let Ok(mut value) = HeaderValue::try_from(&text) else {
         // What is no header makes the call fail, by an error that does not show it.
@@ -209,6 +237,11 @@ pub(super) fn authorized(call: RequestBuilder, connection: &Connection) -> Reque
     };
     value.set_sensitive(true);
     call.header(header, value)
+}
+
+/// What a provider's clock says.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::parse(headers.get(DATE)?.to_str().ok()?, &Rfc2822).ok()
 }
 
 /// How long a provider asks us to wait.
@@ -226,4 +259,20 @@ pub(super) fn used_up(provider: Provider, headers: &HeaderMap, sends: bool) -> O
         provider::usage_wait(provider, name, value, sends)
     });
     waits.max().map(|wait| wait.min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_providers_clock_is_read_as_servers_write_it() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(date(&headers), None);
+        let text = HeaderValue::from_static("Thu, 05 Nov 2026 09:30:00 GMT");
+        headers.insert(DATE, text);
+        assert_eq!(date(&headers), Some(datetime!(2026-11-05 09:30 UTC)));
+    }
 }

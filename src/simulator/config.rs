@@ -19,6 +19,8 @@ pub struct Config {
     pub seed: u64,
     /// What Meta's webhooks are signed with.
     pub app_secret: String,
+    /// The app that callers' keys are of.
+    pub app_id: String,
     /// When set, a caller must bring it: as `Authorization: Bearer`, `D360-API-KEY` or
     /// `Authorization: App`, by the dialect. Else any may send.
     pub access_token: Option<String>,
@@ -70,6 +72,7 @@ impl Default for Config {
         Self {
             seed: 0,
             app_secret: "simulated-app-secret".to_owned(),
+            app_id: "660000000000001".to_owned(),
             access_token: None,
             channels: BTreeMap::new(),
             phone_number_id: "310022446688199".to_owned(),

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::DRAIN;
 use super::dialect::Dialect;
 use super::fate::{generator, happens};
+use super::hooks::{Route, routed};
 use super::log::Attempt;
 use super::queue::{Item, Open, Webhook};
 use super::retry;
@@ -40,7 +41,8 @@ pub async fn run(simulator: Arc<Simulator>) {
     posting.wait().await;
 }
 
-fn client() -> reqwest::Result<reqwest::Client> {
+/// What asks receivers.
+pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -126,7 +128,26 @@ fn compose(
     let Some(dialect) = updates.first().map(Update::dialect) else {
         return Ok(Vec::new());
     };
-    enter(simulator, dialect, &updates);
+    let routes = routed(&simulator.state(), &simulator.config.waba_id, updates);
+    let mut webhooks = Vec::new();
+    for (route, updates) in routes {
+        enter(simulator, dialect, &updates);
+        for mut webhook in bodies(simulator, dialect, updates, rng)? {
+            if let Route::To(url) = &route {
+                webhook.to = Some(url.clone());
+            }
+            webhooks.push(webhook);
+        }
+    }
+    Ok(webhooks)
+}
+
+fn bodies(
+    simulator: &Simulator,
+    dialect: Dialect,
+    updates: Vec<Update>,
+    rng: &mut impl Rng,
+) -> serde_json::Result<Vec<Webhook>> {
     let target = simulator.state().targets.get(&dialect).cloned();
     let target = target.unwrap_or_default();
     let bodies = dialect.split(updates).into_iter().map(|updates| {
@@ -143,6 +164,7 @@ fn compose(
             body: Bytes::from(body),
             number: simulator.state().next_body(),
             url,
+            to: None,
             attempts: 0,
             repeatable: true,
             about,
@@ -255,7 +277,10 @@ async fn send(
     };
     let (url, proofs) = match &webhook.url {
         Some(url) => (url.clone(), Vec::new()),
-        None => (target.url?, target.auth.headers(dialect, &webhook.body)),
+        None => {
+            let url = webhook.to.clone().or(target.url)?;
+            (url, target.auth.headers(dialect, &webhook.body))
+        }
     };
     let mut request = client
         .post(url)

@@ -2,6 +2,7 @@
 //! dialect, and templates to read (`templates`). They stand on one server, as their paths differ.
 
 mod flows;
+mod hooks;
 mod manage;
 mod numbers;
 mod templates;
@@ -54,6 +55,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(flows::router())
         .merge(numbers::router())
         .merge(welcome::router())
+        .merge(hooks::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

@@ -9,7 +9,7 @@
 //! The parts: `http` is the providers' APIs, `nodes` what can be read at Meta, `dialect` says how
 //! each of them reads and writes, `control` is the side door for scripts. The engine is one for
 //! all: `receive` takes a POST, `fate` decides what becomes of a message, `state` knows messages
-//! and templates, `review` decides about those that are submitted, `hold` pauses them, `queue` holds what is due, `deliver` posts it with the proofs
+//! and templates, `review` decides about those that are submitted, `hooks` knows where webhooks are to go, `hold` pauses them, `queue` holds what is due, `deliver` posts it with the proofs
 //! of `auth` and by the rules of `retry`, `log` remembers what happened in which order. `examples`
 //! has a webhook of every kind.
 
@@ -22,6 +22,7 @@ mod examples;
 mod fate;
 mod flow;
 mod hold;
+mod hooks;
 mod http;
 mod log;
 mod message;

@@ -18,7 +18,7 @@ use super::dialect::Dialect;
 use super::dialect::envelope::display_phone_number;
 use super::dialect::graph::{Unread, refuse_read};
 use super::http::preview;
-use super::state::Simulator;
+use super::state::{Simulator, State as Known};
 use super::template::{Key, Template};
 use super::trouble::Trouble;
 
@@ -113,7 +113,7 @@ async fn one(
     headers: HeaderMap,
 ) -> Response {
     answer(&simulator, &headers, &uri.to_string(), || {
-        let mut state = simulator.state();
+        let state = simulator.state();
         let of = |t: &&Template| t.key.dialect == Dialect::Meta && t.id.to_string() == id;
         let template = state.templates.values().find(of);
         if let Some(template) = template {
@@ -133,7 +133,7 @@ async fn one(
             return Err(Trouble::UnknownObject(id).into());
         }
         let waba_id = &simulator.config.waba_id;
-        let number = number(&mut state.nodes, &version, waba_id, &id);
+        let number = number(&state, &version, waba_id, &id);
         only(number, asked.fields.as_deref())
     })
 }
@@ -250,7 +250,7 @@ fn shown(template: &Template) -> Value {
 }
 
 /// A number that is well, but for what `control` said of it.
-pub fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Value {
+pub fn number(state: &Known, version: &str, waba_id: &str, id: &str) -> Value {
     let mut number = json!({
         "id": id,
         "display_phone_number": format!("+{}", display_phone_number(id)),
@@ -271,7 +271,23 @@ pub fn number(nodes: &mut Nodes, version: &str, waba_id: &str, id: &str) -> Valu
     if major(version) >= CURSOR_ERRORS {
         number["whatsapp_business_manager_messaging_limit"] = "TIER_UNLIMITED".into();
     }
-    for (name, value) in nodes.numbers.entry(id.to_owned()).or_default() {
+    let hooks = &state.hooks;
+    let configured = [
+        ("phone_number", hooks.numbers.get(id)),
+        (
+            "whatsapp_business_account",
+            hooks.accounts.get(waba_id).and_then(Option::as_ref),
+        ),
+        ("application", hooks.app.as_ref().map(|app| &app.url)),
+    ];
+    let configured = configured
+        .into_iter()
+        .filter_map(|(name, url)| Some((name, url?)));
+    number["webhook_configuration"] = configured
+        .map(|(name, url)| (name.to_owned(), url.as_str().into()))
+        .collect::<Map<_, _>>()
+        .into();
+    for (name, value) in state.nodes.numbers.get(id).into_iter().flatten() {
         number[name.as_str()] = value.clone();
     }
     number

@@ -30,6 +30,8 @@ pub struct Webhook {
     pub number: u64,
     /// If it does not go to the connection's address: nothing proves it then.
     pub url: Option<String>,
+    /// If it goes, proved, to another address than the connection's.
+    pub to: Option<String>,
     /// How often it was posted.
     pub attempts: u32,
     /// May be posted again after its 200; a scripted body and a repetition may not.

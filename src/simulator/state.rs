@@ -13,6 +13,7 @@ use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
+use super::hooks::Hooks;
 use super::http::Welcome;
 use super::log::Log;
 use super::message::{Message, Status, User};
@@ -48,6 +49,7 @@ pub struct State {
     pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
     pub flows: Flows,
+    pub hooks: Hooks,
     pub nodes: Nodes,
     pub numbers: Numbers,
     pub welcome: Welcome,
@@ -75,7 +77,7 @@ pub struct Stats {
     pub late_answers: u64,
     /// Answered `held_for_quality_assessment`.
     pub held_answers: u64,
-    /// Calls that manage templates.
+    /// Calls that manage.
     pub managed: BTreeMap<Dialect, u64>,
     /// POSTs above `messages_per_second`.
     pub violations: u64,
@@ -99,6 +101,7 @@ impl Simulator {
             targets: config.all_targets(),
             templates: BTreeMap::new(),
             flows: Flows::new(),
+            hooks: Hooks::default(),
             nodes: Nodes::default(),
             numbers: Numbers::new(),
             welcome: Welcome::default(),

@@ -58,6 +58,14 @@ pub enum Trouble {
         message: &'static str,
         as_subcode: bool,
     },
+    /// The key may not do this: Meta says it in one way to who reads, in another to who changes.
+    NotPermitted {
+        changes: bool,
+    },
+    /// It takes the key of the app itself.
+    NoAppKey,
+    /// A callback URL did not prove to be the caller's: why.
+    Handshake(String),
     /// The caller's own id was used before.
     DuplicateId,
 }

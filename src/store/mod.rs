@@ -22,6 +22,7 @@ mod copies;
 pub mod deliveries;
 mod dropped;
 pub mod erase;
+mod examine;
 mod expiry;
 mod facts;
 mod failures;
@@ -87,6 +88,7 @@ pub use campaign_changes::CampaignChange;
 pub use campaign_work::CampaignWork;
 pub use connection_cache::ConnectionCache;
 pub use connections::{Connection, Credentials, CredentialsChange, NewConnection, Version};
+pub use examine::{Examined, examine};
 pub use hints::{Hint, Hints};
 pub use key_cache::{FRESH, KeyCache, Left};
 pub use once::{Once, Reply};
@@ -270,8 +272,7 @@ impl Store {
     }
 
     async fn check_sealing_key(&self) -> Result<(), OpenError> {
-        const CONTEXT: &[u8] = b"sealing_check";
-        let sealed = self.sealing_key.seal(CONTEXT, b"twotick")?;
+        let sealed = self.sealing_key.seal(SEALING_CHECK, b"twotick")?;
         sqlx::query!(
             "INSERT INTO sealing_check (sealed) VALUES ($1) ON CONFLICT DO NOTHING",
             sealed
@@ -281,7 +282,7 @@ impl Store {
         let sealed = sqlx::query_scalar!("SELECT sealed FROM sealing_check")
             .fetch_one(&mut *self.pool.acquire().await?)
             .await?;
-        self.sealing_key.open(CONTEXT, &sealed)?;
+        self.sealing_key.open(SEALING_CHECK, &sealed)?;
         Ok(())
     }
 }
@@ -293,6 +294,9 @@ async fn plan_each(connection: &mut PgConnection) -> Result<(), StoreError> {
         .await?;
     Ok(())
 }
+
+/// For what the sealed word that tells one key from another is sealed.
+const SEALING_CHECK: &[u8] = b"sealing_check";
 
 /// Why the service cannot start on this database.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use crate::support::{Answer, App, send};
 
 /// What is served. A line that comes or goes changes what clients can rely on.
 const OPERATIONS: &str = "\
+DELETE /v1/connections/{id}/webhook_subscriptions/{level} remove_webhook_subscription
 DELETE /v1/flows/{id} delete_flow
 DELETE /v1/keys/{id} revoke_key
 DELETE /v1/recipients/{id} erase_recipient
@@ -28,6 +29,9 @@ GET /v1/campaigns/{id} get_campaign
 GET /v1/capabilities get_capabilities
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
+GET /v1/connections/{id}/token get_connection_token
+GET /v1/connections/{id}/webhook_subscriptions get_webhook_subscriptions
+GET /v1/connections/{id}/webhook_subscriptions/{level} get_webhook_subscription
 GET /v1/events list_events
 GET /v1/events/stream stream_events
 GET /v1/flows list_flows
@@ -106,6 +110,7 @@ POST /v1/webhooks/replay replay_webhooks
 POST /v1/webhooks/{id}/replay replay_webhook
 POST /v1/welcome_sequences create_welcome_sequence
 POST /webhooks/{connection} receive_webhook
+PUT /v1/connections/{id}/webhook_subscriptions/{level} set_webhook_subscription
 PUT /v1/flows/{id}/json upload_flow_json
 PUT /v1/senders/{id}/pin set_sender_pin";
 

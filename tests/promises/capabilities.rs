@@ -88,7 +88,8 @@ async fn asked(app: &App, account: &Account, operation: &str) -> Asked {
         }
         other if other.starts_with("senders.") => senders_asked(app, account, other).await,
         other if other.starts_with("welcome.") => welcome_asked(app, account, other).await,
-        other => flows_asked(app, account, other).await,
+        name if name.starts_with("flows.") => flows_asked(app, account, name).await,
+        other => webhooks_asked(account, other),
     }
 }
 
@@ -240,6 +241,39 @@ async fn flows_asked(app: &App, account: &Account, operation: &str) -> Asked {
         "flows.upload" => ask(Method::PUT, format!("{path}/json{of}"), flow_json(), 200),
         "flows.preview" => get(format!("{path}/preview{of}")),
         other => panic!("nobody asks for {other}"),
+    }
+}
+
+/// Where webhooks go is read, then set, then removed.
+fn webhooks_asked(account: &Account, operation: &str) -> Asked {
+    let connection = format!("/v1/connections/{}", account.connection);
+    let get = |path: String| ask(Method::GET, path, Value::Null, 200);
+    if operation == "connections.token" {
+        return get(format!("{connection}/token"));
+    }
+    let (verb, level) = operation
+        .strip_prefix("webhooks.")
+        .and_then(|rest| rest.split_once('_'))
+        .unwrap_or_else(|| panic!("nobody asks for {operation}"));
+    let path = format!("{connection}/webhook_subscriptions/{level}");
+    let of_number = level == "number" && account.provider == "meta";
+    match verb {
+        "read" => get(path),
+        "set" => {
+            let body = match of_number {
+                true => json!({"phone_number_id": NUMBER}),
+                false => json!({}),
+            };
+            ask(Method::PUT, path, body, 200)
+        }
+        "remove" => {
+            let of = match of_number {
+                true => format!("?phone_number_id={NUMBER}"),
+                false => String::new(),
+            };
+            ask(Method::DELETE, format!("{path}{of}"), Value::Null, 200)
+        }
+        _ => panic!("nobody asks for {operation}"),
     }
 }
 

@@ -79,6 +79,9 @@ impl App {
         config.send.backoff = Duration::from_millis(20);
         // What only webhooks are to say must not be read meanwhile.
         config.poll.every = Duration::ZERO;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        config.http.public_url = url.clone();
         settings(&mut config);
 
         let simulator = spawn_simulator(simulated, &stop).await;
@@ -87,8 +90,6 @@ impl App {
         let store = Store::open(&database.url, &config.database, key, clock.clone());
         let store = store.await.unwrap();
         let key = store.create_admin_key("test").await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let service = Service {
             config: config.clone(),
             store: store.clone(),
@@ -171,6 +172,13 @@ impl App {
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{arguments:?}: {said}");
         String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// Gives a command this database, and the key that it is sealed with.
+    pub fn with_database(&self, command: &mut tokio::process::Command) {
+        command
+            .env("DATABASE_URL", &self.database.url)
+            .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret());
     }
 
     async fn connect(&self) -> String {

@@ -81,6 +81,7 @@ fn post_bytes(simulator: &Simulator, dialect: Dialect, body: Bytes) -> u64 {
         body,
         number,
         url: None,
+        to: None,
         attempts: 0,
         repeatable: false,
         about: Vec::new(),

@@ -50,6 +50,12 @@ impl From<Trouble> for Unread {
 
 /// As an answer.
 pub fn refuse(trouble: &Trouble) -> Response {
+    if let Trouble::Handshake(why) = trouble {
+        let title = "(#2200) Callback verification failed with the following errors";
+        let error = json!({"message": format!("{title}: {why}"), "type": "OAuthException",
+            "code": 2200, "fbtrace_id": "AsimulatedTrace00000000"});
+        return (StatusCode::BAD_REQUEST, Json(json!({"error": error}))).into_response();
+    }
     answer(error(trouble))
 }
 
@@ -144,6 +150,19 @@ fn named(trouble: &Trouble) -> (u16, i64, &'static str) {
             as_subcode,
         } => (400, if *as_subcode { 100 } else { *code }, *message),
         Trouble::Flow { code, .. } => (400, *code, "(#139000) Flow request failed"),
+        Trouble::NotPermitted { changes: true } => {
+            let title = "(#200) You do not have the necessary permissions required";
+            (403, 200, title)
+        }
+        Trouble::NotPermitted { changes: false } => {
+            let title = "(#10) Application does not have permission for this action";
+            (403, 10, title)
+        }
+        Trouble::NoAppKey => {
+            let title = "(#15) This method must be called with an app access_token.";
+            (400, 15, title)
+        }
+        Trouble::Handshake(_) => (400, 2200, "(#2200) Callback verification failed"),
         // Meta knows no ids of callers.
         Trouble::Invalid { .. } | Trouble::Template { .. } | Trouble::DuplicateId => {
             (400, 100, "(#100) Invalid parameter")

@@ -86,6 +86,9 @@ fn named(trouble: &Trouble) -> (i64, &'static str, &'static str) {
         | Trouble::Flow { .. }
         | Trouble::Number { .. }
         | Trouble::Sequence { .. }
+        | Trouble::NotPermitted { .. }
+        | Trouble::NoAppKey
+        | Trouble::Handshake(_)
         | Trouble::DuplicateId => (1009, "Parameter value is not valid", ""),
         Trouble::Missing { .. } => (1008, "Required parameter is missing", ""),
         Trouble::UnknownObject(_) => (1006, "Resource not found", "There is none of this id."),

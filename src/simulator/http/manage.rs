@@ -17,7 +17,7 @@ use super::super::review::with_id;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::trouble::Trouble;
-use super::{Simulated, flows, numbers};
+use super::{Simulated, flows, hooks, numbers};
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/2/senders/{sender}/templates";
@@ -51,6 +51,7 @@ pub(super) fn done(
 ) -> Response {
     simulator.count_managed(dialect);
     let did = match simulator.config.knows(dialect.key(headers)) {
+        true if dialect == Dialect::Meta => permitted(simulator).and_then(|()| doing()),
         true => doing(),
         false => Err(Trouble::BadKey),
     };
@@ -59,6 +60,11 @@ pub(super) fn done(
         Ok(answer) => (status, Json(answer)).into_response(),
         Err(trouble) => dialect.refuse(&trouble),
     }
+}
+
+/// Meta's keys may not all manage.
+fn permitted(simulator: &Simulator) -> Result<(), Trouble> {
+    simulator.state().hooks.permit(true)
 }
 
 pub(super) fn read(body: &[u8]) -> Result<Value, Trouble> {
@@ -161,6 +167,9 @@ async fn meta_edit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Some(answer) = hooks::set_number(&simulator, &id, &headers, &body).await {
+        return answer;
+    }
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
         if simulator.state().flows.contains_key(&id) {
             flows::update(&simulator, Dialect::Meta, &id, &flows::form(&body))?;
@@ -198,7 +207,7 @@ async fn meta_unpause(
 
 /// Its two APIs have the same path and key: which of them it is, is told by which of them anybody
 /// listens to.
-fn of_dialog360(simulator: &Simulator) -> Dialect {
+pub(super) fn of_dialog360(simulator: &Simulator) -> Dialect {
     let state = simulator.state();
     let has_address = |dialect: Dialect| {
         state

@@ -121,14 +121,14 @@ async fn meta_list(
             &simulator.config.phone_number_id,
             |_| Ok(()),
         )?;
-        let mut state = simulator.state();
+        let state = simulator.state();
         let ids: Vec<_> = state.numbers.keys().cloned().collect();
         let ids = ids
             .into_iter()
             .filter(|(dialect, _)| *dialect == Dialect::Meta);
         let mut data = Vec::new();
         for (_, id) in ids {
-            let number = nodes::number(&mut state.nodes, &version, &waba_id, &id);
+            let number = nodes::number(&state, &version, &waba_id, &id);
             let shown = nodes::only(number, asked.fields.as_deref());
             data.push(shown.map_err(|_| Trouble::invalid("fields", "nonexisting field"))?);
         }
@@ -277,7 +277,7 @@ async fn dialog360_health(State(simulator): Simulated, headers: HeaderMap) -> Re
         StatusCode::OK,
         || {
             let (id, waba_id) = (&simulator.config.phone_number_id, &simulator.config.waba_id);
-            let number = nodes::number(&mut simulator.state().nodes, "v25.0", waba_id, id);
+            let number = nodes::number(&simulator.state(), "v25.0", waba_id, id);
             Ok(json!({"health_status": number["health_status"], "id": id}))
         },
     )

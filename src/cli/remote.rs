@@ -1,0 +1,178 @@
+//! A running service, as `connect` and `doctor` ask it over its API; and where they find it.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use reqwest::{Method, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+/// Longer than the service waits for a provider, with all pages of a list.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Where the service is, and a key of its.
+#[derive(Debug, Args)]
+pub(super) struct ServiceArgs {
+    /// Where the service is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TWOTICK_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: Url,
+}
+
+/// The environment variable that has the key: no flag, so that no history of a shell has it.
+const KEY: &str = "TWOTICK_API_KEY";
+
+/// A running service.
+#[derive(Debug)]
+pub(super) struct Remote {
+    http: reqwest::Client,
+    url: String,
+    key: SecretString,
+}
+
+/// What the service says instead of doing it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) said: Value,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = self.said["detail"]
+            .as_str()
+            .unwrap_or("no problem was told");
+        let code = self.said["code"].as_str().unwrap_or("-");
+        write!(f, "{detail} ({} {code})", self.status)?;
+        let body = &self.said["provider_error"]["body"];
+        match body.is_null() {
+            true => Ok(()),
+            false => write!(f, "; the provider: {body}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Remote {
+    pub(super) fn new(args: &ServiceArgs) -> anyhow::Result<Self> {
+        let key = std::env::var(KEY)
+            .with_context(|| format!("{KEY} is not set: a key with the scopes manage and more"))?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            http,
+            url: args.url.as_str().trim_end_matches('/').to_owned(),
+            key: key.into(),
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// Events as they come.
+    pub(super) async fn stream(&self, path: &str) -> anyhow::Result<Response> {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let answer = request.bearer_auth(self.key.expose_secret()).send().await?;
+        Ok(answer.error_for_status()?)
+    }
+
+    /// Whether it can work.
+    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+        let request = self.http.get(format!("{}/health/ready", self.url));
+        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "it answered {status}");
+        Ok(())
+    }
+
+    /// Whether an address leads to this service: what proves nothing is refused there. The status
+    /// of what it answered.
+    pub(super) async fn knock(&self, address: &str) -> anyhow::Result<u16> {
+        let request = self.http.post(address).timeout(Duration::from_secs(10));
+        let answer = request.json(&serde_json::json!({})).send().await;
+        // Its address may have a secret.
+        let answer = answer.map_err(|error| error.without_url())?;
+        Ok(answer.status().as_u16())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        let mut request = request
+            .bearer_auth(self.key.expose_secret())
+            .timeout(TIMEOUT);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request
+            .send()
+            .await
+            .context("the service does not answer")?;
+        let status = answer.status();
+        let said = answer
+            .bytes()
+            .await
+            .context("the answer did not come whole")?;
+        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+        if !status.is_success() {
+            let status = status.as_u16();
+            return Err(Refused { status, said }.into());
+        }
+        Ok(said)
+    }
+
+    /// All rows of a list, page by page.
+    pub(super) async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let more = match path.contains('?') {
+                true => '&',
+                false => '?',
+            };
+            let at = cursor
+                .map(|cursor| format!("&cursor={cursor}"))
+                .unwrap_or_default();
+            let page = self.get(&format!("{path}{more}limit=100{at}")).await?;
+            rows.extend(page["data"].as_array().cloned().unwrap_or_default());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
+/// The status of a refusal, if it is one.
+pub(super) fn status(error: &anyhow::Error) -> Option<u16> {
+    Some(error.downcast_ref::<Refused>()?.status)
+}

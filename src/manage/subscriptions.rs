@@ -1,0 +1,305 @@
+//! Where providers post webhooks: read, compared with where they should, set and removed. Nothing of
+//! it is kept here. Meta's app is told by its key, and its accounts are those of the connection's
+//! senders and those that the key is for.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Failed, Manage, shown};
+use crate::model::error_class::ErrorClass;
+use crate::model::provider::Provider;
+use crate::provider::operations::{Ask, Operation};
+use crate::provider::subscriptions::{
+    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, problems,
+};
+use crate::send::ask::Answered;
+use crate::store::Connection;
+
+/// Pages of a list.
+const PAGES: usize = 100;
+
+/// All that a provider has set, beside what should be.
+#[derive(Debug)]
+pub struct Overview {
+    /// At each level.
+    pub found: Vec<Found>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// What could not be read.
+    pub unread: Vec<(Level, Failed)>,
+    /// Seconds that the provider's clock is ahead.
+    pub clock_offset: Option<i64>,
+}
+
+/// What is to be set.
+#[derive(Debug)]
+pub struct Wish {
+    /// Where.
+    pub level: Level,
+    /// What is to be there.
+    pub ours: Ours,
+    /// What is to be told.
+    pub wanted: Wanted,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Reading {
+    found: Vec<Found>,
+    clock_offset: Option<i64>,
+}
+
+/// Which of a level's calls.
+#[derive(Debug, Clone, Copy)]
+enum Doing {
+    Read = 0,
+    Set = 1,
+    Remove = 2,
+}
+
+fn has(connection: &Connection, level: Level, doing: Doing) -> Result<(), Failed> {
+    has_call(connection, level.calls()[doing as usize])
+}
+
+fn has_call(connection: &Connection, operation: &'static Operation) -> Result<(), Failed> {
+    let provider = connection.provider;
+    let lacking = Failed::Lacking {
+        provider,
+        operation,
+    };
+    operation.at(provider).map(|_| ()).ok_or(lacking)
+}
+
+impl Manage {
+    /// Whose the connection's key is, what it may do and until when; with the provider's answer, and
+    /// the seconds that its clock is ahead.
+    pub async fn token(
+        &self,
+        connection: &Connection,
+    ) -> Result<(Token, Value, Option<i64>), Failed> {
+        use secrecy::ExposeSecret as _;
+        has_call(
+            connection,
+            &crate::provider::operations::subscriptions::READ_TOKEN,
+        )?;
+        let place = Place {
+            api_version: connection.api_version.clone().unwrap_or_default(),
+            ..Place::default()
+        };
+        let key = connection.credentials.access_token.expose_secret();
+        let answered = self
+            .call(connection, &wire::read_token(&place, key))
+            .await?;
+        let answer = shown(&answered.body);
+        let token = wire::token(&answer);
+        let token = token.ok_or_else(|| Failed::Unreadable("`data` is missing".to_owned()))?;
+        Ok((token, answer, self.offset(&answered)))
+    }
+
+    fn offset(&self, answered: &Answered) -> Option<i64> {
+        let offset = answered.date? - self.store.clock().now();
+        Some(offset.whole_seconds())
+    }
+
+    /// Where a level of a connection is: Meta's accounts each have one. `waba`: of this one alone.
+    pub async fn places(
+        &self,
+        connection: &Connection,
+        level: Level,
+        waba: Option<&str>,
+    ) -> Result<Vec<Place>, Failed> {
+        if connection.provider != Provider::Meta {
+            return Ok(vec![Place::default()]);
+        }
+        let (token, ..) = self.token(connection).await?;
+        let missing = || Failed::Unreadable("`data.app_id` is missing".to_owned());
+        let place = Place {
+            api_version: connection.api_version.clone().unwrap_or_default(),
+            app: token.app_id.ok_or_else(missing)?,
+            ..Place::default()
+        };
+        if level == Level::App {
+            return Ok(vec![place]);
+        }
+        let accounts = match waba {
+            Some(waba) => vec![waba.to_owned()],
+            None => {
+                let mut accounts = self.store.accounts_of(connection.id).await?;
+                accounts.extend(token.accounts);
+                accounts.sort();
+                accounts.dedup();
+                accounts
+            }
+        };
+        let of = |waba| Place {
+            waba,
+            ..place.clone()
+        };
+        Ok(accounts.into_iter().map(of).collect())
+    }
+
+    /// What a provider has at a level.
+    pub async fn subscribed(
+        &self,
+        connection: &Connection,
+        level: Level,
+        waba: Option<&str>,
+    ) -> Result<Vec<Found>, Failed> {
+        Ok(self.reading(connection, level, waba).await?.found)
+    }
+
+    async fn reading(
+        &self,
+        connection: &Connection,
+        level: Level,
+        waba: Option<&str>,
+    ) -> Result<Reading, Failed> {
+        has(connection, level, Doing::Read)?;
+        let mut reading = Reading::default();
+        for place in self.places(connection, level, waba).await? {
+            self.read_place(connection, level, &place, &mut reading)
+                .await?;
+        }
+        Ok(reading)
+    }
+
+    async fn read_place(
+        &self,
+        connection: &Connection,
+        level: Level,
+        place: &Place,
+        reading: &mut Reading,
+    ) -> Result<(), Failed> {
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES {
+            let ask =
+                |place: &Place| wire::read(connection.provider, level, place, after.as_deref());
+            let answered = self.as_whoever_may(connection, place, ask).await?;
+            reading.clock_offset = self.offset(&answered);
+            let answer = shown(&answered.body);
+            let found = wire::found(connection.provider, level, place, &answer);
+            let missing = || Failed::Unreadable("what is set is missing".to_owned());
+            let (found, next) = found.ok_or_else(missing)?;
+            reading.found.extend(found);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// A connection may have several app secrets, and nobody knows which of them is still good.
+    async fn as_whoever_may(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        ask: impl Fn(&Place) -> Ask,
+    ) -> Result<Answered, Failed> {
+        let secrets = connection.credentials.app_secrets.len();
+        let mut place = place.clone();
+        loop {
+            let asked = ask(&place);
+            let came = self.call(connection, &asked).await;
+            let is_key = |failed: &Failed| matches!(failed, Failed::Refused(said) if said.class == ErrorClass::ConnectionStops);
+            let again = asked.as_app.is_some() && place.app_secret + 1 < secrets;
+            match came {
+                Err(failed) if again && is_key(&failed) => place.app_secret += 1,
+                came => return came,
+            }
+        }
+    }
+
+    /// All levels. What cannot be read is told; if that is all, it is the answer.
+    pub async fn subscriptions(
+        &self,
+        connection: &Connection,
+        ours: Option<&Ours>,
+    ) -> Result<Overview, Failed> {
+        let mut overview = Overview {
+            found: Vec::new(),
+            problems: Vec::new(),
+            unread: Vec::new(),
+            clock_offset: None,
+        };
+        for level in Level::ALL {
+            if has(connection, level, Doing::Read).is_err() {
+                continue;
+            }
+            match self.reading(connection, level, None).await {
+                Ok(reading) => {
+                    overview.found.extend(reading.found);
+                    overview.clock_offset = reading.clock_offset.or(overview.clock_offset);
+                }
+                Err(Failed::Store(error)) => return Err(error.into()),
+                Err(failed) => overview.unread.push((level, failed)),
+            }
+        }
+        if overview.found.is_empty()
+            && let Some((_, failed)) = overview.unread.pop()
+        {
+            return Err(failed);
+        }
+        overview.problems = problems(connection.provider, ours, &overview.found);
+        Ok(overview)
+    }
+
+    /// Sets it at a place; the provider's answer.
+    pub async fn subscribe(
+        &self,
+        connection: &Arc<Connection>,
+        place: &Place,
+        wish: &Wish,
+    ) -> Result<Value, Failed> {
+        has(connection, wish.level, Doing::Set)?;
+        let mut known = Vec::new();
+        if wish.level == Level::App && wish.wanted.events.is_none() {
+            let mut reading = Reading::default();
+            self.read_place(connection, wish.level, place, &mut reading)
+                .await?;
+            known.extend(
+                reading
+                    .found
+                    .into_iter()
+                    .filter_map(|it| it.events)
+                    .flatten(),
+            );
+        }
+        let (provider, level) = (connection.provider, wish.level);
+        let ask =
+            |place: &Place| wire::set(provider, level, place, &wish.ours, &wish.wanted, &known);
+        self.done_as_whoever_may(connection, place, ask).await
+    }
+
+    /// Removes it from a place; the provider's answer.
+    pub async fn unsubscribe(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        level: Level,
+    ) -> Result<Value, Failed> {
+        has(connection, level, Doing::Remove)?;
+        let ask = |place: &Place| wire::remove(level, place);
+        self.done_as_whoever_may(connection, place, ask).await
+    }
+
+    async fn done_as_whoever_may(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        ask: impl Fn(&Place) -> Ask,
+    ) -> Result<Value, Failed> {
+        let answered = self.as_whoever_may(connection, place, ask).await?;
+        Self::done(&answered)
+    }
+
+    /// Whether the provider has the calls for a level.
+    pub fn can_set(connection: &Connection, level: Level, removes: bool) -> Result<(), Failed> {
+        let doing = match removes {
+            true => Doing::Remove,
+            false => Doing::Set,
+        };
+        has(connection, level, doing)
+    }
+}

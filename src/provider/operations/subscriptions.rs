@@ -1,0 +1,138 @@
+//! Where providers post webhooks: the calls. A provider has it set at one or several levels: Meta
+//! for an app, an account and a number, of which the innermost counts; 360dialog for an account and
+//! a number; Infobip by events, with a profile that says where they go and what proves them.
+
+use super::{Call, Operation, Verb, dialog360, meta};
+
+const SET: &str = "PUT /v1/connections/{id}/webhook_subscriptions/{level}";
+const READ: &str = "GET /v1/connections/{id}/webhook_subscriptions/{level}";
+const REMOVE: &str = "DELETE /v1/connections/{id}/webhook_subscriptions/{level}";
+
+const CHANNEL: &str = "v1/configs/webhook";
+const WABA_WEBHOOK: &str = "waba_webhook";
+
+/// Meta's alone.
+const fn of_meta(
+    name: &'static str,
+    says: &'static str,
+    api: &'static [&'static str],
+    call: Option<Call>,
+) -> Operation {
+    Operation {
+        name,
+        says,
+        api,
+        meta: call,
+        dialog360: None,
+        dialog360_onprem: None,
+        infobip: None,
+    }
+}
+
+/// Whose a key is.
+pub static READ_TOKEN: Operation = of_meta(
+    "connections.token",
+    "Tell whose the connection's key is, what it may do, and until when.",
+    &["GET /v1/connections/{id}/token"],
+    meta(Verb::Get, "{version}/debug_token"),
+);
+
+/// Where an app's webhooks go.
+pub static READ_APP: Operation = of_meta(
+    "webhooks.read_app",
+    "Tell where an app's webhooks go, and which.",
+    &[READ],
+    meta(Verb::Get, "{version}/{app}/subscriptions"),
+);
+
+/// The same, set.
+pub static SET_APP: Operation = of_meta(
+    "webhooks.set_app",
+    "Let an app's webhooks come here. Meta asks this service first whether it is to be.",
+    &[SET],
+    meta(Verb::Post, "{version}/{app}/subscriptions"),
+);
+
+/// The end of it.
+pub static REMOVE_APP: Operation = of_meta(
+    "webhooks.remove_app",
+    "Let an app's webhooks come no more.",
+    &[REMOVE],
+    meta(Verb::Delete, "{version}/{app}/subscriptions"),
+);
+
+/// Where an account's webhooks go.
+pub static READ_ACCOUNT: Operation = Operation {
+    dialog360: dialog360(Verb::Get, WABA_WEBHOOK),
+    ..of_meta(
+        "webhooks.read_account",
+        "Tell whether an account's webhooks come, and where they go.",
+        &[READ],
+        meta(Verb::Get, "{version}/{waba}/subscribed_apps"),
+    )
+};
+
+/// The same, set.
+pub static SET_ACCOUNT: Operation = Operation {
+    dialog360: dialog360(Verb::Post, WABA_WEBHOOK),
+    ..of_meta(
+        "webhooks.set_account",
+        "Let an account's webhooks come here.",
+        &[SET],
+        meta(Verb::Post, "{version}/{waba}/subscribed_apps"),
+    )
+};
+
+/// The end of it.
+pub static REMOVE_ACCOUNT: Operation = of_meta(
+    "webhooks.remove_account",
+    "Let an account's webhooks come no more.",
+    &[REMOVE],
+    meta(Verb::Delete, "{version}/{waba}/subscribed_apps"),
+);
+
+/// Where the webhooks of numbers go.
+pub static READ_NUMBER: Operation = Operation {
+    dialog360: dialog360(Verb::Get, CHANNEL),
+    dialog360_onprem: dialog360(Verb::Get, CHANNEL),
+    ..of_meta(
+        "webhooks.read_number",
+        "Tell where the webhooks of numbers go. Meta: those of all numbers of an account.",
+        &[READ],
+        meta(Verb::Get, "{version}/{waba}/phone_numbers"),
+    )
+};
+
+/// The same, set.
+pub static SET_NUMBER: Operation = Operation {
+    dialog360: dialog360(Verb::Post, CHANNEL),
+    dialog360_onprem: dialog360(Verb::Post, CHANNEL),
+    ..of_meta(
+        "webhooks.set_number",
+        "Let a number's webhooks come here, wherever those of its account go.",
+        &[SET],
+        meta(Verb::Post, "{version}/{id}"),
+    )
+};
+
+/// The end of it.
+pub static REMOVE_NUMBER: Operation = of_meta(
+    "webhooks.remove_number",
+    "Let a number's webhooks go where those of its account go.",
+    &[REMOVE],
+    meta(Verb::Post, "{version}/{id}"),
+);
+
+/// Every row, in the order in which it is shown.
+pub static ALL: [&Operation; 10] = [
+    &READ_TOKEN,
+    &READ_APP,
+    &SET_APP,
+    &REMOVE_APP,
+    &READ_ACCOUNT,
+    &SET_ACCOUNT,
+    &REMOVE_ACCOUNT,
+    &READ_NUMBER,
+    &SET_NUMBER,
+    &REMOVE_NUMBER,
+];

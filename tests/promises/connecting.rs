@@ -1,0 +1,172 @@
+//! A newcomer is set up by one command, which may be run again; what keeps it from being so is said
+//! with how to mend it. The real binary is run, as people run it.
+
+use std::process::{Output, Stdio};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use twotick::simulator::{self, Delays};
+
+use crate::managed::definition;
+use crate::support::*;
+
+/// A provider that knows nothing of us, and a service that it can reach.
+pub async fn newcomer() -> App {
+    let simulated = simulator::Config {
+        access_token: Some("token".to_owned()),
+        app_secret: SECRET.to_owned(),
+        phone_number_id: NUMBER.to_owned(),
+        delays: Delays {
+            template_review_ms: 20,
+            ..Delays::default()
+        },
+        ..simulator::Config::default()
+    };
+    App::start_with(|_| {}, simulated).await
+}
+
+/// The command as it is run: the secrets are in its environment.
+pub fn command(app: &App, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twotick"));
+    command
+        .args(arguments)
+        .env("TWOTICK_URL", &app.url)
+        .env("TWOTICK_API_KEY", &app.key)
+        .env("PROVIDER_KEY", "token")
+        .env("PROVIDER_APP_SECRET", SECRET)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn connect<'a>(app: &'a App, more: &[&'a str]) -> Command {
+    let mut arguments = vec![
+        "connect",
+        "--name",
+        "newcomer",
+        "--base-url",
+        &app.simulator,
+    ];
+    arguments.extend(more);
+    command(app, &arguments)
+}
+
+/// The connection of that name.
+async fn connected(app: &App) -> Vec<Value> {
+    let all = app.get("/v1/connections").await;
+    let all = all["data"].as_array().unwrap();
+    let own = all.iter().filter(|it| it["name"] == "newcomer");
+    own.cloned().collect()
+}
+
+#[tokio::test]
+async fn a_newcomer_is_set_up_in_one_command_and_sees_a_template_webhook_arrive() {
+    let app = newcomer().await;
+    let running = connect(&app, &["--test-to", "+447700900123"])
+        .spawn()
+        .unwrap();
+    // The message to the newcomer's own phone; its phone says that it came.
+    let posts = app.posts_until(1).await;
+    let wamid = posts[0]["wamid"].as_str().unwrap();
+    let status = format!("messages/{wamid}/status");
+    app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+        .await;
+    let output = running.wait_with_output().await.unwrap();
+    let first = said(&output);
+    assert!(output.status.success(), "{first}");
+    for line in [
+        "ok    connection: con_",
+        "ok    key: of app 660000000000001, does not expire",
+        "ok    senders: 1 of account",
+        "refuses what is not signed",
+        "ok    webhooks: the app's come here: Meta asked the address, and was answered",
+        "ok    webhooks: the app is told of account",
+        "ok    templates: ",
+        "ok    proof: a webhook came at ",
+    ] {
+        assert!(first.contains(line), "{line}: {first}");
+    }
+    assert!(!first.contains(SECRET), "{first}");
+
+    let own = connected(&app).await;
+    let [own] = own.as_slice() else {
+        panic!("{own:#?}")
+    };
+    let mut new = definition("order_ready");
+    new["connection"] = own["id"].clone();
+    let made = app.create("/v1/templates", new).await;
+    let template = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    app.get_until(&template, |it| it["status"] == "APPROVED")
+        .await;
+    let id = own["id"].as_str().unwrap();
+    let told = format!("/v1/events?connection={id}&type=template.*&limit=100");
+    app.get_until(&told, |page| !page["data"].as_array().unwrap().is_empty())
+        .await;
+
+    let again = connect(&app, &[]).output().await.unwrap();
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(said(&again).contains("brought up to date"));
+    assert_eq!(connected(&app).await.len(), 1);
+    let senders = app.get(&format!("/v1/senders?connection={id}")).await;
+    assert_eq!(senders["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_keeps_a_newcomer_from_being_set_up_is_said_with_how_to_mend_it() {
+    let app = newcomer().await;
+    // Secrets come by standard input, too; this one is not the provider's.
+    let mut wrong = connect(&app, &["--secrets-from-stdin"]);
+    let mut running = wrong.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    let lines = b"PROVIDER_KEY=another\n";
+    tokio::io::AsyncWriteExt::write_all(&mut input, lines)
+        .await
+        .unwrap();
+    drop(input);
+    let output = running.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains("fail  key: ") && text.contains("190"),
+        "{text}"
+    );
+    assert!(text.contains("-> give a valid access token"), "{text}");
+
+    let few = json!({"permissions": ["whatsapp_business_messaging"]});
+    app.control_send(Method::PUT, "token", few).await;
+    let output = connect(&app, &[]).output().await.unwrap();
+    let text = said(&output);
+    assert!(
+        text.contains("fail  key: ") && text.contains("lacks whatsapp_business_management"),
+        "{text}"
+    );
+    app.control_send(Method::PUT, "token", json!({})).await;
+
+    // Meta asks an address where nobody answers.
+    let elsewhere = ["--public-url", "http://127.0.0.1:9"];
+    let output = connect(&app, &elsewhere).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains("warn  address: http://127.0.0.1:9/webhooks/con_"),
+        "{text}"
+    );
+    assert!(
+        text.contains("fail  webhooks: app: ") && text.contains("(#2200)"),
+        "{text}"
+    );
+
+    // All is right, and nothing comes.
+    let output = connect(&app, &["--wait", "1"]).output().await.unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("fail  proof: no webhook came to "), "{text}");
+    let (status, _) = app.send(Method::GET, "/v1/connections", Value::Null).await;
+    assert_eq!((status, connected(&app).await.len()), (StatusCode::OK, 1));
+}

@@ -1,0 +1,288 @@
+//! Where providers post webhooks is read, set and removed from here, at every level that they have;
+//! what is wrong with it is told with its remedy; and what is set is what comes. No secret is shown.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::managed::{connected, definition, managed, start};
+use crate::support::*;
+
+fn path(connection: &str, rest: &str) -> String {
+    format!("/v1/connections/{connection}/webhook_subscriptions{rest}")
+}
+
+fn codes(overview: &Value) -> Vec<&str> {
+    let problems = overview["problems"].as_array().unwrap();
+    let codes = problems.iter().map(|it| it["code"].as_str().unwrap());
+    codes.collect()
+}
+
+async fn set(app: &App, connection: &str, level: &str, body: Value) -> Value {
+    let at = path(connection, &format!("/{level}"));
+    let (status, answer) = app.send(Method::PUT, &at, body).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+    answer
+}
+
+async fn submit(app: &App, name: &str) -> String {
+    let mut new = definition(name);
+    new["connection"] = app.connection.clone().into();
+    let made = app.create("/v1/templates", new).await;
+    format!("/v1/templates/{}", made["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn metas_webhooks_are_told_to_come_here_and_come() {
+    let app = start(true).await;
+    let all = path(&app.connection, "");
+    let ours = format!("{}/webhooks/{}", app.url, app.connection);
+    let before = app.get(&all).await;
+    assert_eq!(before["callback_url"], ours.as_str());
+    assert_eq!(codes(&before), ["not_subscribed", "not_subscribed"]);
+    for problem in before["problems"].as_array().unwrap() {
+        assert_eq!(problem["severity"], "fail");
+        assert!(!problem["remedy"].as_str().unwrap().is_empty());
+    }
+
+    let answer = set(&app, &app.connection, "app", json!({})).await;
+    assert_eq!(answer["provider_answers"], json!([{"success": true}]));
+    assert_eq!(answer["data"][0]["is_ours"], true);
+    let answer = set(&app, &app.connection, "account", json!({})).await;
+    assert_eq!(answer["data"][0]["active"], true);
+    let after = app.get(&all).await;
+    assert_eq!(codes(&after), Vec::<&str>::new(), "{after:#}");
+    assert!(
+        after["provider_clock_offset_seconds"]
+            .as_i64()
+            .unwrap()
+            .abs()
+            < 60
+    );
+    // Everything comes by it: what is approved there is told here.
+    let template = submit(&app, "order_ready").await;
+    app.get_until(&template, |it| it["status"] == "APPROVED")
+        .await;
+
+    // What was subscribed beside is kept, unless it is said what is to be.
+    let few = json!({"events": ["messages", "calls"]});
+    set(&app, &app.connection, "app", few).await;
+    let lacking = app.get(&all).await;
+    assert_eq!(codes(&lacking), ["missing_events"]);
+    assert_eq!(lacking["problems"][0]["severity"], "warn");
+    let answer = set(&app, &app.connection, "app", json!({})).await;
+    let events = answer["data"][0]["events"].as_array().unwrap();
+    assert!(events.contains(&json!("calls")), "{events:?}");
+    assert!(events.contains(&json!("message_template_status_update")));
+}
+
+#[tokio::test]
+async fn an_override_that_makes_us_blind_to_templates_is_told() {
+    let app = start(true).await;
+    let all = path(&app.connection, "");
+    let fields = ["messages", "message_template_status_update"];
+    let elsewhere = json!({"url": "http://127.0.0.1:9/", "fields": fields});
+    app.control_send(Method::PUT, "app", elsewhere).await;
+    let over = json!({"override": true});
+    set(&app, &app.connection, "account", over).await;
+    let blind = app.get(&all).await;
+    assert!(codes(&blind).contains(&"blind_to_templates"), "{blind:#}");
+    // What is said of messages comes, in spite of the app's own address.
+    let message = app
+        .create("/v1/messages", text(&app.sender, "447700900123", "hi"))
+        .await;
+    let wamid = app.accepted(message["id"].as_str().unwrap()).await;
+    let status = format!("messages/{wamid}/status");
+    app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+        .await;
+    let at = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+    app.get_until(&at, |it| it["delivered_at"].is_string())
+        .await;
+
+    let number = json!({"phone_number_id": NUMBER, "callback_url": format!("{}/webhooks/{}", app.url, app.connection)});
+    let answer = set(&app, &app.connection, "number", number).await;
+    let numbers = answer["data"].as_array().unwrap();
+    let own = numbers.iter().find(|it| it["id"] == NUMBER).unwrap();
+    assert_eq!(
+        (&own["is_ours"], &own["waba_id"]),
+        (&json!(true), &json!(WABA))
+    );
+    set(&app, &app.connection, "app", json!({})).await;
+    assert_eq!(codes(&app.get(&all).await), Vec::<&str>::new());
+    let gone = format!("/number?phone_number_id={NUMBER}");
+    let (status, left) = app
+        .send(Method::DELETE, &path(&app.connection, &gone), Value::Null)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let numbers = left["data"].as_array().unwrap();
+    let none = |it: &Value| it["callback_url"].is_null();
+    assert!(numbers.iter().all(none), "{left:#}");
+    // Without it said again an override of the account is gone, too.
+    let answer = set(&app, &app.connection, "account", json!({})).await;
+    assert_eq!(answer["data"][0]["callback_url"], Value::Null);
+    let (status, left) = app
+        .send(
+            Method::DELETE,
+            &path(&app.connection, "/account"),
+            Value::Null,
+        )
+        .await;
+    assert_eq!(
+        (status, &left["data"][0]["active"]),
+        (StatusCode::OK, &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn what_meta_says_against_it_is_shown_whole() {
+    let app = start(true).await;
+    // The address does not prove to be ours: the token is another's.
+    let other = format!("{}/webhooks/con_00000000000000000000000000", app.url);
+    let at = path(&app.connection, "/app");
+    let (status, problem) = app
+        .send(Method::PUT, &at, json!({"callback_url": other}))
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    assert_eq!(problem["provider_error"]["code"], "2200");
+    let message = problem["provider_error"]["message"].as_str().unwrap();
+    assert!(message.contains("HTTP Status Code = 404"), "{message}");
+
+    let token = format!("/v1/connections/{}/token", app.connection);
+    let good = app.get(&token).await;
+    assert_eq!(
+        (&good["valid"], &good["waba_ids"]),
+        (&json!(true), &json!([WABA]))
+    );
+    assert_eq!(good["missing_permissions"], json!([]));
+    let few = json!({"permissions": ["whatsapp_business_messaging"], "expires_at": 1_893_456_000});
+    app.control_send(Method::PUT, "token", few).await;
+    let poor = app.get(&token).await;
+    assert_eq!(
+        poor["missing_permissions"],
+        json!(["whatsapp_business_management"])
+    );
+    assert_eq!(poor["expires_at"], "2030-01-01T00:00:00.000Z");
+    let (status, problem) = app
+        .send(Method::PUT, &path(&app.connection, "/account"), json!({}))
+        .await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::BAD_GATEWAY, &json!("provider_key"))
+    );
+    assert_eq!(problem["provider_error"]["code"], "200");
+    // One level that cannot be read hides no other.
+    let overview = app.get(&path(&app.connection, "")).await;
+    assert!(codes(&overview).contains(&"unreadable"), "{overview:#}");
+    let unreadable = &overview["problems"].as_array().unwrap()[1];
+    assert_eq!(unreadable["provider_error"]["code"], "10", "{unreadable:#}");
+
+    let change = json!({"access_token": "another"});
+    let connection = format!("/v1/connections/{}", app.connection);
+    app.send(Method::PATCH, &connection, change).await;
+    let (status, problem) = app
+        .send(Method::GET, &path(&app.connection, ""), Value::Null)
+        .await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::BAD_GATEWAY, &json!("provider_key"))
+    );
+    assert_eq!(problem["provider_error"]["code"], "190");
+}
+
+#[tokio::test]
+async fn an_app_secret_that_is_good_no_more_keeps_the_other_from_nothing() {
+    let app = start(true).await;
+    let change = json!({"app_secrets": ["an older secret", SECRET]});
+    let connection = format!("/v1/connections/{}", app.connection);
+    app.send(Method::PATCH, &connection, change).await;
+    let answer = set(&app, &app.connection, "app", json!({})).await;
+    assert_eq!(answer["data"][0]["is_ours"], true);
+}
+
+#[tokio::test]
+async fn webhooks_of_360dialog_are_set_with_what_proves_them_and_it_is_not_shown() {
+    for n in [0, 1] {
+        let app = start(true).await;
+        let (connection, sender) = connected(&app, n).await;
+        let change = json!({"webhook_auth": {
+            "headers": {"X-Webhook-Token": "a generated secret"},
+            "basic": {"username": "twotick", "password": "another secret"},
+            "url_secret": "a third secret"}});
+        let at = format!("/v1/connections/{connection}");
+        let (status, _) = app.send(Method::PATCH, &at, change).await;
+        assert_eq!(status, StatusCode::OK);
+        let answer = set(&app, &connection, "number", json!({})).await;
+        assert_eq!(answer["data"][0]["is_ours"], true, "{answer:#}");
+        let overview = app.get(&path(&connection, "")).await;
+        assert_eq!(codes(&overview), Vec::<&str>::new(), "{overview:#}");
+        for said in [answer.to_string(), overview.to_string()] {
+            assert!(!said.contains("secret") || said.contains("?…"), "{said}");
+            for secret in ["generated", "another", "third", "dHdvdGljazph"] {
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+        // The receiver takes what comes by it.
+        let message = app
+            .create("/v1/messages", text(&sender, "447700900123", "hi"))
+            .await;
+        let id = app.accepted(message["id"].as_str().unwrap()).await;
+        let status = format!("messages/{id}/status");
+        app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+            .await;
+        let at = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+        app.get_until(&at, |it| it["delivered_at"].is_string())
+            .await;
+        // With another secret here nothing would: that is told.
+        let change = json!({"webhook_auth": {"headers": {"X-Webhook-Token": "a newer one"}}});
+        app.send(
+            Method::PATCH,
+            &format!("/v1/connections/{connection}"),
+            change,
+        )
+        .await;
+        assert_eq!(codes(&app.get(&path(&connection, "")).await).len(), 1);
+
+        let before = managed(&app, "dialog360").await;
+        let (status, problem) = app
+            .send(Method::PUT, &path(&connection, "/partner"), json!({}))
+            .await;
+        assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("partner's key")
+        );
+        assert_eq!(managed(&app, "dialog360").await, before);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_set_is_refused_by_its_field_before_anything_is_sent() {
+    let app = start(true).await;
+    for (level, body, field) in [
+        (
+            "app",
+            json!({"callback_url": "twotick.example"}),
+            "callback_url",
+        ),
+        (
+            "app",
+            json!({"callback_url": "https://twotick.example/?a=b"}),
+            "callback_url",
+        ),
+        ("app", json!({"override": true}), "override"),
+        ("app", json!({"events": []}), "events"),
+        ("account", json!({"events": ["messages"]}), "events"),
+        ("number", json!({}), "phone_number_id"),
+    ] {
+        let at = path(&app.connection, &format!("/{level}"));
+        let (status, problem) = app.send(Method::PUT, &at, body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+        assert_eq!(problem["errors"][0]["field"], field);
+    }
+    let (status, _) = app
+        .send(Method::PUT, &path(&app.connection, "/nobody"), json!({}))
+        .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(managed(&app, "meta").await, 0);
+}
