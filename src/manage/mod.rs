@@ -10,6 +10,7 @@ mod account;
 mod diff;
 mod failed;
 mod flows;
+mod logos;
 mod pace;
 mod senders;
 mod templates;
@@ -33,6 +34,7 @@ pub use account::Account;
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
+pub use logos::Logo;
 pub use senders::SyncedSenders;
 pub use templates::{Changed, EditRefused, Synced};
 

@@ -13,7 +13,7 @@ use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
-use super::http::Welcome;
+use super::http::{Pictures, Welcome};
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
@@ -51,6 +51,7 @@ pub struct State {
     pub nodes: Nodes,
     pub numbers: Numbers,
     pub welcome: Welcome,
+    pub pictures: Pictures,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -102,6 +103,7 @@ impl Simulator {
             nodes: Nodes::default(),
             numbers: Numbers::new(),
             welcome: Welcome::default(),
+            pictures: Pictures::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),
