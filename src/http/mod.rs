@@ -26,6 +26,7 @@ mod health;
 mod journal;
 mod keys;
 mod listener;
+mod logos;
 mod lookup;
 mod managed;
 mod message_edit;
@@ -169,6 +170,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(senders::router())
         .merge(sender_manage::router())
         .merge(profiles::router())
+        .merge(logos::router())
         .merge(messages::router())
         .merge(message_edit::router())
         .merge(lookup::router())

@@ -18,9 +18,10 @@ use super::once::{OnceBody, answer};
 use super::problem::ApiError;
 use super::request::{Body, id};
 use super::senders::{View, read};
-use crate::manage::Account;
+use crate::manage::{Account, Manage};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
+use crate::provider::operations::senders::ADD_SENDER;
 use crate::provider::registration::{Added, Change, Method, NewNumber};
 use crate::store::Once;
 use crate::store::senders::Sender;
@@ -97,6 +98,7 @@ impl Api {
     async fn step(&self, sender: &str, change: Change) -> Result<Json<Done>, ApiError> {
         let (sender, account) = self.sender_account(sender).await?;
         note(&account, &format!("number {}", sender.phone_number_id));
+        Manage::has(&account, change.operation())?;
         refuse(change.check())?;
         let manage = self.manage.clone();
         let done = whole(async move { manage.register(&account, &change).await }).await;
@@ -285,6 +287,7 @@ async fn add(
         language: new.language,
     };
     note(&account, &format!("number {}", number.digits()));
+    Manage::has(&account, &ADD_SENDER)?;
     let waba_id = &account.waba_id;
     if waba_id.is_empty() || !waba_id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ApiError::field("waba_id", "expected digits"));

@@ -12,6 +12,7 @@ pub mod flows;
 mod golden;
 pub mod infobip;
 pub mod lenient;
+pub mod logo;
 pub mod meta;
 pub mod operations;
 pub mod profile;

@@ -5,6 +5,7 @@ mod flows;
 mod hooks;
 mod manage;
 mod numbers;
+mod pictures;
 mod templates;
 mod welcome;
 
@@ -36,6 +37,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub use flows::preview;
+pub use pictures::Pictures;
 pub use welcome::Welcome;
 
 pub fn router() -> Router<Arc<Simulator>> {
@@ -54,6 +56,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(manage::router())
         .merge(flows::router())
         .merge(numbers::router())
+        .merge(pictures::router())
         .merge(welcome::router())
         .merge(hooks::router())
 }

@@ -14,7 +14,7 @@ use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
 use super::hooks::Hooks;
-use super::http::Welcome;
+use super::http::{Pictures, Welcome};
 use super::log::Log;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
@@ -53,6 +53,7 @@ pub struct State {
     pub nodes: Nodes,
     pub numbers: Numbers,
     pub welcome: Welcome,
+    pub pictures: Pictures,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -105,6 +106,7 @@ impl Simulator {
             nodes: Nodes::default(),
             numbers: Numbers::new(),
             welcome: Welcome::default(),
+            pictures: Pictures::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

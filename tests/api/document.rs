@@ -46,6 +46,7 @@ GET /v1/messages/{id} get_message
 GET /v1/messages/{id}/history get_message_history
 GET /v1/senders list_senders
 GET /v1/senders/{id} get_sender
+GET /v1/senders/{id}/logo get_sender_logo
 GET /v1/senders/{id}/profile get_sender_profile
 GET /v1/sequences list_sequences
 GET /v1/sequences/{id} get_sequence
@@ -112,6 +113,7 @@ POST /v1/welcome_sequences create_welcome_sequence
 POST /webhooks/{connection} receive_webhook
 PUT /v1/connections/{id}/webhook_subscriptions/{level} set_webhook_subscription
 PUT /v1/flows/{id}/json upload_flow_json
+PUT /v1/senders/{id}/logo set_sender_logo
 PUT /v1/senders/{id}/pin set_sender_pin";
 
 /// The document.

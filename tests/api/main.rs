@@ -14,6 +14,7 @@ mod lists;
 mod messages;
 mod once;
 mod providers;
+mod registered;
 mod retention;
 mod schema;
 mod sequences;

@@ -24,6 +24,7 @@ mod lanes;
 mod leases;
 mod limits;
 mod locks;
+mod logos;
 mod managed;
 mod managed_calls;
 mod managed_files;

@@ -242,6 +242,12 @@ async fn a_new_number_is_verified_by_its_code() {
             (422, &json!("language"))
         );
     }
+    // That a provider has no such call is said before anything else is wrong.
+    let (dialog360, _) = connected(&app, 0).await;
+    let add = json!({"connection": dialog360, "waba_id": "x", "country_code": "0",
+        "phone_number": "07796", "display_name": "S"});
+    let (status, _) = asked(&app, Method::POST, "/v1/senders/registrations", add).await;
+    assert_eq!(status, 501);
     let wrong = json!({"connection": app.connection, "waba_id": "x", "country_code": "0",
         "phone_number": "07796", "display_name": "S"});
     let (status, _) = asked(&app, Method::POST, "/v1/senders/registrations", wrong).await;

@@ -8,6 +8,7 @@ const DIALOG360_HEALTH: &str = "health_status";
 const DIALOG360_PROFILE: &str = "whatsapp_business_profile";
 const ONPREM_PROFILE: &str = "v1/settings/business/profile";
 const ONPREM_ABOUT: &str = "v1/settings/profile/about";
+const ONPREM_PHOTO: &str = "v1/settings/profile/photo";
 const QUALITY: &str = "whatsapp/1/senders/quality";
 const BUSINESS_INFO: &str = "whatsapp/1/senders/{number}/business-info";
 const VERIFICATION: &str = "whatsapp/1/embedded-signup/registrations/senders/{number}/verification";
@@ -99,6 +100,50 @@ pub static UPDATE_ABOUT: Operation = Operation {
     ..UPDATE_PROFILE
 };
 
+/// The way in for a picture that is put into a profile by its handle.
+pub static BEGIN_UPLOAD: Operation = Operation {
+    name: "senders.begin_upload",
+    says: "Begin the upload of a picture. Others take it, or an address, at once.",
+    api: &["PUT /v1/senders/{id}/logo"],
+    meta: meta(Verb::Post, "{version}/app/uploads"),
+    dialog360: dialog360(Verb::Post, "uploads"),
+    dialog360_onprem: dialog360(Verb::Post, ONPREM_PHOTO),
+    infobip: ten_a_second(Verb::Patch, BUSINESS_INFO, "senders.update_profile"),
+};
+
+/// The upload itself.
+pub static UPLOAD: Operation = Operation {
+    name: "senders.upload",
+    says: "Upload a picture. Others take it, or an address, at once.",
+    meta: meta(Verb::Post, "{version}/{id}"),
+    dialog360: dialog360(Verb::Post, "{id}"),
+    ..BEGIN_UPLOAD
+};
+
+/// The picture that users see, changed.
+pub static SET_LOGO: Operation = Operation {
+    name: "senders.set_logo",
+    says: "Set a number's picture.",
+    meta: meta(Verb::Post, META_PROFILE),
+    dialog360: dialog360(Verb::Post, DIALOG360_PROFILE),
+    ..BEGIN_UPLOAD
+};
+
+/// The picture that users see.
+pub static READ_LOGO: Operation = Operation {
+    name: "senders.logo",
+    says: "Show a number's picture, or where it is.",
+    api: &["GET /v1/senders/{id}/logo"],
+    meta: meta(Verb::Get, META_PROFILE),
+    dialog360: dialog360(Verb::Get, DIALOG360_PROFILE),
+    dialog360_onprem: dialog360(Verb::Get, ONPREM_PHOTO),
+    infobip: ten_a_second(
+        Verb::Get,
+        "whatsapp/1/senders/{number}/business-info/logo",
+        "senders.logo",
+    ),
+};
+
 /// A number that is put on an account.
 pub static ADD_SENDER: Operation = Operation {
     name: "senders.add",
@@ -161,13 +206,17 @@ pub static SET_PIN: Operation = metas_own(
 );
 
 /// Every row, in the order in which it is shown.
-pub static ALL: [&Operation; 12] = [
+pub static ALL: [&Operation; 16] = [
     &LIST_SENDERS,
     &READ_SENDER,
     &READ_PROFILE,
     &READ_ABOUT,
     &UPDATE_PROFILE,
     &UPDATE_ABOUT,
+    &BEGIN_UPLOAD,
+    &UPLOAD,
+    &SET_LOGO,
+    &READ_LOGO,
     &ADD_SENDER,
     &REQUEST_CODE,
     &VERIFY_CODE,

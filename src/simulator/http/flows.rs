@@ -113,7 +113,7 @@ fn create(simulator: &Simulator, dialect: Dialect, said: &Value) -> Result<Flow,
 }
 
 /// Where the simulator is, as its caller called it.
-fn here(headers: &HeaderMap) -> String {
+pub fn here(headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());

@@ -17,7 +17,7 @@ use super::super::review::with_id;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::trouble::Trouble;
-use super::{Simulated, flows, hooks, numbers};
+use super::{Simulated, flows, hooks, numbers, pictures};
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/2/senders/{sender}/templates";
@@ -171,6 +171,9 @@ async fn meta_edit(
         return answer;
     }
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
+        if id.starts_with("upload:") {
+            return pictures::upload(&simulator, &id, &headers, &body);
+        }
         if simulator.state().flows.contains_key(&id) {
             flows::update(&simulator, Dialect::Meta, &id, &flows::form(&body))?;
             return Ok(json!({"success": true}));

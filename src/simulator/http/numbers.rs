@@ -19,6 +19,7 @@ use super::super::state::Simulator;
 use super::super::trouble::Trouble;
 use super::Simulated;
 use super::manage::{done, read};
+use super::pictures;
 
 pub fn router() -> Router<Arc<Simulator>> {
     let signup = "/whatsapp/1/embedded-signup/registrations";
@@ -224,6 +225,7 @@ fn profile(
     dialect: Dialect,
     id: &str,
     method: &Method,
+    headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, Trouble> {
     if method == Method::GET {
@@ -231,9 +233,13 @@ fn profile(
         shown.insert("messaging_product".to_owned(), "whatsapp".into());
         return Ok(json!({"data": [shown]}));
     }
-    let body = read(body)?;
+    let mut body = read(body)?;
     if text(&body, "messaging_product")? != "whatsapp" {
         return Err(Trouble::invalid("messaging_product", "must be whatsapp"));
+    }
+    if let Some(handle) = body["profile_picture_handle"].as_str() {
+        body["profile_picture_url"] = pictures::address(simulator, headers, handle)?;
+        body["profile_picture_handle"].take();
     }
     with(simulator, dialect, id, |number| {
         changed(number, &body);
@@ -249,7 +255,7 @@ async fn meta_profile(
     body: Bytes,
 ) -> Response {
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
-        profile(&simulator, Dialect::Meta, &id, &method, &body)
+        profile(&simulator, Dialect::Meta, &id, &method, &headers, &body)
     })
 }
 
@@ -265,7 +271,16 @@ async fn dialog360_profile(
         Dialect::Dialog360,
         &headers,
         StatusCode::OK,
-        || profile(&simulator, Dialect::Dialog360, &id, &method, &body),
+        || {
+            profile(
+                &simulator,
+                Dialect::Dialog360,
+                &id,
+                &method,
+                &headers,
+                &body,
+            )
+        },
     )
 }
 

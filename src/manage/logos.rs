@@ -1,0 +1,67 @@
+//! A number's picture at its provider. Of the steps that put it there only the last changes
+//! anything that users see.
+
+use serde_json::Value;
+
+use super::{Account, Failed, Manage, shown};
+use crate::model::provider::Provider;
+use crate::provider::logo::{self, Given, Picture};
+use crate::provider::operations::senders::READ_LOGO;
+use crate::provider::profile;
+
+/// A number's picture.
+#[derive(Debug)]
+pub enum Logo {
+    /// Where it is, without a key.
+    At(String),
+    /// Itself.
+    Bytes(Picture, Vec<u8>),
+}
+
+fn unreadable(what: &str) -> Failed {
+    Failed::Unreadable(format!("{what} is missing"))
+}
+
+impl Manage {
+    /// Puts a picture there that was checked; the provider's answer.
+    pub async fn set_logo(&self, account: &Account, given: Given) -> Result<Value, Failed> {
+        let (provider, of) = (account.provider(), account.named());
+        let bytes = match given {
+            Given::Address(address) => {
+                let ask = logo::set(provider, &of, &address);
+                return self.change(account, &ask).await;
+            }
+            Given::Bytes(bytes) => bytes,
+        };
+        let picture = logo::picture(&bytes).ok_or_else(|| unreadable("the picture"))?;
+        if provider == Provider::Dialog360Onprem {
+            return self.change(account, &logo::put(&of, picture, bytes)).await;
+        }
+        let begin = logo::begin(&of, picture, bytes.len());
+        let begun = self.change(account, &begin).await?;
+        let id = logo::begun(&begun).ok_or_else(|| unreadable("`id`"))?;
+        let upload = logo::upload(&of, &id, picture, bytes);
+        let uploaded = self.change(account, &upload).await?;
+        let handle = logo::handle(&uploaded).ok_or_else(|| unreadable("`h`"))?;
+        self.change(account, &logo::set(provider, &of, &handle))
+            .await
+    }
+
+    /// A number's picture. `None`: it has none.
+    pub async fn logo(&self, account: &Account) -> Result<Option<Logo>, Failed> {
+        account.has(&READ_LOGO)?;
+        let provider = account.provider();
+        let ask = logo::read(provider, &account.named());
+        let answered = self.call(&account.connection, &ask).await?;
+        if matches!(provider, Provider::Meta | Provider::Dialog360) {
+            let told = profile::profile(provider, &[shown(&answered.body)]);
+            let told = told.ok_or_else(|| unreadable("the profile"))?;
+            return Ok(told.picture_url.map(Logo::At));
+        }
+        match logo::picture(&answered.body) {
+            Some(picture) => Ok(Some(Logo::Bytes(picture, answered.body))),
+            None if answered.body.is_empty() => Ok(None),
+            None => Err(unreadable("the picture")),
+        }
+    }
+}

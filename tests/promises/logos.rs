@@ -1,0 +1,82 @@
+//! A number's picture: looked at before anything is sent, put there by each provider's own way, and
+//! shown as it was given.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::managed::{accounts, connected, managed, start};
+use crate::support::*;
+
+/// A PNG, as far as anybody looks.
+pub fn png(side: u32) -> Vec<u8> {
+    let sides = [side.to_be_bytes(), side.to_be_bytes()].concat();
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(),
+        &sides,
+        &[7; 4096],
+    ]
+    .concat()
+}
+
+async fn put(app: &App, path: &str, kind: &str, bytes: Vec<u8>) -> (u16, Value) {
+    let request = app.request(Method::PUT, path).header("content-type", kind);
+    let response = request.body(bytes).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_picture_is_put_there_and_shown_as_it_was_given() {
+    let app = start(true).await;
+    let mut all: Vec<_> = accounts(&app)
+        .await
+        .into_iter()
+        .map(|account| (account.provider, account.connection))
+        .collect();
+    all.push(("dialog360_onprem", connected(&app, 1).await.0));
+    for (provider, connection) in all {
+        let senders = app
+            .get(&format!("/v1/senders?connection={connection}"))
+            .await;
+        let id = senders["data"][0]["id"].as_str().unwrap();
+        let path = format!("/v1/senders/{id}/logo");
+        let (status, problem) = put(&app, &path, "image/gif", b"GIF89a".to_vec()).await;
+        let before = managed(&app, provider).await;
+        if provider == "infobip" {
+            assert_eq!(
+                (status, &problem["code"]),
+                (422, &json!("not_supported_by_provider"))
+            );
+            let address = json!({"url": "https://alder.example/logo.png"});
+            let (status, done) = app.send(Method::PUT, &path, address).await;
+            assert_eq!(status, StatusCode::OK, "{done:#}");
+            let shown = app.request(Method::GET, &path).send().await.unwrap();
+            assert_eq!(shown.headers()["content-type"], "image/png");
+            assert!(shown.bytes().await.unwrap().ends_with(b"fetched"));
+            continue;
+        }
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (422, &json!("file"))
+        );
+        let (status, problem) = put(&app, &path, "image/png", png(191)).await;
+        assert_eq!(status, 422);
+        let said = problem["errors"][0]["message"].as_str().unwrap();
+        assert!(said.contains("it has 191 by 191"), "{said}");
+        let big = vec![0; (5 << 20) + 1];
+        assert_eq!(put(&app, &path, "image/png", big).await.0, 413);
+        let (status, _) = put(
+            &app,
+            &path,
+            "application/json",
+            b"{\"url\":\"https://a\"}".to_vec(),
+        )
+        .await;
+        assert_eq!(status, 422);
+        assert_eq!(managed(&app, provider).await, before, "nothing was sent");
+        let (status, done) = put(&app, &path, "image/png", png(640)).await;
+        assert_eq!(status, 200, "{provider}: {done:#}");
+        let shown = app.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(shown.status(), StatusCode::OK, "{provider}");
+        assert!(shown.bytes().await.unwrap() == png(640), "{provider}");
+    }
+}
