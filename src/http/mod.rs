@@ -66,6 +66,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::body::Budget;
@@ -97,6 +98,8 @@ pub struct Parts {
     signals: Signals,
     forwarding: Forwarding,
     manage: Manage,
+    /// What is done to its end, whether its caller waits for it or not.
+    work: TaskTracker,
     /// Streams of events that are open.
     streams: Arc<AtomicUsize>,
     config: Arc<Config>,
@@ -143,6 +146,7 @@ impl Api {
             signals,
             forwarding,
             manage,
+            work: TaskTracker::new(),
             streams: Arc::default(),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
@@ -151,6 +155,11 @@ impl Api {
             metrics,
             document: OnceLock::new(),
         }))
+    }
+
+    /// What goes on although whoever asked for it may have gone.
+    pub fn work(&self) -> TaskTracker {
+        self.work.clone()
     }
 
     fn clock(&self) -> &Clock {

@@ -10,6 +10,7 @@ mod account;
 mod diff;
 mod failed;
 mod flows;
+mod once;
 mod pace;
 mod templates;
 
@@ -18,12 +19,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use self::pace::Pace;
 use crate::config;
+use crate::model::error_class::ErrorClass;
 use crate::model::limits::backoff;
 use crate::provider::operations::{Ask, Body, Call, META_MANAGEMENT, Verb};
-use crate::provider::refused;
+use crate::provider::refused::{self, Refused};
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
@@ -36,6 +39,13 @@ pub use templates::{Changed, EditRefused, Synced};
 /// The longest answer: a page of templates with all of their content.
 const ANSWER_BYTES: usize = 16 << 20;
 
+/// Lists of templates that are read and shown at once: each takes memory up to a bound of its own.
+const LISTS: usize = 2;
+
+/// A provider that refuses for its rate and does not say for how long is left alone for so long: or
+/// for the span of its limit, where that is shorter.
+const UNTOLD: Duration = Duration::from_secs(30);
+
 /// Before a call is made again for the first time; it doubles.
 const BEFORE_RETRY: Duration = Duration::from_millis(200);
 
@@ -47,6 +57,7 @@ pub struct Manage {
     client: reqwest::Client,
     settings: Arc<config::Manage>,
     pace: Pace,
+    lists: Arc<Semaphore>,
 }
 
 impl Manage {
@@ -63,6 +74,7 @@ impl Manage {
             client,
             settings: Arc::new(settings),
             pace: Pace::default(),
+            lists: Arc::new(Semaphore::new(LISTS)),
         }
     }
 
@@ -129,17 +141,22 @@ impl Manage {
         };
         let answered = ask::exchange(&self.client, connection, question).await;
         let is_harmless = call.verb.is_harmless();
-        let answered = answered.map_err(|error| match error {
+        let mut answered = answered.map_err(|error| match error {
             Unanswered::Lost(reason) if !is_harmless => Failed::Unknown { reason, said: None },
             Unanswered::Lost(reason) | Unanswered::NotSent(reason) => {
                 Failed::Unreachable { reason, said: None }
             }
         })?;
+        let refused = refused::read(connection.provider, answered.status, &answered.body);
+        if matches!(&refused, Some(it) if matches!(it.class, ErrorClass::RateLimit(_))) {
+            let untold = limit.map_or(UNTOLD, |limit| limit.per.min(UNTOLD));
+            answered.wait = answered.wait.or(Some(untold));
+        }
         if let Some(wait) = answered.wait {
             let now = self.store.clock().monotonic();
             self.pace.close(connection.id, limit, now, wait);
         }
-        let Some(said) = refusal(connection, &answered) else {
+        let Some(said) = refused.map(|refused| said(refused, &answered)) else {
             return Ok(answered);
         };
         // What fails at the provider may fail after it has been done.
@@ -167,16 +184,15 @@ fn method(verb: Verb) -> Method {
     }
 }
 
-fn refusal(connection: &Connection, answered: &Answered) -> Option<Box<Said>> {
-    let found = refused::read(connection.provider, answered.status, &answered.body)?;
-    Some(Box::new(Said {
+fn said(refused: Refused, answered: &Answered) -> Box<Said> {
+    Box::new(Said {
         status: answered.status,
-        code: found.code,
-        message: found.message,
+        code: refused.code,
+        message: refused.message,
         body: shown(&answered.body),
         wait: answered.wait,
-        class: found.class,
-    }))
+        class: refused.class,
+    })
 }
 
 /// A provider's answer as it is shown: the JSON that it is, else its text.

@@ -1,6 +1,7 @@
 //! Managing flows: which calls, and what their answers say. Only Meta and Infobip have them; what
 //! callers give and are shown is the same with both.
 
+use axum::body::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -164,12 +165,12 @@ pub fn preview(provider: Provider, account: &Account<'_>, id: &str) -> Ask {
 }
 
 /// A flow's JSON: a file of a form at Meta.
-pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: &[u8]) -> Ask {
+pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: Bytes) -> Ask {
     let ask = about(&op::UPLOAD_FLOW_JSON, account, id);
     if provider == Provider::Infobip {
         return ask.saying(Body::Raw {
             content_type: "application/json".to_owned(),
-            bytes: flow.to_vec(),
+            bytes: flow,
         });
     }
     let mut bytes = Vec::with_capacity(flow.len() + 1024);
@@ -184,11 +185,11 @@ pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: &[u8]) 
          Content-Type: application/json\r\n\r\n"
     );
     bytes.extend_from_slice(head.as_bytes());
-    bytes.extend_from_slice(flow);
+    bytes.extend_from_slice(&flow);
     bytes.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
     ask.saying(Body::Raw {
         content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
-        bytes,
+        bytes: bytes.into(),
     })
 }
 
@@ -204,6 +205,20 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// Whether what Meta shows under an id is a flow: all of its flows have categories.
+pub fn is_flow(object: &Value) -> bool {
+    object["categories"].is_array()
+}
+
+/// Whether a provider refuses to show what it is asked for, because what has this id is no flow:
+/// Graph knows no such field of it.
+pub fn is_of_another(provider: Provider, body: &Value) -> bool {
+    let message = body["error"]["message"].as_str().unwrap_or_default();
+    provider == Provider::Meta
+        && body["error"]["code"] == 100
+        && message.contains("nonexisting field")
 }
 
 /// Reads a flow.

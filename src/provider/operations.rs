@@ -13,6 +13,7 @@ pub mod templates;
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use serde_json::Value;
 
 use super::meta::graph::encoded;
@@ -215,8 +216,8 @@ pub enum Body {
     Raw {
         /// What they are.
         content_type: String,
-        /// As they are.
-        bytes: Vec<u8>,
+        /// As they are. Clones share them.
+        bytes: Bytes,
     },
 }
 

@@ -259,7 +259,7 @@ fn flows_are_asked_for_as_the_providers_say() {
     assert_eq!(said(Infobip, &made), format!("POST {sender}"));
     let body = json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "cloneFlowId": "7"});
     assert_eq!(made.body, Some(Body::Json(body)));
-    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}");
+    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}".as_slice().into());
     assert_eq!(said(Meta, &upload), "POST v25.0/33/assets");
     let Some(Body::Raw {
         content_type,
@@ -269,7 +269,7 @@ fn flows_are_asked_for_as_the_providers_say() {
         panic!("bytes");
     };
     let (_, boundary) = content_type.split_once("boundary=").unwrap();
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8(bytes.into()).unwrap();
     assert_eq!(text.matches(boundary).count(), 4);
     assert!(
         text.contains("name=\"asset_type\"\r\n\r\nFLOW_JSON\r\n"),
@@ -279,7 +279,7 @@ fn flows_are_asked_for_as_the_providers_say() {
         text.ends_with(&format!("\r\n\r\n{{}}\r\n--{boundary}--\r\n")),
         "{text}"
     );
-    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}");
+    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}".as_slice().into());
     assert_eq!(said(Infobip, &upload), format!("PUT {sender}/33/json"));
     let preview = flows::preview(Meta, &ACCOUNT, "33");
     assert_eq!(

@@ -24,6 +24,7 @@ mod locks;
 mod managed;
 mod managed_calls;
 mod managed_files;
+mod managed_outcomes;
 mod meetings;
 mod overload;
 mod poll;
