@@ -28,6 +28,7 @@ mod keys;
 mod listener;
 mod lookup;
 mod managed;
+mod media;
 mod message_edit;
 mod message_view;
 mod messages;
@@ -37,6 +38,7 @@ mod observe;
 mod once;
 mod openapi;
 mod page;
+mod passing;
 mod peer;
 mod permit;
 mod problem;
@@ -183,6 +185,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(template_manage::router())
         .merge(template_diff::router())
         .merge(flows::router())
+        .merge(media::router())
         .merge(capabilities::router())
         .merge(events::router())
         .merge(stream::router())

@@ -43,6 +43,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Campaigns", description = "The same sequence for many recipients."),
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Flows", description = "Forms that messages open; nothing of them is kept here."),
+        (name = "Media", description = "Files that messages bear; nothing of them is kept here."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Subscriptions", description = "Where internal services want events posted."),
         (name = "Recipients", description = "People."),

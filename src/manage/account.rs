@@ -39,7 +39,7 @@ impl Account {
     }
 
     /// Said before anything else is wrong with what is asked for.
-    pub(super) fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
+    pub fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
         let provider = self.provider();
         let lacking = Failed::Lacking {
             provider,

@@ -12,6 +12,7 @@ pub mod flows;
 mod golden;
 pub mod infobip;
 pub mod lenient;
+pub mod media;
 pub mod meta;
 pub mod operations;
 pub mod proof;

@@ -9,6 +9,7 @@
 //! A provider whose place in a row is empty lacks the operation: whoever asks for it is told so.
 
 pub mod flows;
+pub mod media;
 pub mod templates;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::model::provider::Provider;
 #[allow(missing_docs, reason = "their names")]
 pub enum Verb {
     Get,
+    Head,
     Post,
     Put,
     Patch,
@@ -35,6 +37,7 @@ impl Verb {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
@@ -44,7 +47,7 @@ impl Verb {
 
     /// Whether the call may be made again when nobody knows what became of it.
     pub const fn is_harmless(self) -> bool {
-        matches!(self, Self::Get)
+        matches!(self, Self::Get | Self::Head)
     }
 }
 
@@ -188,7 +191,7 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 2] = [&templates::ALL, &flows::ALL];
+    let resources: [&[&Operation]; 3] = [&templates::ALL, &flows::ALL, &media::ALL];
     resources.into_iter().flatten().copied()
 }
 

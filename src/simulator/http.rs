@@ -3,6 +3,7 @@
 
 mod flows;
 mod manage;
+mod media;
 mod templates;
 
 use std::net::{Shutdown, TcpStream};
@@ -33,6 +34,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub use flows::preview;
+pub use media::node as media_node;
 
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
@@ -49,6 +51,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(templates::router())
         .merge(manage::router())
         .merge(flows::router())
+        .merge(media::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

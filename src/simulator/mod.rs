@@ -24,6 +24,7 @@ mod flow;
 mod hold;
 mod http;
 mod log;
+mod media;
 mod message;
 mod nodes;
 mod queue;

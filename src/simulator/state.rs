@@ -14,6 +14,7 @@ use super::dialect::Dialect;
 use super::fate::Step;
 use super::flow::Flows;
 use super::log::Log;
+use super::media::Media;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
 use super::queue::{Item, Queue};
@@ -46,6 +47,7 @@ pub struct State {
     pub targets: BTreeMap<Dialect, Target>,
     pub templates: BTreeMap<Key, Template>,
     pub flows: Flows,
+    pub media: Media,
     pub nodes: Nodes,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
@@ -95,6 +97,7 @@ impl Simulator {
             targets: config.all_targets(),
             templates: BTreeMap::new(),
             flows: Flows::new(),
+            media: Media::default(),
             nodes: Nodes::default(),
             stats: Stats::default(),
             messages: HashMap::new(),

@@ -25,6 +25,8 @@ mod managed;
 mod managed_calls;
 mod managed_files;
 mod managed_outcomes;
+mod media;
+mod media_calls;
 mod meetings;
 mod overload;
 mod poll;

@@ -31,8 +31,8 @@ pub type Script = Box<dyn Fn(usize, &str) -> Does + Send + Sync>;
 /// A provider of the test's own: what it was asked, as `METHOD path`.
 #[derive(Clone)]
 pub struct Scripted {
-    url: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    pub url: String,
+    pub asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
