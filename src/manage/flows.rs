@@ -152,7 +152,7 @@ impl Manage {
             return Ok(None);
         }
         let provider = account.connection.provider;
-        let ask = flows::upload(provider, &account.named(), id, flow);
+        let ask = flows::upload(provider, &account.named(), id, &flow);
         let answer = self.change(account, &ask).await?;
         Ok(Some(Uploaded {
             errors: flows::errors(&answer),

@@ -1,7 +1,6 @@
 //! Managing flows: which calls, and what their answers say. Only Meta and Infobip have them; what
 //! callers give and are shown is the same with both.
 
-use axum::body::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -165,12 +164,12 @@ pub fn preview(provider: Provider, account: &Account<'_>, id: &str) -> Ask {
 }
 
 /// A flow's JSON: a file of a form at Meta.
-pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: Bytes) -> Ask {
+pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: &[u8]) -> Ask {
     let ask = about(&op::UPLOAD_FLOW_JSON, account, id);
     if provider == Provider::Infobip {
         return ask.saying(Body::Raw {
             content_type: "application/json".to_owned(),
-            bytes: flow,
+            bytes: flow.to_vec().into(),
         });
     }
     let mut bytes = Vec::with_capacity(flow.len() + 1024);
@@ -185,7 +184,7 @@ pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: Bytes) 
          Content-Type: application/json\r\n\r\n"
     );
     bytes.extend_from_slice(head.as_bytes());
-    bytes.extend_from_slice(&flow);
+    bytes.extend_from_slice(flow);
     bytes.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
     ask.saying(Body::Raw {
         content_type: format!("multipart/form-data; boundary={BOUNDARY}"),

@@ -12,9 +12,9 @@ pub mod flows;
 pub mod media;
 pub mod templates;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use serde_json::Value;
 
 use super::meta::graph::encoded;
@@ -220,7 +220,7 @@ pub enum Body {
         /// What they are.
         content_type: String,
         /// As they are. Clones share them.
-        bytes: Bytes,
+        bytes: Arc<Vec<u8>>,
     },
 }
 

@@ -2,8 +2,10 @@
 //! every call has, such as the key, and how long a provider asks us to wait. What is read goes out
 //! here, and what is managed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::ExposeSecret;
@@ -159,7 +161,7 @@ pub(crate) async fn exchange(
             bytes,
         }) => call
             .header(CONTENT_TYPE, content_type.as_str())
-            .body(bytes.clone()),
+            .body(Bytes::from_owner(Shared(Arc::clone(bytes)))),
     };
     let response = call.send().await.map_err(unanswered)?;
     let status = response.status().as_u16();
@@ -217,6 +219,15 @@ pub(crate) async fn open(
 pub(crate) async fn rest(response: Response, most: usize) -> Result<Vec<u8>, Unanswered> {
     let body = answer::body_within(response, most).await;
     body.map_err(|error| Unanswered::Lost(error.to_string()))
+}
+
+/// Bytes that are not copied to be sent.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn unanswered(error: reqwest::Error) -> Unanswered {

@@ -260,7 +260,7 @@ fn flows_are_asked_for_as_the_providers_say() {
     assert_eq!(said(Infobip, &made), format!("POST {sender}"));
     let body = json!({"name": "Quote form", "categories": ["LEAD_GENERATION"], "cloneFlowId": "7"});
     assert_eq!(made.body, Some(Body::Json(body)));
-    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}".as_slice().into());
+    let upload = flows::upload(Meta, &ACCOUNT, "33", b"{}");
     assert_eq!(said(Meta, &upload), "POST v25.0/33/assets");
     let Some(Body::Raw {
         content_type,
@@ -270,7 +270,7 @@ fn flows_are_asked_for_as_the_providers_say() {
         panic!("bytes");
     };
     let (_, boundary) = content_type.split_once("boundary=").unwrap();
-    let text = String::from_utf8(bytes.into()).unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(text.matches(boundary).count(), 4);
     assert!(
         text.contains("name=\"asset_type\"\r\n\r\nFLOW_JSON\r\n"),
@@ -280,7 +280,7 @@ fn flows_are_asked_for_as_the_providers_say() {
         text.ends_with(&format!("\r\n\r\n{{}}\r\n--{boundary}--\r\n")),
         "{text}"
     );
-    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}".as_slice().into());
+    let upload = flows::upload(Infobip, &ACCOUNT, "33", b"{}");
     assert_eq!(said(Infobip, &upload), format!("PUT {sender}/33/json"));
     let preview = flows::preview(Meta, &ACCOUNT, "33");
     assert_eq!(
