@@ -146,10 +146,14 @@ impl Service {
             Arc::new(config),
             metrics,
         );
+        let work = api.work();
         let router = http::router(api);
         let broken = CancellationToken::new();
         let serving = async {
             http::serve(listener, router, &limits, tls, shutdown.clone()).await?;
+            // Of callers that are gone.
+            work.close();
+            work.wait().await;
             // The last handler has gone and its `Ingest` with it: the writer ends by itself.
             served.cancel();
             Ok::<_, ServiceError>(())

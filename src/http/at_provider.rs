@@ -140,6 +140,11 @@ impl AtProvider {
         }
     }
 
+    /// What was asked for is not shown by the provider.
+    pub fn not_there() -> Self {
+        Self::of(Outcome::NotThere, "the provider does not show it")
+    }
+
     fn saying(self, said: Option<Box<Said>>) -> Self {
         Self {
             wait: said.as_ref().and_then(|said| said.wait).or(self.wait),
@@ -278,8 +283,14 @@ impl From<Failed> for ApiError {
             Failed::Unknown { said, .. } => {
                 AtProvider::of(Outcome::Unknown, format!("{detail}; {FIND_OUT}")).saying(said)
             }
-            Failed::Unreadable(_) => {
-                AtProvider::of(Outcome::Unknown, format!("{detail}; {FIND_OUT}"))
+            Failed::Unreadable { said, .. } => {
+                AtProvider::of(Outcome::Unknown, format!("{detail}; {FIND_OUT}")).saying(Some(said))
+            }
+            Failed::Unrecorded { said, error } => {
+                tracing::error!(%error, "what a provider did could not be written down");
+                let detail = "the provider did it, as `provider_error` shows, and it could not be \
+                              written down here";
+                AtProvider::of(Outcome::Unknown, format!("{detail}; {FIND_OUT}")).saying(Some(said))
             }
         }))
     }
@@ -292,9 +303,12 @@ impl From<EditRefused> for ApiError {
             EditRefused::Failed(failed) => return failed.into(),
             EditRefused::Category => return Self::field("category", detail),
             EditRefused::State(_) | EditRefused::NoId => AtProvider::of(Outcome::State, detail),
-            EditRefused::TooMany { at } => {
+            EditRefused::TooMany { at, wait } => {
                 let detail = format!("{detail}: from {} on", rfc3339(at));
-                AtProvider::of(Outcome::TooMany, detail)
+                AtProvider {
+                    wait: Some(wait),
+                    ..AtProvider::of(Outcome::TooMany, detail)
+                }
             }
         }))
     }

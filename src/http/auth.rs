@@ -59,16 +59,28 @@ async fn permitted(
     extensions.insert(Arc::clone(&key));
     let shares = Shares::default();
     extensions.insert(shares.clone());
-    let (response, detail) = permit::within(key, next.run(request)).await;
-    drop(shares);
-    if let Some(act) = act {
+    let Some(act) = act else {
+        let (response, _) = permit::within(key, next.run(request)).await;
+        drop(shares);
+        return Ok(response);
+    };
+    // To its end, though its caller hang up: what has been begun is done and written down. Whoever
+    // stops the service waits for it.
+    let store = api.store.clone();
+    let done = api.work.spawn(observe::carried(async move {
+        let (response, detail) = permit::within(key, next.run(request)).await;
+        drop(shares);
         let status = response.status().as_u16();
-        let ended = api.store.end_act(act, status, detail.as_deref());
+        let ended = store.end_act(act, status, detail.as_deref());
         if let Err(error) = ended.await {
             tracing::warn!(%act, %error, "the audit does not know what came of this");
         }
-    }
-    Ok(response)
+        response
+    }));
+    done.await.map_err(|error| {
+        tracing::error!(%error, "a request broke down");
+        ApiError::Internal
+    })
 }
 
 fn is_act(needed: Scope, request: &Request) -> bool {

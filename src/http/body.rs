@@ -74,9 +74,16 @@ pub async fn whole_body(request: Request, api: &Api) -> Result<Bytes, ApiError> 
 }
 
 /// The bytes of an upload that may be bigger than other bodies.
+///
+/// Counted twice: it goes out as a part of another body.
 pub async fn big_body(request: Request, api: &Api, most: usize) -> Result<Bytes, ApiError> {
+    let shares = request.extensions().get::<Shares>().cloned();
     let limit = api.config.http.body_timeout;
-    read_within(request.into_body(), most, &api.api_bytes, limit).await
+    let bytes = read_within(request.into_body(), most, &api.api_bytes, limit).await?;
+    if let Some(shares) = shares {
+        shares.add(api.api_bytes.take(bytes.len())?);
+    }
+    Ok(bytes)
 }
 
 /// Shares that last as long as the request that they stand with.

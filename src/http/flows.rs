@@ -4,6 +4,8 @@
 use axum::Json;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
+use axum::response::Response;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -11,15 +13,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::big_body;
-use super::managed::{Whose, given, note, refuse, whole};
+use super::managed::{Whose, given, note, refuse};
 use super::moment::Moment;
+use super::once::OnceBody;
 use super::problem::ApiError;
-use super::request::{Body, Query};
+use super::request::Query;
 use crate::manage::Account;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::provider::flows::{self, Flow, FlowError, LARGEST_JSON};
 use crate::provider::operations::Operation;
 use crate::provider::operations::flows::{DELETE_FLOW, DEPRECATE_FLOW, PUBLISH_FLOW};
+use crate::store::Once;
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -188,13 +192,14 @@ fn members<const N: usize>(all: [(&str, Option<Value>); N]) -> Map<String, Value
     path = "/flows",
     operation_id = "create_flow",
     tag = "Flows",
+    params(Once),
     request_body = Create,
     responses((status = 201, body = View)),
 )]
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<View>), ApiError> {
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
     let whose = Whose {
         sender: new.sender,
         connection: new.connection,
@@ -210,9 +215,8 @@ async fn create(
     ]);
     let provider = account.connection.provider;
     refuse(flows::check(provider, &Value::Object(given.clone()), true))?;
-    let manage = api.manage.clone();
-    let made = whole(async move { manage.create_flow(&account, &given).await });
-    Ok((StatusCode::CREATED, Json(made.await?.into())))
+    let work = async { Ok(View::from(api.manage.create_flow(&account, &given).await?)) };
+    api.once(&once, StatusCode::CREATED, work).await
 }
 
 /// Shows a flow, from the provider.
@@ -248,7 +252,7 @@ async fn account(api: &Api, of: Of, id: &str) -> Result<Account, ApiError> {
     path = "/flows/{id}",
     operation_id = "update_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Of, Once),
     request_body = Update,
     responses((status = 200, body = Done)),
 )]
@@ -256,8 +260,8 @@ async fn update(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(of): Query<Of>,
-    Body(change): Body<Update>,
-) -> Result<Json<Done>, ApiError> {
+    OnceBody(once, change): OnceBody<Update>,
+) -> Result<Response, ApiError> {
     let account = account(&api, of, &id).await?;
     note(&account, &format!("flow {id}"));
     let given = members([
@@ -270,30 +274,37 @@ async fn update(
     }
     let provider = account.connection.provider;
     refuse(flows::check(provider, &Value::Object(given.clone()), false))?;
-    let (manage, flow) = (api.manage.clone(), id.clone());
-    let done = whole(async move { manage.update_flow(&account, &flow, &given).await });
-    let provider_answer = done.await?;
-    Ok(Json(Done {
-        id,
-        provider_answer,
-    }))
+    let work = async {
+        let done = api.manage.update_flow(&account, &id, &given).await?;
+        Done::of(&id, done)
+    };
+    api.once(&once, StatusCode::OK, work).await
+}
+
+impl Done {
+    /// `None`: what has this id is no flow.
+    fn of(id: &str, answer: Option<Value>) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: id.to_owned(),
+            provider_answer: answer.ok_or(ApiError::NotFound("flow"))?,
+        })
+    }
 }
 
 async fn moved(
     api: &Api,
     of: Of,
     id: String,
+    once: &Once,
     operation: &'static Operation,
-) -> Result<Json<Done>, ApiError> {
+) -> Result<Response, ApiError> {
     let account = account(api, of, &id).await?;
     note(&account, &format!("flow {id}"));
-    let (manage, flow) = (api.manage.clone(), id.clone());
-    let done = whole(async move { manage.move_flow(&account, operation, &flow).await });
-    let provider_answer = done.await?;
-    Ok(Json(Done {
-        id,
-        provider_answer,
-    }))
+    let work = async {
+        let done = api.manage.move_flow(&account, operation, &id).await?;
+        Done::of(&id, done)
+    };
+    api.once(once, StatusCode::OK, work).await
 }
 
 /// Deletes a draft.
@@ -309,8 +320,8 @@ async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(of): Query<Of>,
-) -> Result<Json<Done>, ApiError> {
-    moved(&api, of, id, &DELETE_FLOW).await
+) -> Result<Response, ApiError> {
+    moved(&api, of, id, &Once::default(), &DELETE_FLOW).await
 }
 
 /// Publishes a draft: it cannot be changed any more.
@@ -319,15 +330,16 @@ async fn delete(
     path = "/flows/{id}/publish",
     operation_id = "publish_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Of, Once),
     responses((status = 200, body = Done)),
 )]
 async fn publish(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(of): Query<Of>,
-) -> Result<Json<Done>, ApiError> {
-    moved(&api, of, id, &PUBLISH_FLOW).await
+    once: Once,
+) -> Result<Response, ApiError> {
+    moved(&api, of, id, &once, &PUBLISH_FLOW).await
 }
 
 /// Deprecates a published flow: it cannot be sent any more.
@@ -336,15 +348,16 @@ async fn publish(
     path = "/flows/{id}/deprecate",
     operation_id = "deprecate_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Of, Once),
     responses((status = 200, body = Done)),
 )]
 async fn deprecate(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(of): Query<Of>,
-) -> Result<Json<Done>, ApiError> {
-    moved(&api, of, id, &DEPRECATE_FLOW).await
+    once: Once,
+) -> Result<Response, ApiError> {
+    moved(&api, of, id, &once, &DEPRECATE_FLOW).await
 }
 
 /// Where a flow's JSON is.
@@ -419,13 +432,17 @@ async fn upload(
 ) -> Result<Json<UploadView>, ApiError> {
     let account = account(&api, of, &id).await?;
     note(&account, &format!("flow {id}"));
-    serde_json::from_slice::<Map<String, Value>>(&bytes)
-        .map_err(|error| ApiError::Malformed(format!("the body is no flow's JSON: {error}")))?;
+    let malformed = |why: &str| ApiError::Malformed(format!("the body is no flow's JSON: {why}"));
+    // Looked through, and not held a second time.
+    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| malformed(&error.to_string()))?;
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(malformed("it is no object"));
+    }
     if !flows::is_uploadable(&bytes) {
         return Err(ApiError::field("", "holds what ends the upload"));
     }
-    let manage = api.manage.clone();
-    let done = whole(async move { manage.upload_flow(&account, &id, &bytes).await }).await?;
+    let done = api.manage.upload_flow(&account, &id, bytes).await?;
+    let done = done.ok_or(ApiError::NotFound("flow"))?;
     Ok(Json(UploadView {
         valid: done.errors.is_empty(),
         validation_errors: done.errors.into_iter().map(Into::into).collect(),

@@ -3,6 +3,9 @@
 
 use std::future::Future;
 
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Api;
@@ -12,6 +15,7 @@ use crate::manage::Account;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
 use crate::provider::content::Fault;
+use crate::store::Once;
 
 /// Whose: a sender's, or a connection's.
 #[derive(Debug)]
@@ -114,16 +118,28 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Runs to its end, though its caller hang up.
-pub(super) async fn whole<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
-    work: impl Future<Output = Result<T, E>> + Send + 'static,
+/// What runs to its end, though its caller hang up: as whatever is audited does (`auth`).
+pub(super) async fn whole<T, E: Into<ApiError>>(
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, ApiError> {
-    let done = tokio::spawn(work).await;
-    let done = done.map_err(|error| {
-        tracing::error!(%error, "a call to a provider broke down");
-        ApiError::Internal
-    })?;
-    done.map_err(Into::into)
+    work.await.map_err(Into::into)
+}
+
+impl Api {
+    /// Does once what is done at a provider, and keeps its answer under the request's name.
+    pub(super) async fn once<V: Serialize>(
+        &self,
+        once: &Once,
+        status: StatusCode,
+        work: impl Future<Output = Result<V, ApiError>>,
+    ) -> Result<Response, ApiError> {
+        let kept = async {
+            let view = work.await?;
+            Ok::<_, ApiError>(self.manage.kept(once, &view).await?)
+        };
+        let reply = self.manage.once_at_provider(once, kept).await?;
+        super::once::answer(status, reply)
+    }
 }
 
 pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), ApiError> {

@@ -29,6 +29,7 @@ mod listener;
 mod logos;
 mod lookup;
 mod managed;
+mod media;
 mod message_edit;
 mod message_view;
 mod messages;
@@ -38,6 +39,7 @@ mod observe;
 mod once;
 mod openapi;
 mod page;
+mod passing;
 mod peer;
 mod permit;
 mod problem;
@@ -71,6 +73,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::body::Budget;
@@ -102,6 +105,8 @@ pub struct Parts {
     signals: Signals,
     forwarding: Forwarding,
     manage: Manage,
+    /// What is done to its end, whether its caller waits for it or not.
+    work: TaskTracker,
     /// Streams of events that are open.
     streams: Arc<AtomicUsize>,
     config: Arc<Config>,
@@ -148,6 +153,7 @@ impl Api {
             signals,
             forwarding,
             manage,
+            work: TaskTracker::new(),
             streams: Arc::default(),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
@@ -156,6 +162,11 @@ impl Api {
             metrics,
             document: OnceLock::new(),
         }))
+    }
+
+    /// What goes on although whoever asked for it may have gone.
+    pub fn work(&self) -> TaskTracker {
+        self.work.clone()
     }
 
     fn clock(&self) -> &Clock {
@@ -183,6 +194,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(template_diff::router())
         .merge(flows::router())
         .merge(welcome::router())
+        .merge(media::router())
         .merge(capabilities::router())
         .merge(webhook_subscriptions::router())
         .merge(events::router())

@@ -23,6 +23,13 @@ pub fn request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
 }
 
+/// The same request, in a task of its own.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    REQUEST_ID
+        .scope(request_id().unwrap_or_default(), work)
+        .in_current_span()
+}
+
 /// The outermost layer.
 pub async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = request

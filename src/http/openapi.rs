@@ -44,6 +44,7 @@ answers. An address that is not here is answered with 404 `not_found`, another m
         (name = "Templates", description = "What the provider says of templates."),
         (name = "Flows", description = "Forms that messages open; nothing of them is kept here."),
         (name = "Welcome sequences", description = "What users see who come from an ad, at Meta."),
+        (name = "Media", description = "Files that messages bear; nothing of them is kept here."),
         (name = "Events", description = "Everything that happened, once."),
         (name = "Subscriptions", description = "Where internal services want events posted."),
         (name = "Recipients", description = "People."),

@@ -53,6 +53,10 @@ fn needed(method: &Method, path: &str) -> &'static [Scope] {
     match (resource, reads) {
         ("messages" | "sequences" | "campaigns", true) => &[MessagesRead],
         ("messages" | "sequences" | "campaigns", false) => &[MessagesWrite],
+        // What is to be sent, by who sends. A sample is a template's.
+        ("media", false) if *method == Method::POST && rest.is_none() => &[MessagesWrite, Manage],
+        ("media", true) => &[MessagesRead, Manage],
+        ("media", false) => &[Manage],
         ("senders" | "templates" | "flows" | "welcome_sequences" | "capabilities", true) => {
             &[MessagesRead, Manage]
         }
@@ -84,6 +88,7 @@ fn named(method: &Method, path: &str) -> Named {
     let path = path.trim_start_matches("/v1");
     let resource = path.split('/').nth(1).unwrap_or_default();
     match (method, path) {
+        (_, path) if path.starts_with("/media") => Named::InQuery,
         (
             &Method::GET,
             "/messages" | "/messages/counts" | "/sequences" | "/campaigns" | "/senders"

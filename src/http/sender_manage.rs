@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::Api;
 use super::connections::SecretText;
 use super::managed::{Whose, note, refuse, whole};
-use super::once::{OnceBody, answer};
+use super::once::OnceBody;
 use super::problem::ApiError;
 use super::request::{Body, id};
 use super::senders::{View, read};
@@ -22,7 +22,7 @@ use crate::manage::{Account, Manage};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
 use crate::provider::operations::senders::ADD_SENDER;
-use crate::provider::registration::{Added, Change, Method, NewNumber};
+use crate::provider::registration::{Change, Method, NewNumber};
 use crate::store::Once;
 use crate::store::senders::Sender;
 
@@ -293,18 +293,17 @@ async fn add(
         return Err(ApiError::field("waba_id", "expected digits"));
     }
     refuse(number.check())?;
-    let show = |sender: Sender, added: &Added| AddedView {
-        sender: sender.into(),
-        status: added.status.clone(),
-        provider_answer: added.answer.clone(),
+    let work = async {
+        let added = api.manage.add_sender(&account, &number).await;
+        let (sender, added) = added.map_err(|error| ApiError::from(error).found_out_by(LOOK))?;
+        api.signals.sender_is_free();
+        Ok(AddedView {
+            sender: sender.into(),
+            status: added.status,
+            provider_answer: added.answer,
+        })
     };
-    let manage = api.manage.clone();
-    let reply = whole(async move { manage.add_sender(&account, &number, &once, show).await }).await;
-    api.signals.sender_is_free();
-    answer(
-        StatusCode::CREATED,
-        reply.map_err(|error| error.found_out_by(LOOK))?,
-    )
+    api.once(&once, StatusCode::CREATED, work).await
 }
 
 /// How a number's code is to come.

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::at_provider::AtProvider;
 use super::managed::{Whose, given, note, refuse, whole};
 use super::once::{OnceBody, answer};
 use super::problem::ApiError;
@@ -85,17 +86,18 @@ pub(super) struct TemplateContent {
 impl Api {
     /// The account of a template that is known.
     async fn account_of(&self, template: &Template) -> Result<Account, ApiError> {
-        let account = self
-            .manage
-            .account_of(template.connection, &template.waba_id, None);
-        account.await?.ok_or(ApiError::NotFound("connection"))
+        let account = self.manage.account_of_template(template).await?;
+        account.ok_or(ApiError::NotFound("connection"))
     }
 
     /// A template as its provider shows it now.
     pub(super) async fn read_template(&self, template: Template) -> Result<Template, ApiError> {
         let account = self.account_of(&template).await?;
         let id = TemplateId(template.id);
-        self.manage.read(&account, &template).await?;
+        if !self.manage.read(&account, &template).await? {
+            let gone = Box::new(AtProvider::not_there());
+            return Err(ApiError::AtProvider(gone));
+        }
         let now = self.store.template(id).await?;
         Ok(now.unwrap_or(template))
     }
@@ -131,12 +133,8 @@ async fn create(
         true => check_v1(&definition),
         false => check(account.connection.provider, &definition),
     })?;
-    let reply = whole(async move {
-        let show = |template| api.show_template(template);
-        api.manage
-            .create(&account, &definition, by_v1, &once, show)
-            .await
-    });
+    let show = |template| api.show_template(template);
+    let reply = api.manage.create(&account, &definition, by_v1, &once, show);
     answer(StatusCode::CREATED, reply.await?)
 }
 
@@ -147,15 +145,15 @@ async fn create(
     path = "/templates/{id}",
     operation_id = "edit_template",
     tag = "Templates",
-    params(("id" = TemplateId, Path)),
+    params(("id" = TemplateId, Path), Once),
     request_body = Edit,
     responses((status = 200, body = Answered)),
 )]
 async fn edit(
     State(api): State<Api>,
     Path(template): Path<String>,
-    Body(Edit { content }): Body<Edit>,
-) -> Result<Json<Answered>, ApiError> {
+    OnceBody(once, Edit { content }): OnceBody<Edit>,
+) -> Result<Response, ApiError> {
     let template = find(&api, &template).await?;
     let account = api.account_of(&template).await?;
     let change = given(content);
@@ -169,9 +167,11 @@ async fn edit(
         &account,
         &format!("template {} {}", template.name, template.language),
     );
-    let manage = api.manage.clone();
-    let changed = whole(async move { manage.edit(&account, &template, &change).await });
-    Ok(Json(Answered::of(&api, changed.await?)))
+    let work = async {
+        let changed = api.manage.edit(&account, &template, &change).await?;
+        Ok(Answered::of(&api, changed))
+    };
+    api.once(&once, StatusCode::OK, work).await
 }
 
 /// What is to be changed of a template.
@@ -208,22 +208,25 @@ impl Answered {
     path = "/templates/{id}/unpause",
     operation_id = "unpause_template",
     tag = "Templates",
-    params(("id" = TemplateId, Path)),
+    params(("id" = TemplateId, Path), Once),
     responses((status = 200, body = Answered)),
 )]
 async fn unpause(
     State(api): State<Api>,
     Path(template): Path<String>,
-) -> Result<Json<Answered>, ApiError> {
+    once: Once,
+) -> Result<Response, ApiError> {
     let template = find(&api, &template).await?;
     let account = api.account_of(&template).await?;
     note(
         &account,
         &format!("template {} {}", template.name, template.language),
     );
-    let manage = api.manage.clone();
-    let changed = whole(async move { manage.unpause(&account, &template).await });
-    Ok(Json(Answered::of(&api, changed.await?)))
+    let work = async {
+        let changed = api.manage.unpause(&account, &template).await?;
+        Ok(Answered::of(&api, changed))
+    };
+    api.once(&once, StatusCode::OK, work).await
 }
 
 /// Deletes one language of a template. Others than Meta delete names alone.
@@ -245,8 +248,8 @@ async fn delete(
         &account,
         &format!("template {} {}", template.name, template.language),
     );
-    let (manage, id) = (api.manage.clone(), TemplateId(template.id));
-    whole(async move { manage.delete(&account, &template).await }).await?;
+    let id = TemplateId(template.id);
+    whole(api.manage.delete(&account, &template)).await?;
     let now = api
         .store
         .template(id)
@@ -300,8 +303,7 @@ async fn delete_name(
     };
     let account = api.account(&whose).await?;
     note(&account, &format!("templates {}", asked.name));
-    let manage = api.manage.clone();
-    let gone = whole(async move { manage.delete_name(&account, &asked.name).await }).await?;
+    let gone = whole(api.manage.delete_name(&account, &asked.name)).await?;
     let ids: Vec<_> = gone
         .iter()
         .map(|template| TemplateId(template.id))

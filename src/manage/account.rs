@@ -9,8 +9,10 @@ use crate::model::error_class::ErrorClass;
 use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
 use crate::provider::operations::{Ask, Operation};
-use crate::provider::templates;
+use crate::provider::refused::Refused;
+use crate::provider::templates::{self, Named};
 use crate::send::ask::Answered;
+use crate::store::templates_read::Template;
 use crate::store::{Connection, StoreError};
 
 /// Whose something is, and by which number it is asked for.
@@ -38,7 +40,7 @@ impl Account {
     }
 
     /// Said before anything else is wrong with what is asked for.
-    pub(super) fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
+    pub fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
         let provider = self.provider();
         let lacking = Failed::Lacking {
             provider,
@@ -72,6 +74,43 @@ impl Manage {
             number,
             connection,
         }))
+    }
+
+    /// The account of a template that is known: at Infobip the number of it that the provider shows
+    /// the template by, where a connection has several.
+    pub async fn account_of_template(
+        &self,
+        template: &Template,
+    ) -> Result<Option<Account>, Failed> {
+        let account = self
+            .account_of(template.connection, &template.waba_id, None)
+            .await?;
+        let (Some(account), Some(id)) = (&account, &template.provider_template_id) else {
+            return Ok(account);
+        };
+        if account.provider() != Provider::Infobip {
+            return Ok(Some(account.clone()));
+        }
+        let numbers = self.store.listing_numbers(template.connection).await?;
+        if numbers.len() < 2 {
+            return Ok(Some(account.clone()));
+        }
+        let name = &template.name;
+        for number in numbers {
+            let of = Account {
+                number,
+                ..account.clone()
+            };
+            let ask = templates::read(Provider::Infobip, &of.named(), Named { id, name });
+            match self.call(&of.connection, &ask).await {
+                Ok(_) => return Ok(Some(of)),
+                // Another's.
+                Err(Failed::Refused(said))
+                    if Refused::is_not_there(said.status, said.code.as_deref()) => {}
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok(Some(account.clone()))
     }
 
     /// Makes a call that changes something; its answer, if it was done.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Account, Failed, Manage};
 use crate::model::Timestamp;
-use crate::model::template::{is_editable, next_edit};
+use crate::model::template::{is_approved, is_editable, next_edit};
 use crate::provider::compare::{Difference, differences, since_submitted};
 use crate::provider::operations::templates::EDIT_TEMPLATE;
 use crate::provider::templates::Filter;
@@ -70,7 +70,12 @@ impl Manage {
             let is = |template: &&Template| {
                 template.name == definition["name"] && template.language == definition["language"]
             };
-            self.compare(account, definition, there.iter().find(is))
+            match there.iter().find(is) {
+                None if !synced.whole => Diff::new(Step::Wait, None).noting(
+                    "the provider's list could not be read whole: whether it is there is not known",
+                ),
+                found => self.compare(account, definition, found),
+            }
         });
         let diffs = diffs.collect();
         there.retain(|template| {
@@ -99,7 +104,7 @@ impl Manage {
                 );
             }
         };
-        let is_fixed = template.status == "APPROVED";
+        let is_fixed = is_approved(&template.status);
         let category = differences.iter().position(|it| it.field == "category");
         let mut note = None;
         if let Some(at) = category.filter(|_| is_fixed) {
@@ -136,7 +141,7 @@ impl Manage {
         }
         match self
             .next_edit(template)
-            .filter(|_| template.status == "APPROVED")
+            .filter(|_| is_approved(&template.status))
         {
             Some(at) => {
                 let at = crate::model::rfc3339(at);

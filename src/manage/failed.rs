@@ -26,6 +26,55 @@ pub struct Said {
     pub class: ErrorClass,
 }
 
+impl Said {
+    /// What was said to something that was done.
+    pub(super) fn done(body: Value) -> Box<Self> {
+        Box::new(Self {
+            status: 200,
+            code: None,
+            message: None,
+            body,
+            wait: None,
+            class: ErrorClass::Retry,
+        })
+    }
+}
+
+impl Failed {
+    /// An answer to what was only read that is not understood: nothing was changed.
+    pub(super) fn unread(answer: Value, reason: impl std::fmt::Display) -> Self {
+        Self::Unreachable {
+            reason: format!("its answer is not understood: {reason}"),
+            said: Some(Said::done(answer)),
+        }
+    }
+
+    /// An answer to a change that is not understood.
+    pub(super) fn unreadable(answer: Value, reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable {
+            reason: reason.to_string(),
+            said: Said::done(answer),
+        }
+    }
+
+    /// The provider did it, and the database failed then.
+    pub(super) fn unrecorded(answer: &Value) -> impl Fn(StoreError) -> Self {
+        let said = Said::done(answer.clone());
+        move |error| Self::Unrecorded {
+            said: said.clone(),
+            error,
+        }
+    }
+
+    /// Whether it may have been done all the same.
+    pub fn may_be_done(&self) -> bool {
+        matches!(
+            self,
+            Self::Unknown { .. } | Self::Unreadable { .. } | Self::Unrecorded { .. }
+        )
+    }
+}
+
 /// Why something could not be managed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
@@ -66,8 +115,21 @@ pub enum Failed {
         said: Option<Box<Said>>,
     },
     /// The provider did it, and what it answered is not understood.
-    #[error("the provider's answer is not understood: {0}")]
-    Unreadable(String),
+    #[error("the provider's answer is not understood: {reason}")]
+    Unreadable {
+        /// Why, in words.
+        reason: String,
+        /// What it answered.
+        said: Box<Said>,
+    },
+    /// The provider did it, and it could not be written down.
+    #[error("the provider did it, and it could not be written down here: {error}")]
+    Unrecorded {
+        /// What the provider answered.
+        said: Box<Said>,
+        /// Why, in words.
+        error: StoreError,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

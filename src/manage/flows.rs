@@ -1,5 +1,6 @@
 //! Flows: nothing of them is kept here. What is asked for is asked of the provider, and shown.
 
+use axum::body::Bytes;
 use serde_json::{Map, Value};
 
 use super::{Account, Failed, Manage};
@@ -7,7 +8,7 @@ use crate::model::Timestamp;
 use crate::model::provider::Provider;
 use crate::provider::flows::{self, Flow, FlowError};
 use crate::provider::operations::Operation;
-use crate::provider::operations::flows::READ_FLOW_JSON;
+use crate::provider::operations::flows::{READ_FLOW_JSON, UPLOAD_FLOW_JSON};
 
 /// Pages of a list.
 const PAGES: usize = 100;
@@ -21,8 +22,8 @@ pub struct Uploaded {
     pub answer: Value,
 }
 
-fn unreadable(what: &str) -> Failed {
-    Failed::Unreadable(format!("{what} is missing"))
+fn unread(answer: Value, what: &str) -> Failed {
+    Failed::unread(answer, format!("{what} is missing"))
 }
 
 impl Manage {
@@ -34,7 +35,8 @@ impl Manage {
         for _ in 0..PAGES {
             let ask = flows::list(provider, &account.named(), after.as_deref());
             let answer = self.asked(account, &ask).await?;
-            let (objects, next) = flows::page(&answer).ok_or_else(|| unreadable("the list"))?;
+            let page = flows::page(&answer);
+            let (objects, next) = page.ok_or_else(|| unread(answer, "the list"))?;
             all.extend(
                 objects
                     .into_iter()
@@ -48,17 +50,25 @@ impl Manage {
         Ok(all)
     }
 
-    /// One flow. `None`: the provider's list does not have it.
+    /// One flow. `None`: the provider's list does not have it, or its id is of something else.
     pub async fn flow(&self, account: &Account, id: &str) -> Result<Option<(Flow, Value)>, Failed> {
         let provider = account.connection.provider;
-        let answer = self
-            .asked(account, &flows::read(provider, &account.named(), id))
-            .await?;
+        let ask = flows::read(provider, &account.named(), id);
+        let answer = match self.asked(account, &ask).await {
+            Err(Failed::Refused(said)) if flows::is_of_another(provider, &said.body) => {
+                return Ok(None);
+            }
+            came => came?,
+        };
         if provider == Provider::Meta {
-            let flow = flows::flow(&answer).ok_or_else(|| unreadable("`id`"))?;
-            return Ok(Some((flow, answer)));
+            let is_flow = flows::is_flow(&answer);
+            return Ok(flows::flow(&answer)
+                .filter(|_| is_flow)
+                .map(|flow| (flow, answer)));
         }
-        let (objects, _) = flows::page(&answer).ok_or_else(|| unreadable("the list"))?;
+        let Some((objects, _)) = flows::page(&answer) else {
+            return Err(unread(answer, "the list"));
+        };
         let mut all = objects
             .into_iter()
             .filter_map(|it| Some((flows::flow(&it)?, it)));
@@ -74,55 +84,80 @@ impl Manage {
         let provider = account.connection.provider;
         let ask = flows::write(provider, &account.named(), None, given);
         let answer = self.change(account, &ask).await?;
-        let flow = flows::created(&answer, given).ok_or_else(|| unreadable("`id`"))?;
-        Ok((flow, answer))
+        match flows::created(&answer, given) {
+            Some(flow) => Ok((flow, answer)),
+            None => Err(Failed::unreadable(answer, "`id` is missing")),
+        }
     }
 
-    /// Changes a draft; the provider's answer.
+    /// At Meta anything may have any id, and what would change a flow would change a template as
+    /// well: whatever is changed was seen to be a flow. `None`: it is none.
+    async fn is_there(&self, account: &Account, id: &str) -> Result<Option<()>, Failed> {
+        match account.connection.provider {
+            Provider::Meta => Ok(self.flow(account, id).await?.map(|_| ())),
+            _ => Ok(Some(())),
+        }
+    }
+
+    /// Changes a draft; the provider's answer. `None`: it is no flow.
     pub async fn update_flow(
         &self,
         account: &Account,
         id: &str,
         given: &Map<String, Value>,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Option<Value>, Failed> {
         let provider = account.connection.provider;
         let ask = flows::write(provider, &account.named(), Some(id), given);
-        self.change(account, &ask).await
+        account.has(ask.operation)?;
+        match self.is_there(account, id).await? {
+            Some(()) => self.change(account, &ask).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Deletes, publishes or deprecates one; the provider's answer.
+    /// Deletes, publishes or deprecates one; the provider's answer. `None`: it is no flow.
     pub async fn move_flow(
         &self,
         account: &Account,
         operation: &'static Operation,
         id: &str,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Option<Value>, Failed> {
+        account.has(operation)?;
         let ask = flows::simple(operation, &account.named(), id);
-        self.change(account, &ask).await
+        match self.is_there(account, id).await? {
+            Some(()) => self.change(account, &ask).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Where a flow's JSON can be downloaded, and the provider's answer.
     pub async fn flow_json(&self, account: &Account, id: &str) -> Result<(String, Value), Failed> {
         let ask = flows::simple(&READ_FLOW_JSON, &account.named(), id);
         let answer = self.asked(account, &ask).await?;
-        let url = flows::download_url(&answer).ok_or_else(|| unreadable("the address"))?;
-        Ok((url, answer))
+        match flows::download_url(&answer) {
+            Some(url) => Ok((url, answer)),
+            None => Err(unread(answer, "the address")),
+        }
     }
 
-    /// Uploads a draft's JSON.
+    /// Uploads a draft's JSON. `None`: it is no flow.
     pub async fn upload_flow(
         &self,
         account: &Account,
         id: &str,
-        flow: &[u8],
-    ) -> Result<Uploaded, Failed> {
+        flow: Bytes,
+    ) -> Result<Option<Uploaded>, Failed> {
+        account.has(&UPLOAD_FLOW_JSON)?;
+        if self.is_there(account, id).await?.is_none() {
+            return Ok(None);
+        }
         let provider = account.connection.provider;
-        let ask = flows::upload(provider, &account.named(), id, flow);
+        let ask = flows::upload(provider, &account.named(), id, &flow);
         let answer = self.change(account, &ask).await?;
-        Ok(Uploaded {
+        Ok(Some(Uploaded {
             errors: flows::errors(&answer),
             answer,
-        })
+        }))
     }
 
     /// Where a flow can be looked at, until when, and the provider's answer.
@@ -134,7 +169,9 @@ impl Manage {
         let provider = account.connection.provider;
         let ask = flows::preview(provider, &account.named(), id);
         let answer = self.asked(account, &ask).await?;
-        let (url, until) = flows::preview_of(&answer).ok_or_else(|| unreadable("the address"))?;
-        Ok((url, until, answer))
+        match flows::preview_of(&answer) {
+            Some((url, until)) => Ok((url, until, answer)),
+            None => Err(unread(answer, "the address")),
+        }
     }
 }

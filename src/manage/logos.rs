@@ -18,8 +18,9 @@ pub enum Logo {
     Bytes(Picture, Vec<u8>),
 }
 
-fn unreadable(what: &str) -> Failed {
-    Failed::Unreadable(format!("{what} is missing"))
+/// What was answered to is nothing that users see.
+fn missing(answer: Value, what: &str) -> Failed {
+    Failed::unread(answer, format!("{what} is missing"))
 }
 
 impl Manage {
@@ -33,16 +34,16 @@ impl Manage {
             }
             Given::Bytes(bytes) => bytes,
         };
-        let picture = logo::picture(&bytes).ok_or_else(|| unreadable("the picture"))?;
+        let picture = logo::picture(&bytes).ok_or_else(|| missing(Value::Null, "the picture"))?;
         if provider == Provider::Dialog360Onprem {
             return self.change(account, &logo::put(&of, picture, bytes)).await;
         }
         let begin = logo::begin(&of, picture, bytes.len());
         let begun = self.change(account, &begin).await?;
-        let id = logo::begun(&begun).ok_or_else(|| unreadable("`id`"))?;
+        let id = logo::begun(&begun).ok_or_else(|| missing(begun, "`id`"))?;
         let upload = logo::upload(&of, &id, picture, bytes);
         let uploaded = self.change(account, &upload).await?;
-        let handle = logo::handle(&uploaded).ok_or_else(|| unreadable("`h`"))?;
+        let handle = logo::handle(&uploaded).ok_or_else(|| missing(uploaded, "`h`"))?;
         self.change(account, &logo::set(provider, &of, &handle))
             .await
     }
@@ -54,14 +55,16 @@ impl Manage {
         let ask = logo::read(provider, &account.named());
         let answered = self.call(&account.connection, &ask).await?;
         if matches!(provider, Provider::Meta | Provider::Dialog360) {
-            let told = profile::profile(provider, &[shown(&answered.body)]);
-            let told = told.ok_or_else(|| unreadable("the profile"))?;
+            let answer = [shown(&answered.body)];
+            let told = profile::profile(provider, &answer);
+            let [answer] = answer;
+            let told = told.ok_or_else(|| missing(answer, "the profile"))?;
             return Ok(told.picture_url.map(Logo::At));
         }
         match logo::picture(&answered.body) {
             Some(picture) => Ok(Some(Logo::Bytes(picture, answered.body))),
             None if answered.body.is_empty() => Ok(None),
-            None => Err(unreadable("the picture")),
+            None => Err(missing(shown(&answered.body), "the picture")),
         }
     }
 }

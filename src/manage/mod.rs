@@ -11,6 +11,8 @@ mod diff;
 mod failed;
 mod flows;
 mod logos;
+mod media;
+mod once;
 mod pace;
 mod senders;
 mod subscriptions;
@@ -22,12 +24,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use self::pace::Pace;
 use crate::config;
+use crate::model::error_class::ErrorClass;
 use crate::model::limits::backoff;
-use crate::provider::operations::{Ask, Call, META_MANAGEMENT, Verb};
-use crate::provider::{refused, remedy};
+use crate::provider::operations::{Ask, Call, Limit, META_MANAGEMENT, Operation, Verb};
+use crate::provider::refused::{self, Refused};
+use crate::provider::remedy;
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
@@ -36,12 +41,20 @@ pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
 pub use logos::Logo;
+pub use media::{Content, Kept, Parcel};
 pub use senders::SyncedSenders;
 pub use subscriptions::{Overview, Wish};
 pub use templates::{Changed, EditRefused, Synced};
 
 /// The longest answer: a page of templates with all of their content.
 const ANSWER_BYTES: usize = 16 << 20;
+
+/// Lists of templates that are read and shown at once: each takes memory up to a bound of its own.
+const LISTS: usize = 2;
+
+/// A provider that refuses for its rate and does not say for how long is left alone for so long: or
+/// for the span of its limit, where that is shorter.
+const UNTOLD: Duration = Duration::from_secs(30);
 
 /// Before a call is made again for the first time; it doubles.
 const BEFORE_RETRY: Duration = Duration::from_millis(200);
@@ -54,6 +67,7 @@ pub struct Manage {
     client: reqwest::Client,
     settings: Arc<config::Manage>,
     pace: Pace,
+    lists: Arc<Semaphore>,
 }
 
 impl Manage {
@@ -70,22 +84,14 @@ impl Manage {
             client,
             settings: Arc::new(settings),
             pace: Pace::default(),
+            lists: Arc::new(Semaphore::new(LISTS)),
         }
     }
 
     /// Makes a call. What only reads is made again a few times where a provider does not answer, or
     /// says that it failed; what changes something goes out once.
     pub async fn call(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
-        let call = ask
-            .operation
-            .at(connection.provider)
-            .ok_or(Failed::Lacking {
-                provider: connection.provider,
-                operation: ask.operation,
-            })?;
-        if !ask::has_key(connection) {
-            return Err(Failed::NoKey);
-        }
+        let call = call_of(connection, ask.operation)?;
         let address = ask.address(&call);
         let mut tries = 0;
         loop {
@@ -114,17 +120,7 @@ impl Manage {
         address: &str,
         ask: &Ask,
     ) -> Result<Answered, Failed> {
-        let limit = call.limit.map(|mut limit| {
-            if limit.class == META_MANAGEMENT {
-                limit.calls = self.settings.meta_calls_per_hour;
-            }
-            limit
-        });
-        let now = self.store.clock().monotonic();
-        match self.pace.take(connection.id, limit, now) {
-            Ok(wait) => tokio::time::sleep(wait).await,
-            Err(wait) => return Err(Failed::TooMany { wait }),
-        }
+        self.take_turn(connection, call).await?;
         let question = Question {
             method: method(call.verb),
             path: address,
@@ -134,18 +130,47 @@ impl Manage {
             most: ANSWER_BYTES,
         };
         let answered = ask::exchange(&self.client, connection, question).await;
-        let is_harmless = call.verb.is_harmless();
-        let answered = answered.map_err(|error| match error {
-            Unanswered::Lost(reason) if !is_harmless => Failed::Unknown { reason, said: None },
-            Unanswered::Lost(reason) | Unanswered::NotSent(reason) => {
-                Failed::Unreachable { reason, said: None }
+        let answered = answered.map_err(|error| lost(call, error))?;
+        self.judge(connection, call, answered)
+    }
+
+    /// Waits for the right to make a call.
+    async fn take_turn(&self, connection: &Connection, call: &Call) -> Result<(), Failed> {
+        let now = self.store.clock().monotonic();
+        match self.pace.take(connection.id, self.limit(call), now) {
+            Ok(wait) => tokio::time::sleep(wait).await,
+            Err(wait) => return Err(Failed::TooMany { wait }),
+        }
+        Ok(())
+    }
+
+    fn limit(&self, call: &Call) -> Option<Limit> {
+        call.limit.map(|mut limit| {
+            if limit.class == META_MANAGEMENT {
+                limit.calls = self.settings.meta_calls_per_hour;
             }
-        })?;
+            limit
+        })
+    }
+
+    /// What an answer means, and how long it wants nothing more.
+    fn judge(
+        &self,
+        connection: &Connection,
+        call: &Call,
+        mut answered: Answered,
+    ) -> Result<Answered, Failed> {
+        let (limit, is_harmless) = (self.limit(call), call.verb.is_harmless());
+        let refused = refused::read(connection.provider, answered.status, &answered.body);
+        if matches!(&refused, Some(it) if matches!(it.class, ErrorClass::RateLimit(_))) {
+            let untold = limit.map_or(UNTOLD, |limit| limit.per.min(UNTOLD));
+            answered.wait = answered.wait.or(Some(untold));
+        }
         if let Some(wait) = answered.wait {
             let now = self.store.clock().monotonic();
             self.pace.close(connection.id, limit, now, wait);
         }
-        let Some(said) = refusal(connection, &answered) else {
+        let Some(said) = refused.map(|refused| said(refused, &answered)) else {
             return Ok(answered);
         };
         // What fails at the provider may fail after it has been done.
@@ -165,9 +190,36 @@ impl Manage {
     }
 }
 
+/// A provider's call, for whom there is a key.
+fn call_of(connection: &Connection, operation: &'static Operation) -> Result<Call, Failed> {
+    let provider = connection.provider;
+    let lacking = Failed::Lacking {
+        provider,
+        operation,
+    };
+    let call = operation.at(provider).ok_or(lacking)?;
+    match ask::has_key(connection) {
+        true => Ok(call),
+        false => Err(Failed::NoKey),
+    }
+}
+
+/// A call that was not answered.
+fn lost(call: &Call, error: Unanswered) -> Failed {
+    match error {
+        Unanswered::Lost(reason) if !call.verb.is_harmless() => {
+            Failed::Unknown { reason, said: None }
+        }
+        Unanswered::Lost(reason) | Unanswered::NotSent(reason) => {
+            Failed::Unreachable { reason, said: None }
+        }
+    }
+}
+
 fn method(verb: Verb) -> Method {
     match verb {
         Verb::Get => Method::GET,
+        Verb::Head => Method::HEAD,
         Verb::Post => Method::POST,
         Verb::Put => Method::PUT,
         Verb::Patch => Method::PATCH,
@@ -175,16 +227,15 @@ fn method(verb: Verb) -> Method {
     }
 }
 
-fn refusal(connection: &Connection, answered: &Answered) -> Option<Box<Said>> {
-    let found = refused::read(connection.provider, answered.status, &answered.body)?;
-    Some(Box::new(Said {
+fn said(refused: Refused, answered: &Answered) -> Box<Said> {
+    Box::new(Said {
         status: answered.status,
-        code: found.code,
-        message: found.message,
+        code: refused.code,
+        message: refused.message,
         body: shown(&answered.body),
         wait: answered.wait,
-        class: found.class,
-    }))
+        class: refused.class,
+    })
 }
 
 /// A provider's answer as it is shown: the JSON that it is, else its text.
@@ -197,7 +248,7 @@ pub(crate) fn shown(body: &[u8]) -> Value {
     })
 }
 
-fn tell(connection: &Connection, ask: &Ask, came: &Result<Answered, Failed>) {
+fn tell<T>(connection: &Connection, ask: &Ask, came: &Result<T, Failed>) {
     let name = ask.operation.name;
     let outcome = match came {
         Ok(_) => "done",
@@ -208,9 +259,9 @@ fn tell(connection: &Connection, ask: &Ask, came: &Result<Answered, Failed>) {
     };
     metrics::counter!("twotick_managed_total", "outcome" => outcome).increment(1);
     match came {
-        Ok(answered) => {
+        Ok(_) => {
             tracing::info!(connection = %connection.id, operation = name,
-                status = answered.status, "the provider was called");
+                "the provider was called");
         }
         Err(error) => {
             tracing::warn!(connection = %connection.id, operation = name, %error,

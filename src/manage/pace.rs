@@ -1,7 +1,8 @@
-//! How fast calls may go, per connection and limit: a bucket each, full at first, in memory. What a
-//! provider says of its own limits (`Retry-After`, its usage headers) empties it for so long.
+//! How fast calls may go, per connection and limit: never more than the limit within any span of its
+//! length, wherever that begins; in memory. What a provider says of its own limits (`Retry-After`,
+//! its usage headers, a refusal for its rate) stops all for so long.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,13 @@ const WITHOUT: &str = "";
 
 /// Clones share one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pace(Arc<Mutex<HashMap<(ConnectionId, &'static str), Bucket>>>);
+pub(super) struct Pace(Arc<Mutex<HashMap<(ConnectionId, &'static str), Line>>>);
 
-#[derive(Debug)]
-struct Bucket {
-    /// Calls that may go now.
-    tokens: f64,
-    at: Instant,
+/// Calls that share a limit.
+#[derive(Debug, Default)]
+struct Line {
+    /// When the last ones went, or go: as many as the limit has at most, 16 bytes each.
+    went: VecDeque<Instant>,
     /// Nothing goes before: the provider said so.
     closed_until: Option<Instant>,
 }
@@ -36,22 +37,16 @@ impl Pace {
         limit: Option<Limit>,
         now: Instant,
     ) -> Result<Duration, Duration> {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry((connection, class(limit))).or_insert(Bucket {
-            tokens: limit.map_or(1.0, |limit| f64::from(limit.calls)),
-            at: now,
-            closed_until: None,
-        });
-        let closed = bucket
-            .closed_until
-            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        let paced = limit.map_or(Duration::ZERO, |limit| bucket.until_one(limit, now));
-        let wait = closed.max(paced);
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry((connection, class(limit))).or_default();
+        let open = line.closed_until.map_or(now, |until| until.max(now));
+        let goes = limit.map_or(open, |limit| line.next(limit, now).max(open));
+        let wait = goes.saturating_duration_since(now);
         if wait > PATIENCE {
             return Err(wait);
         }
         if limit.is_some() {
-            bucket.tokens -= 1.0;
+            line.went.push_back(goes);
         }
         Ok(wait)
     }
@@ -64,10 +59,9 @@ impl Pace {
         now: Instant,
         wait: Duration,
     ) {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = buckets.get_mut(&(connection, class(limit))) {
-            bucket.closed_until = bucket.closed_until.max(Some(now + wait));
-        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry((connection, class(limit))).or_default();
+        line.closed_until = line.closed_until.max(Some(now + wait));
     }
 }
 
@@ -75,15 +69,17 @@ fn class(limit: Option<Limit>) -> &'static str {
     limit.map_or(WITHOUT, |limit| limit.class)
 }
 
-impl Bucket {
-    /// How long until there is one. Those who wait have taken theirs already.
-    fn until_one(&mut self, limit: Limit, now: Instant) -> Duration {
-        let most = f64::from(limit.calls);
-        let rate = most / limit.per.as_secs_f64();
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * rate;
-        self.tokens = (self.tokens + gained).min(most);
-        self.at = self.at.max(now);
-        Duration::from_secs_f64(((1.0 - self.tokens) / rate).max(0.0))
+impl Line {
+    /// When the next may go. Those who wait have their place already.
+    fn next(&mut self, limit: Limit, now: Instant) -> Instant {
+        while self.went.front().is_some_and(|at| *at + limit.per <= now) {
+            self.went.pop_front();
+        }
+        let most = usize::try_from(limit.calls).unwrap_or(usize::MAX).max(1);
+        match self.went.len().checked_sub(most) {
+            Some(n) => self.went.get(n).map_or(now, |at| *at + limit.per),
+            None => now,
+        }
     }
 }
 
@@ -107,11 +103,35 @@ mod tests {
             assert_eq!(pace.take(connection, limit, begin), Ok(Duration::ZERO));
         }
         let wait = pace.take(connection, limit, begin).unwrap_err();
-        assert_eq!(wait.as_secs(), 1200);
+        assert_eq!(wait.as_secs(), 3600);
         assert_eq!(pace.take(connection, None, begin), Ok(Duration::ZERO));
         let later = begin + wait;
-        let soon = pace.take(connection, limit, later);
-        assert!(soon.unwrap() < Duration::from_millis(1));
+        assert_eq!(pace.take(connection, limit, later), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn no_span_of_the_limits_length_has_more_calls_than_it() {
+        let (pace, connection) = (Pace::default(), ConnectionId(Uuid::nil()));
+        let per = Duration::from_secs(10);
+        let limit = Some(Limit {
+            class: "x",
+            calls: 20,
+            per,
+        });
+        let begin = crate::clock::Clock::system().monotonic();
+        let mut went = Vec::new();
+        // Somebody calls as often as may be, after a while in which nobody did.
+        for n in 0..600 {
+            let now = begin + per + Duration::from_millis(100) * n;
+            if let Ok(wait) = pace.take(connection, limit, now) {
+                went.push(now + wait);
+            }
+        }
+        assert!(went.len() >= 100, "as much as may be goes: {}", went.len());
+        for at in &went {
+            let within = went.iter().filter(|it| *it >= at && **it < *at + per);
+            assert!(within.count() <= 20);
+        }
     }
 
     #[test]

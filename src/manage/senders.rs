@@ -1,7 +1,6 @@
 //! Senders at the provider: what it shows of numbers goes the way of every reading, profiles are
 //! read and changed where they are kept, and numbers are added and registered.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Account, Failed, Manage};
@@ -12,7 +11,7 @@ use crate::provider::reading::ReadError;
 use crate::provider::registration::{self, Added, Change, NewNumber};
 use crate::provider::senders::{self, AT_ONCE, Number};
 use crate::store::senders::{CreateSenderError, NewSender, STANDARD_RATE, Sender};
-use crate::store::{Once, Reply, StoreError};
+use crate::store::{Once, StoreError};
 
 /// Pages of a list.
 const PAGES: usize = 100;
@@ -26,8 +25,12 @@ pub struct SyncedSenders {
     pub told: usize,
 }
 
-fn unreadable(error: ReadError) -> Failed {
-    Failed::Unreadable(error.to_string())
+/// Of an answer that only reads, if it is understood.
+fn read<T>(
+    answer: Value,
+    reading: impl FnOnce(Value) -> Result<T, ReadError>,
+) -> Result<T, Failed> {
+    reading(answer.clone()).map_err(|error| Failed::unread(answer, error))
 }
 
 impl Manage {
@@ -42,8 +45,8 @@ impl Manage {
         let asked_at = self.store.clock().now();
         let ask = senders::read(provider, &account.named());
         let answer = self.asked(account, &ask).await?;
-        let number = senders::one(provider, answer, &sender.phone_number_id);
-        let Some(number) = number.map_err(unreadable)? else {
+        let id = &sender.phone_number_id;
+        let Some(number) = read(answer, |answer| senders::one(provider, answer, id))? else {
             return Ok(None);
         };
         let reading = &number.reading;
@@ -90,7 +93,7 @@ impl Manage {
             for some in known.chunks(AT_ONCE) {
                 let ask = senders::list(provider, &account.named(), some, None);
                 let answer = self.asked(account, &ask).await?;
-                all.extend(senders::page(provider, answer).map_err(unreadable)?.0);
+                all.extend(read(answer, |answer| senders::page(provider, answer))?.0);
             }
             return Ok(all);
         }
@@ -98,7 +101,7 @@ impl Manage {
         for _ in 0..PAGES {
             let ask = senders::list(provider, &account.named(), &[], after.as_deref());
             let answer = self.asked(account, &ask).await?;
-            let (some, next) = senders::page(provider, answer).map_err(unreadable)?;
+            let (some, next) = read(answer, |answer| senders::page(provider, answer))?;
             all.extend(some);
             match next {
                 Some(next) => after = Some(next),
@@ -135,8 +138,10 @@ impl Manage {
             answers.push(self.asked(account, &ask).await?);
         }
         let profile = profile::profile(provider, &answers);
-        let profile = profile.ok_or_else(|| Failed::Unreadable("the profile is missing".into()))?;
-        Ok((profile, one_or_all(answers)))
+        let whole = one_or_all(answers);
+        let profile =
+            profile.ok_or_else(|| Failed::unread(whole.clone(), "the profile is missing"))?;
+        Ok((profile, whole))
     }
 
     /// Changes a profile: what is not named stays.
@@ -159,42 +164,42 @@ impl Manage {
         self.change(account, &ask).await
     }
 
-    /// Puts a number on an account, and makes its row; once.
-    pub async fn add_sender<V: Serialize>(
+    /// Puts a number on an account, and makes its row.
+    pub async fn add_sender(
         &self,
         account: &Account,
         new: &NewNumber,
-        once: &Once,
-        show: impl Fn(Sender, &Added) -> V + Sync,
-    ) -> Result<Reply, Failed> {
-        if let Some(reply) = self.store.kept_reply(once).await? {
-            return Ok(reply);
-        }
+    ) -> Result<(Sender, Added), Failed> {
         let provider = account.provider();
         let ask = registration::add(provider, &account.named(), new);
         let answer = self.change(account, &ask).await?;
-        let added = registration::added(provider, new, answer);
-        let added = added.ok_or_else(|| Failed::Unreadable("`id` is missing".into()))?;
+        let added = registration::added(provider, new, answer.clone());
+        let added = added.ok_or_else(|| Failed::unreadable(answer.clone(), "`id` is missing"))?;
+        let sender = self.row_of_added(account, new, &added).await;
+        let sender = sender.map_err(Failed::unrecorded(&answer))?;
+        Ok((sender, added))
+    }
+
+    async fn row_of_added(
+        &self,
+        account: &Account,
+        new: &NewNumber,
+        added: &Added,
+    ) -> Result<Sender, StoreError> {
         let row = row_of(account, &added.id, Some(new.digits()));
-        let made = self
-            .store
-            .create_sender(&row, once, |sender| show(sender, &added));
+        let once = Once::default();
+        let made = self.store.create_sender(&row, &once, |it| it.id);
         match made.await {
-            Ok(reply) => return Ok(reply),
-            Err(CreateSenderError::Taken) => {}
-            Err(CreateSenderError::Store(error)) => return Err(error.into()),
-            Err(CreateSenderError::UnknownConnection) => return Err(lost(&added.id).into()),
+            // There may have been a row before there was a number.
+            Ok(_) | Err(CreateSenderError::Taken) => {}
+            Err(CreateSenderError::Store(error)) => return Err(error),
+            Err(CreateSenderError::UnknownConnection) => return Err(lost(&added.id)),
         }
-        // There was a row before there was a number.
-        let known = self.store.sender_of(row.connection, &added.id).await?;
-        let sender = match known {
+        let sender = match self.store.sender_of(row.connection, &added.id).await? {
             Some(id) => self.store.sender(id).await?,
             None => None,
         };
-        let sender = sender.ok_or_else(|| lost(&added.id))?;
-        let shown = serde_json::to_vec(&show(sender, &added));
-        let shown = shown.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(Reply::Done(shown))
+        sender.ok_or_else(|| lost(&added.id))
     }
 }
 

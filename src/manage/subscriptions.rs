@@ -93,7 +93,7 @@ impl Manage {
             .await?;
         let answer = shown(&answered.body);
         let token = wire::token(&answer);
-        let token = token.ok_or_else(|| Failed::Unreadable("`data` is missing".to_owned()))?;
+        let token = token.ok_or_else(|| Failed::unread(answer.clone(), "`data` is missing"))?;
         Ok((token, answer, self.offset(&answered)))
     }
 
@@ -112,8 +112,8 @@ impl Manage {
         if connection.provider != Provider::Meta {
             return Ok(vec![Place::default()]);
         }
-        let (token, ..) = self.token(connection).await?;
-        let missing = || Failed::Unreadable("`data.app_id` is missing".to_owned());
+        let (token, answer, _) = self.token(connection).await?;
+        let missing = || Failed::unread(answer, "`data.app_id` is missing");
         let place = Place {
             api_version: connection.api_version.clone().unwrap_or_default(),
             app: token.app_id.ok_or_else(missing)?,
@@ -179,7 +179,7 @@ impl Manage {
             reading.clock_offset = self.offset(&answered);
             let answer = shown(&answered.body);
             let found = wire::found(connection.provider, level, place, &answer);
-            let missing = || Failed::Unreadable("what is set is missing".to_owned());
+            let missing = || Failed::unread(answer, "what is set is missing");
             let (found, next) = found.ok_or_else(missing)?;
             reading.found.extend(found);
             match next {

@@ -5,19 +5,25 @@
 //! made, and older than whatever the provider says of it by webhooks, which have whole seconds
 //! alone: it is dated to just before the second in which it was asked for ([`dated`]).
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Account, Failed, Manage};
+use super::{Account, Failed, Manage, shown};
 use crate::config::EditBudget;
 use crate::model::Timestamp;
 use crate::model::ids::TemplateId;
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
-use crate::model::template::{Health, is_editable};
-use crate::provider::operations::templates::{DELETE_TEMPLATE, EDIT_TEMPLATE, UNPAUSE_TEMPLATE};
+use crate::model::template::{Health, is_approved, is_editable};
+use crate::provider::operations::templates::{
+    DELETE_TEMPLATE, DELETE_TEMPLATE_NAME, EDIT_TEMPLATE, UNPAUSE_TEMPLATE,
+};
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
 use crate::send::{read_at, said_of};
@@ -29,6 +35,9 @@ use crate::store::{Once, Reply, StoreError};
 
 /// Pages of one list: more than the templates that an account may have.
 const PAGES: usize = 200;
+
+/// All pages of one list, in bytes: 6000 templates of 10 KB. What is beyond is not read.
+const LIST_BYTES: usize = 64 << 20;
 
 impl Account {
     fn template(&self, name: &str, language: &str) -> TemplateId {
@@ -54,6 +63,8 @@ pub struct Synced {
     pub told: usize,
     /// Whether the list was read to its end, and all of it understood.
     pub whole: bool,
+    /// As long as what was read is shown: a few lists at once.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a template was not edited.
@@ -70,6 +81,8 @@ pub enum EditRefused {
     TooMany {
         /// When it may be.
         at: Timestamp,
+        /// How long that is from now.
+        wait: std::time::Duration,
     },
     /// It has no id at the provider that is known here.
     #[error("its id at the provider is not known: read it first")]
@@ -101,7 +114,8 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 }
 
 impl Manage {
-    /// Submits a new template, by Infobip's first API where that is asked for. It is in the table with the provider's answer.
+    /// Submits a new template, by Infobip's first API where that is asked for. It is in the table
+    /// with the provider's answer.
     pub async fn create<V: Serialize>(
         &self,
         account: &Account,
@@ -110,9 +124,18 @@ impl Manage {
         once: &Once,
         show: impl Fn(Template) -> V,
     ) -> Result<Reply, Failed> {
-        if let Some(reply) = self.store.kept_reply(once).await? {
-            return Ok(reply);
-        }
+        let work = self.submit(account, definition, by_v1, once, show);
+        self.once_at_provider(once, work).await
+    }
+
+    async fn submit<V: Serialize>(
+        &self,
+        account: &Account,
+        definition: &Value,
+        by_v1: bool,
+        once: &Once,
+        show: impl Fn(Template) -> V,
+    ) -> Result<Reply, Failed> {
         let text = |name: &str| definition[name].as_str().unwrap_or_default();
         let (name, language) = (text("name"), text("language"));
         let id = account.template(name, language);
@@ -124,14 +147,18 @@ impl Manage {
         };
         let answered = self.call(&account.connection, &ask).await?;
         let created = templates::created(account.provider(), &answered.body, name, language);
-        let (reading, object) = created.map_err(|error| Failed::Unreadable(error.to_string()))?;
+        let answer = shown(&answered.body);
+        let (reading, object) =
+            created.map_err(|error| Failed::unreadable(answer.clone(), error))?;
         let record = Record {
             said: self.said(account, dated(known_at, asked_at), reading),
             object: raw(object),
             asked_at,
             submitted: Some(definition.clone()),
+            merges: false,
         };
-        Ok(self.store.record_created(&record, once, show).await?)
+        let recorded = self.store.record_created(&record, once, show).await;
+        recorded.map_err(Failed::unrecorded(&answer))
     }
 
     /// Edits a template, and reads it again: what an edit is answered says little.
@@ -145,7 +172,7 @@ impl Manage {
         if !is_editable(&template.status) {
             return Err(EditRefused::State(template.status.clone()));
         }
-        let is_approved = template.status == "APPROVED";
+        let is_approved = is_approved(&template.status);
         let category = change["category"].as_str();
         if is_approved && category.is_some() && category != template.category.as_deref() {
             return Err(EditRefused::Category);
@@ -160,7 +187,7 @@ impl Manage {
             true => {
                 let EditBudget(budget) = &self.settings.template_edits;
                 let counted = self.store.count_edit(id, budget).await?;
-                Some(counted.map_err(|at| EditRefused::TooMany { at })?)
+                Some(counted.map_err(|at| self.too_many(at))?)
             }
             false => None,
         };
@@ -168,13 +195,39 @@ impl Manage {
         let ask = templates::edit(account.provider(), &account.named(), named, change);
         let came = self.change(account, &ask).await;
         if let (Err(error), Some(edit)) = (&came, counted)
-            && !matches!(error, Failed::Unknown { .. } | Failed::Unreadable(_))
+            && !error.may_be_done()
+            && let Err(error) = self.store.uncount_edit(edit).await
         {
-            self.store.uncount_edit(edit).await?;
+            // The provider's own words are worth more than that.
+            tracing::warn!(%error, "an edit that was refused is counted");
         }
-        let answer = came?;
-        self.submitted(template, change, known_at).await?;
+        let answer = self.found_out(template, came).await?;
+        let submitted = self.submitted(template, change, known_at).await;
+        submitted.map_err(Failed::unrecorded(&answer))?;
         Ok(self.read_after(account, template, answer, known_at).await?)
+    }
+
+    fn too_many(&self, at: Timestamp) -> EditRefused {
+        let wait = at - self.store.clock().now();
+        EditRefused::TooMany {
+            at,
+            wait: wait.try_into().unwrap_or_default(),
+        }
+    }
+
+    /// Of what nobody knows the provider is asked as soon as may be: until then nothing is known to
+    /// have changed.
+    async fn found_out(
+        &self,
+        template: &Template,
+        came: Result<Value, Failed>,
+    ) -> Result<Value, Failed> {
+        if came.as_ref().is_err_and(Failed::may_be_done)
+            && let Err(error) = self.store.ask_for_reading(template).await
+        {
+            tracing::warn!(%error, "a template that may have changed is read late");
+        }
+        came
     }
 
     /// Ends a pause, and reads the template again.
@@ -193,9 +246,10 @@ impl Manage {
                 .ok_or(EditRefused::NoId)?,
             name: &template.name,
         };
-        let answer = self
+        let came = self
             .change(account, &templates::unpause(&account.named(), named))
-            .await?;
+            .await;
+        let answer = self.found_out(template, came).await?;
         Ok(self.read_after(account, template, answer, known_at).await?)
     }
 
@@ -207,10 +261,28 @@ impl Manage {
     ) -> Result<Vec<Template>, Failed> {
         let (connection, waba_id) = (account.connection.id, &account.waba_id);
         let ask = templates::delete_name(account.provider(), &account.named(), name);
-        let asked_at = self.store.clock().now();
-        self.change(account, &ask).await?;
+        account.has(&DELETE_TEMPLATE_NAME)?;
         let known = self.store.languages_of(connection, waba_id, name).await?;
-        self.deleted(&known, asked_at).await?;
+        let known = self.as_of(known).await?;
+        let asked_at = self.store.clock().now();
+        let answer = self.change(account, &ask).await?;
+        let deleted = self.deleted(&known, asked_at).await;
+        deleted.map_err(Failed::unrecorded(&answer))?;
+        Ok(known.into_iter().map(|(template, _)| template).collect())
+    }
+
+    /// Each with when its status was known as of. Before a call: what is heard meanwhile may be
+    /// newer than what the call does.
+    async fn as_of(
+        &self,
+        templates: Vec<Template>,
+    ) -> Result<Vec<(Template, Option<Timestamp>)>, StoreError> {
+        let mut known = Vec::with_capacity(templates.len());
+        for template in templates {
+            let at = self.store.template_status_at(TemplateId(template.id));
+            let at = at.await?;
+            known.push((template, at));
+        }
         Ok(known)
     }
 
@@ -224,26 +296,31 @@ impl Manage {
                 .ok_or(EditRefused::NoId)?,
             name: &template.name,
         };
+        let known = self.as_of(vec![template.clone()]).await?;
         let asked_at = self.store.clock().now();
-        self.change(account, &templates::delete(&account.named(), named))
-            .await?;
-        self.deleted(std::slice::from_ref(template), asked_at)
-            .await?;
-        Ok(())
+        let came = self
+            .change(account, &templates::delete(&account.named(), named))
+            .await;
+        let answer = self.found_out(template, came).await?;
+        let deleted = self.deleted(&known, asked_at).await;
+        Ok(deleted.map_err(Failed::unrecorded(&answer))?)
     }
 
-    async fn deleted(&self, templates: &[Template], asked_at: Timestamp) -> Result<(), StoreError> {
+    async fn deleted(
+        &self,
+        templates: &[(Template, Option<Timestamp>)],
+        asked_at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut records = Vec::new();
-        for template in templates {
-            let id = TemplateId(template.id);
-            let known_at = self.store.template_status_at(id).await?;
-            let at = dated(known_at, asked_at);
+        for (template, known_at) in templates {
+            let at = dated(*known_at, asked_at);
             let said = known(template, Some(status("DELETED", at)));
             records.push(Record {
                 said,
                 object: None,
                 asked_at,
                 submitted: None,
+                merges: false,
             });
         }
         self.store.record_managed(&records).await?;
@@ -257,18 +334,12 @@ impl Manage {
         change: &Value,
         asked_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        let mut submitted = match &template.submitted {
-            Some(Value::Object(before)) => before.clone(),
-            _ => serde_json::Map::new(),
-        };
-        if let Value::Object(change) = change {
-            submitted.extend(change.clone());
-        }
         let record = Record {
             said: known(template, None),
             object: None,
             asked_at: asked_at.unwrap_or_else(|| self.store.clock().now()),
-            submitted: Some(submitted.into()),
+            submitted: Some(change.clone()),
+            merges: true,
         };
         self.store.record_managed(&[record]).await?;
         Ok(())
@@ -289,7 +360,8 @@ impl Manage {
             tracing::warn!(template = %TemplateId(template.id), %error,
                 "a template that was changed could not be read");
         }
-        let now = self.store.template(TemplateId(template.id)).await?;
+        let now = self.store.template(TemplateId(template.id)).await;
+        let now = now.map_err(Failed::unrecorded(&answer))?;
         Ok(Changed {
             template: now.unwrap_or_else(|| template.clone()),
             answer,
@@ -318,14 +390,14 @@ impl Manage {
                     language: Some(template.language.clone()),
                     ..Filter::default()
                 };
-                self.list(account, &filter, false).await?.0
+                self.list_named(account, &filter).await?
             }
             Some(id) => {
                 let name = &template.name;
                 let ask = templates::read(provider, &account.named(), Named { id, name });
                 let answered = self.call(&account.connection, &ask).await?;
                 let one = templates::one(provider, &answered.body);
-                one.map_err(|error| Failed::Unreadable(error.to_string()))?
+                one.map_err(|error| Failed::unread(shown(&answered.body), error))?
             }
         };
         let found = page.templates.into_iter().zip(page.objects);
@@ -343,6 +415,7 @@ impl Manage {
                     object: raw(object),
                     asked_at,
                     submitted: None,
+                    merges: false,
                 }
             })
             .take(1)
@@ -360,69 +433,118 @@ impl Manage {
         by_v1: bool,
     ) -> Result<Synced, Failed> {
         let asked_at = self.store.clock().now();
-        let (page, whole) = self.list(account, filter, by_v1).await?;
-        let found = page.templates.into_iter().zip(page.objects);
-        let found = found.filter(|(template, _)| filter.takes(template));
-        let mut records: Vec<Record> = Vec::new();
-        for (reading, object) in found {
-            let said = self.said(account, read_at(asked_at, &reading.status), reading);
-            // One that two pages show while the list moves on.
-            if records.iter().all(|known| known.said.id != said.id) {
-                records.push(Record {
-                    said,
-                    object: raw(object),
-                    asked_at,
-                    submitted: None,
-                });
+        let turn = Arc::clone(&self.lists).acquire_owned().await.ok();
+        let mut synced = Synced {
+            templates: Vec::new(),
+            told: 0,
+            whole: true,
+            _turn: turn,
+        };
+        let mut known = HashSet::new();
+        let mut pages = Pages::new(filter, by_v1);
+        while let Some(page) = self.next_page(account, &mut pages).await? {
+            let found = page.templates.into_iter().zip(page.objects);
+            let found = found.filter(|(template, _)| filter.takes(template));
+            let mut records: Vec<Record> = Vec::new();
+            for (reading, object) in found {
+                let said = self.said(account, read_at(asked_at, &reading.status), reading);
+                // One that two pages show while the list moves on.
+                if known.insert(said.id.0) {
+                    synced.templates.push(said.id);
+                    records.push(Record {
+                        said,
+                        object: raw(object),
+                        asked_at,
+                        submitted: None,
+                        merges: false,
+                    });
+                }
             }
+            // A page at a time: what was read is not held.
+            synced.told += self.store.record_managed(&records).await?;
         }
-        let mut told = self.store.record_managed(&records).await?;
-        let templates: Vec<_> = records.iter().map(|record| record.said.id).collect();
+        synced.whole = pages.whole;
         // Infobip lists by a number; another of the connection's may be of another account.
-        if whole && filter.is_all() && account.provider() != Provider::Infobip {
+        if synced.whole && filter.is_all() && account.provider() != Provider::Infobip {
             let of = ListedOf {
                 connection: account.connection.id,
                 waba_id: &account.waba_id,
                 asked_at,
             };
-            told += self.store.record_unlisted(&of, &templates).await?;
+            let told = self.store.record_unlisted(&of, &synced.templates).await?;
+            synced.told += told;
         }
-        Ok(Synced {
-            templates,
-            told,
-            whole,
-        })
+        Ok(synced)
     }
 
-    /// A list to its end.
-    async fn list(
-        &self,
-        account: &Account,
-        filter: &Filter,
-        by_v1: bool,
-    ) -> Result<(TemplatePage, bool), Failed> {
-        let provider = account.provider();
+    /// What a list has of one name and language.
+    async fn list_named(&self, account: &Account, filter: &Filter) -> Result<TemplatePage, Failed> {
         let mut all = TemplatePage::default();
-        let mut whole = true;
-        let mut from: Option<String> = None;
-        for _ in 0..PAGES {
-            let ask = templates::list(provider, &account.named(), filter, from.as_deref(), by_v1);
-            let answered = self.call(&account.connection, &ask).await?;
-            let page = templates::listed(provider, &answered.body);
-            let page = page.map_err(|error| Failed::Unreadable(error.to_string()))?;
-            whole &= page.whole;
-            all.templates.extend(page.templates);
-            all.objects.extend(page.objects);
-            match page.next {
-                Some(next) => from = Some(next),
-                None => return Ok((all, whole)),
+        let mut pages = Pages::new(filter, false);
+        while let Some(page) = self.next_page(account, &mut pages).await? {
+            let found = page.templates.into_iter().zip(page.objects);
+            for (template, object) in found.filter(|(template, _)| filter.takes(template)) {
+                all.templates.push(template);
+                all.objects.push(object);
             }
         }
-        Ok((all, false))
+        Ok(all)
+    }
+
+    /// The next page of a list. `None`: there is none, or no more is read of it.
+    async fn next_page(
+        &self,
+        account: &Account,
+        pages: &mut Pages<'_>,
+    ) -> Result<Option<TemplatePage>, Failed> {
+        if pages.ended {
+            return Ok(None);
+        }
+        if pages.read >= PAGES || pages.bytes >= LIST_BYTES {
+            (pages.ended, pages.whole) = (true, false);
+            return Ok(None);
+        }
+        let (provider, from) = (account.provider(), pages.from.as_deref());
+        let ask = templates::list(provider, &account.named(), pages.filter, from, pages.by_v1);
+        let answered = self.call(&account.connection, &ask).await?;
+        let page = templates::listed(provider, &answered.body);
+        let page = page.map_err(|error| Failed::unread(shown(&answered.body), error))?;
+        pages.read += 1;
+        pages.bytes += answered.body.len();
+        pages.whole &= page.whole;
+        pages.from.clone_from(&page.next);
+        pages.ended = page.next.is_none();
+        Ok(Some(page))
     }
 
     fn said(&self, account: &Account, at: Timestamp, reading: TemplateReading) -> TemplateSaid {
         said_of(account.connection.id, &account.waba_id, at, reading)
+    }
+}
+
+/// How far a list was read.
+struct Pages<'a> {
+    filter: &'a Filter,
+    by_v1: bool,
+    from: Option<String>,
+    read: usize,
+    bytes: usize,
+    /// Nothing is missing so far.
+    whole: bool,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    fn new(filter: &'a Filter, by_v1: bool) -> Self {
+        Self {
+            filter,
+            by_v1,
+            from: None,
+            read: 0,
+            bytes: 0,
+            whole: true,
+            ended: false,
+        }
     }
 }
 

@@ -10,10 +10,6 @@ use crate::provider::welcome::{self, Welcome};
 /// Pages of a list.
 const PAGES: usize = 100;
 
-fn unreadable(what: &str) -> Failed {
-    Failed::Unreadable(format!("{what} is missing"))
-}
-
 impl Manage {
     /// Whether an account's provider has it at all: said before anything else is wrong.
     pub fn has(account: &Account, operation: &'static Operation) -> Result<(), Failed> {
@@ -28,7 +24,8 @@ impl Manage {
         for _ in 0..PAGES {
             let ask = welcome::list(&account.named(), after.as_deref());
             let answer = self.asked(account, &ask).await?;
-            let (some, next) = welcome::page(&answer).ok_or_else(|| unreadable("the list"))?;
+            let (some, next) = welcome::page(&answer)
+                .ok_or_else(|| Failed::unread(answer.clone(), "the list is missing"))?;
             all.extend(some);
             match next {
                 Some(next) => after = Some(next),
@@ -47,7 +44,8 @@ impl Manage {
         let answer = self
             .asked(account, &welcome::read(&account.named(), id))
             .await?;
-        let (some, _) = welcome::page(&answer).ok_or_else(|| unreadable("the list"))?;
+        let (some, _) = welcome::page(&answer)
+            .ok_or_else(|| Failed::unread(answer.clone(), "the list is missing"))?;
         Ok(some.into_iter().find(|(welcome, _)| welcome.id == id))
     }
 
@@ -59,7 +57,9 @@ impl Manage {
     ) -> Result<(String, Value), Failed> {
         let ask = welcome::write(&account.named(), None, given);
         let answer = self.change(account, &ask).await?;
-        let id = welcome::created(&answer).ok_or_else(|| unreadable("`sequence_id`"))?;
+        let id = welcome::created(&answer);
+        let id =
+            id.ok_or_else(|| Failed::unreadable(answer.clone(), "`sequence_id` is missing"))?;
         Ok((id, answer))
     }
 

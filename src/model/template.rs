@@ -57,6 +57,12 @@ pub fn is_editable(status: &str) -> bool {
     )
 }
 
+/// Whether the provider counts the edits of a template in this state, and keeps its category: it is
+/// approved, though its quality be low.
+pub fn is_approved(status: &str) -> bool {
+    matches!(status, "APPROVED" | "FLAGGED" | "REINSTATED")
+}
+
 /// When an approved template may be edited again that was edited at these times, by a budget of so
 /// many edits in a span each. `None`: now.
 pub fn next_edit(

@@ -55,7 +55,10 @@ pub fn differences(
         }
         Provider::Meta | Provider::Dialog360 | Provider::Dialog360Onprem => {
             let parts = |template: &Value| by_type(&template["components"], is_authentication);
-            each_part(&parts(definition), &parts(object), "", &mut found);
+            // What is made from a template of Meta's library has the library's texts.
+            if !definition["components"].is_null() {
+                each_part(&parts(definition), &parts(object), "", &mut found);
+            }
             for name in ["message_send_ttl_seconds", "sub_category"] {
                 compare(name, &definition[name], &object[name], &mut found);
             }
@@ -225,6 +228,15 @@ mod tests {
             fields(Provider::Infobip, &ours(), &theirs),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn what_is_made_from_a_library_has_the_librarys_texts() {
+        let ours = json!({"name": "a", "language": "en", "category": "UTILITY",
+            "library_template_name": "delivery_update_1"});
+        let theirs = json!({"category": "UTILITY", "components": [
+            {"type": "BODY", "text": "Good news! Your order is on its way."}]});
+        assert!(fields(Provider::Meta, &ours, &theirs).is_empty());
     }
 
     #[test]

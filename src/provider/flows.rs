@@ -169,7 +169,7 @@ pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: &[u8]) 
     if provider == Provider::Infobip {
         return ask.saying(Body::Raw {
             content_type: "application/json".to_owned(),
-            bytes: flow.to_vec(),
+            bytes: flow.to_vec().into(),
         });
     }
     let mut bytes = Vec::with_capacity(flow.len() + 1024);
@@ -188,7 +188,7 @@ pub fn upload(provider: Provider, account: &Account<'_>, id: &str, flow: &[u8]) 
     bytes.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
     ask.saying(Body::Raw {
         content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
-        bytes,
+        bytes: bytes.into(),
     })
 }
 
@@ -204,6 +204,20 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// Whether what Meta shows under an id is a flow: all of its flows have categories.
+pub fn is_flow(object: &Value) -> bool {
+    object["categories"].is_array()
+}
+
+/// Whether a provider refuses to show what it is asked for, because what has this id is no flow:
+/// Graph knows no such field of it.
+pub fn is_of_another(provider: Provider, body: &Value) -> bool {
+    let message = body["error"]["message"].as_str().unwrap_or_default();
+    provider == Provider::Meta
+        && body["error"]["code"] == 100
+        && message.contains("nonexisting field")
 }
 
 /// Reads a flow.

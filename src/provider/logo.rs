@@ -159,7 +159,7 @@ pub fn put(account: &Account<'_>, picture: Picture, bytes: Vec<u8>) -> Ask {
     let ask = Ask::of(&op::SET_LOGO, &names(account, None));
     ask.saying(Body::Raw {
         content_type: picture.content_type.to_owned(),
-        bytes,
+        bytes: bytes.into(),
     })
 }
 

@@ -13,6 +13,7 @@ mod golden;
 pub mod infobip;
 pub mod lenient;
 pub mod logo;
+pub mod media;
 pub mod meta;
 pub mod operations;
 pub mod profile;

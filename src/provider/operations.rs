@@ -9,11 +9,13 @@
 //! A provider whose place in a row is empty lacks the operation: whoever asks for it is told so.
 
 pub mod flows;
+pub mod media;
 pub mod senders;
 pub mod subscriptions;
 pub mod templates;
 pub mod welcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,6 +28,7 @@ use crate::model::provider::Provider;
 #[allow(missing_docs, reason = "their names")]
 pub enum Verb {
     Get,
+    Head,
     Post,
     Put,
     Patch,
@@ -37,6 +40,7 @@ impl Verb {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
@@ -46,7 +50,7 @@ impl Verb {
 
     /// Whether the call may be made again when nobody knows what became of it.
     pub const fn is_harmless(self) -> bool {
-        matches!(self, Self::Get)
+        matches!(self, Self::Get | Self::Head)
     }
 }
 
@@ -190,9 +194,10 @@ const fn infobip(
 
 /// Every row, in the order in which it is shown.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let resources: [&[&Operation]; 5] = [
+    let resources: [&[&Operation]; 6] = [
         &templates::ALL,
         &flows::ALL,
+        &media::ALL,
         &senders::ALL,
         &welcome::ALL,
         &subscriptions::ALL,
@@ -242,8 +247,8 @@ pub enum Body {
     Raw {
         /// What they are.
         content_type: String,
-        /// As they are.
-        bytes: Vec<u8>,
+        /// As they are. Clones share them.
+        bytes: Arc<Vec<u8>>,
     },
 }
 

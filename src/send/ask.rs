@@ -2,10 +2,12 @@
 //! every call has, such as the key, and how long a provider asks us to wait. What is read goes out
 //! here, and what is managed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use time::format_description::well_known::Rfc2822;
 
@@ -176,12 +178,9 @@ pub(crate) async fn exchange(
             bytes,
         }) => call
             .header(CONTENT_TYPE, content_type.as_str())
-            .body(bytes.clone()),
+            .body(Bytes::from_owner(Shared(Arc::clone(bytes)))),
     };
-    let response = call.send().await.map_err(|error| match error {
-        error if error.is_connect() || error.is_builder() => Unanswered::NotSent(describe(&error)),
-        error => Unanswered::Lost(describe(&error)),
-    })?;
+    let response = call.send().await.map_err(unanswered)?;
     let status = response.status().as_u16();
     let used_up = used_up(connection.provider, response.headers(), false);
     let wait = retry_after(response.headers()).max(used_up);
@@ -194,6 +193,71 @@ pub(crate) async fn exchange(
         date,
         body,
     })
+}
+
+/// A request whose body, or whose answer's, is passed on as it comes.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    /// How.
+    pub(crate) method: Method,
+    /// The whole address.
+    pub(crate) address: &'a str,
+    /// Whether the connection's key goes with it.
+    pub(crate) with_key: bool,
+    /// Beside what every request has.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// What goes out.
+    pub(crate) body: Option<reqwest::Body>,
+    /// How long the whole of it may take, the answer's body too.
+    pub(crate) limit: Duration,
+}
+
+/// Asks, and leaves the answer's body where it is; how long nothing more may be asked.
+pub(crate) async fn open(
+    client: &Client,
+    connection: &Connection,
+    opening: Opening<'_>,
+) -> Result<(Response, Option<Duration>), Unanswered> {
+    let mut call = client.request(opening.method, opening.address);
+    if opening.with_key {
+        call = authorized(call, connection);
+    }
+    for (name, value) in opening.headers {
+        call = call.header(name, value);
+    }
+    if let Some(body) = opening.body {
+        call = call.body(body);
+    }
+    let response = call
+        .timeout(opening.limit)
+        .send()
+        .await
+        .map_err(unanswered)?;
+    let used_up = used_up(connection.provider, response.headers(), false);
+    let wait = retry_after(response.headers()).max(used_up);
+    Ok((response, wait))
+}
+
+/// An answer's whole body, of at most `most` bytes.
+pub(crate) async fn rest(response: Response, most: usize) -> Result<Vec<u8>, Unanswered> {
+    let body = answer::body_within(response, most).await;
+    body.map_err(|error| Unanswered::Lost(error.to_string()))
+}
+
+/// Bytes that are not copied to be sent.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn unanswered(error: reqwest::Error) -> Unanswered {
+    match error.is_connect() || error.is_builder() {
+        true => Unanswered::NotSent(describe(&error)),
+        false => Unanswered::Lost(describe(&error)),
+    }
 }
 
 /// The body of an answer that is no refusal, of at most `most` bytes.

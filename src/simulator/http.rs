@@ -4,6 +4,7 @@
 mod flows;
 mod hooks;
 mod manage;
+mod media;
 mod numbers;
 mod pictures;
 mod templates;
@@ -37,6 +38,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const LATEST_ANSWER: Duration = Duration::from_secs(2);
 
 pub use flows::preview;
+pub use media::node as media_node;
 pub use pictures::Pictures;
 pub use welcome::Welcome;
 
@@ -59,6 +61,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(pictures::router())
         .merge(welcome::router())
         .merge(hooks::router())
+        .merge(media::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

@@ -25,6 +25,7 @@ mod hold;
 mod hooks;
 mod http;
 mod log;
+mod media;
 mod message;
 mod nodes;
 mod number;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::dialect::Dialect;
 use super::dialect::envelope::display_phone_number;
 use super::dialect::graph::{Unread, refuse_read};
-use super::http::preview;
+use super::http::{media_node, preview};
 use super::state::{Simulator, State as Known};
 use super::template::{Key, Template};
 use super::trouble::Trouble;
@@ -113,6 +113,13 @@ async fn one(
     headers: HeaderMap,
 ) -> Response {
     answer(&simulator, &headers, &uri.to_string(), || {
+        let query = uri.query().unwrap_or_default();
+        if let Some(media) = media_node(&simulator, &headers, &id, query) {
+            return match asked.fields.as_deref() {
+                Some(fields) => only(media?, Some(fields)),
+                None => Ok(media?),
+            };
+        }
         let state = simulator.state();
         let of = |t: &&Template| t.key.dialect == Dialect::Meta && t.id.to_string() == id;
         let template = state.templates.values().find(of);

@@ -16,6 +16,7 @@ use super::flow::Flows;
 use super::hooks::Hooks;
 use super::http::{Pictures, Welcome};
 use super::log::Log;
+use super::media::Media;
 use super::message::{Message, Status, User};
 use super::nodes::Nodes;
 use super::number::Numbers;
@@ -50,6 +51,7 @@ pub struct State {
     pub templates: BTreeMap<Key, Template>,
     pub flows: Flows,
     pub hooks: Hooks,
+    pub media: Media,
     pub nodes: Nodes,
     pub numbers: Numbers,
     pub welcome: Welcome,
@@ -103,6 +105,7 @@ impl Simulator {
             templates: BTreeMap::new(),
             flows: Flows::new(),
             hooks: Hooks::default(),
+            media: Media::default(),
             nodes: Nodes::default(),
             numbers: Numbers::new(),
             welcome: Welcome::default(),

@@ -91,7 +91,8 @@ pub use connections::{Connection, Credentials, CredentialsChange, NewConnection,
 pub use examine::{Examined, examine};
 pub use hints::{Hint, Hints};
 pub use key_cache::{FRESH, KeyCache, Left};
-pub use once::{Once, Reply};
+pub(crate) use once::shown;
+pub use once::{Claim, Once, Reply};
 pub use pools::Part;
 pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;

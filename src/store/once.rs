@@ -5,6 +5,10 @@
 //! A function that takes a [`Once`] begins its transaction with `first_reply` and ends it with
 //! `commit_reply`. It shows what it made inside: an answer that were made after the commit could
 //! be missing when it is asked for. A transaction that ends otherwise leaves the name free.
+//!
+//! What is done at a provider takes longer than a transaction may: such a request claims its name
+//! (`claim_request`), does its work, and keeps its answer or releases the name. A second waits for
+//! that. A claim whose instance died ends by itself.
 
 use std::time::Duration;
 
@@ -13,6 +17,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{Store, StoreError, Transaction, again};
+use crate::model::Timestamp;
 use crate::model::ids::KeyId;
 
 /// For how long an answer is kept.
@@ -69,8 +74,19 @@ pub enum Reply {
     KeyReused,
 }
 
+/// What is to be done with a request whose work is done at a provider.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is to be done, by who asked: its name is taken, until then at most.
+    Ours(Option<Timestamp>),
+    /// It is being done.
+    Held,
+    /// It was done.
+    Done(Reply),
+}
+
 /// The body of an answer.
-pub(super) fn shown(view: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn shown(view: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(view)
         .map_err(|error| StoreError::Corrupt(format!("an answer is no JSON: {error}")))
 }
@@ -127,6 +143,102 @@ impl Store {
         let unanswered = || StoreError::Corrupt(format!("idempotency_keys: {name:?}"));
         let answer = first.answer.ok_or_else(unanswered)?;
         Ok(Some(Reply::Replayed(answer)))
+    }
+
+    /// Takes the name of a request for so long, to do its work outside of a transaction.
+    pub async fn claim_request(&self, once: &Once, length: Duration) -> Result<Claim, StoreError> {
+        let Once(Some(name)) = once else {
+            return Ok(Claim::Ours(None));
+        };
+        let now = self.clock.now();
+        again!(self, "claim_request", {
+            let mut pooled = self.pool.acquire().await?;
+            let taken = sqlx::query_scalar!(
+                r#"
+                -- claim_request
+                INSERT INTO idempotency_keys AS k
+                    (api_key, endpoint, key, digest, created_at, claimed_until)
+                VALUES ($1, $2, $3, $4, $5, $6)
+                ON CONFLICT (api_key, endpoint, key) DO UPDATE
+                SET digest = excluded.digest, created_at = excluded.created_at, answer = NULL,
+                    claimed_until = excluded.claimed_until
+                WHERE k.created_at <= $7 OR k.answer IS NULL AND k.claimed_until <= $5
+                RETURNING claimed_until
+                "#,
+                name.api_key.0,
+                name.endpoint,
+                name.key,
+                name.digest.as_slice(),
+                now,
+                now + length,
+                now - KEPT,
+            )
+            .fetch_optional(&mut *pooled)
+            .await?;
+            if let Some(until) = taken {
+                return Ok(Claim::Ours(until));
+            }
+            let first = sqlx::query!(
+                r#"
+                -- claim_request: first
+                SELECT digest, answer FROM idempotency_keys
+                WHERE api_key = $1 AND endpoint = $2 AND key = $3
+                "#,
+                name.api_key.0,
+                name.endpoint,
+                name.key,
+            )
+            .fetch_optional(&mut *pooled)
+            .await?;
+            Ok(match first {
+                Some(first) if first.digest != name.digest => Claim::Done(Reply::KeyReused),
+                Some(first) => match first.answer {
+                    Some(answer) => Claim::Done(Reply::Replayed(answer)),
+                    None => Claim::Held,
+                },
+                // Released since.
+                None => Claim::Held,
+            })
+        })
+    }
+
+    /// Its work was not done: its name is free again.
+    pub async fn release_request(
+        &self,
+        once: &Once,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let Once(Some(name)) = once else {
+            return Ok(());
+        };
+        again!(self, "release_request", {
+            sqlx::query!(
+                r#"
+                -- release_request
+                DELETE FROM idempotency_keys
+                WHERE api_key = $1 AND endpoint = $2 AND key = $3
+                    AND answer IS NULL AND claimed_until = $4
+                "#,
+                name.api_key.0,
+                name.endpoint,
+                name.key,
+                until,
+            )
+            .execute(&mut *self.pool.acquire().await?)
+            .await?;
+            Ok(())
+        })
+    }
+
+    /// Keeps what a claimed request is answered.
+    pub async fn keep_reply(&self, once: &Once, answer: Vec<u8>) -> Result<Reply, StoreError> {
+        if once.0.is_none() {
+            return Ok(Reply::Done(answer));
+        }
+        again!(self, "keep_reply", {
+            let transaction = self.begin().await?;
+            self.commit_reply(transaction, once, answer.clone()).await
+        })
     }
 
     /// Keeps the answer under the request's name, and commits both with what was done.

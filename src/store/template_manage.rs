@@ -31,6 +31,8 @@ pub struct Record {
     pub asked_at: Timestamp,
     /// What was submitted.
     pub submitted: Option<Value>,
+    /// What was submitted stands over what was before, and the rest of that stays.
+    pub merges: bool,
 }
 
 impl Store {
@@ -48,7 +50,8 @@ impl Store {
         Ok(told)
     }
 
-    /// The same of a template that was made by a request that is done once, with its answer.
+    /// The same of a template that was made by a request that is done once, and has claimed its
+    /// name, with its answer.
     pub async fn record_created<V: Serialize>(
         &self,
         record: &Record,
@@ -57,9 +60,6 @@ impl Store {
     ) -> Result<Reply, StoreError> {
         again!(self, "record_created", {
             let mut transaction = self.begin().await?;
-            if let Some(reply) = self.first_reply(&mut transaction, once).await? {
-                return Ok(reply);
-            }
             let records = std::slice::from_ref(record);
             self.write_records(&mut transaction, records).await?;
             let all = TemplateFilter::default();
@@ -94,10 +94,17 @@ impl Store {
                               ELSE coalesce(x.object::json, t.object) END,
                 object_at = CASE WHEN x.object IS NULL THEN t.object_at
                                  ELSE greatest(t.object_at, x.asked_at) END,
-                submitted = coalesce(x.submitted::json, t.submitted),
+                -- Under the row's lock: of two edits at once neither loses what it does not name.
+                submitted = CASE
+                    WHEN x.submitted IS NULL THEN t.submitted
+                    WHEN x.merges AND json_typeof(t.submitted) = 'object'
+                        THEN (t.submitted::jsonb || x.submitted::jsonb)::json
+                    ELSE x.submitted::json
+                END,
                 provider_template_id = coalesce(x.provider_template_id, t.provider_template_id)
-            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
-                AS x (id, object, asked_at, submitted, provider_template_id)
+            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[],
+                        $6::boolean[])
+                AS x (id, object, asked_at, submitted, provider_template_id, merges)
             WHERE t.id = x.id
             "#,
             &said.iter().map(|said| said.id.0).collect::<Vec<_>>(),
@@ -114,20 +121,14 @@ impl Store {
                 .iter()
                 .map(|said| said.provider_template_id.clone())
                 .collect::<Vec<_>>() as &[Option<String>],
+            &records
+                .iter()
+                .map(|record| record.merges)
+                .collect::<Vec<_>>(),
         )
         .execute(connection)
         .await?;
         Ok(facts.len())
-    }
-
-    /// What was answered to a request that is done once, if it was done before. Nothing is taken: a
-    /// provider that is asked meanwhile must not be waited for in a transaction.
-    pub async fn kept_reply(&self, once: &Once) -> Result<Option<Reply>, StoreError> {
-        again!(self, "kept_reply", {
-            let mut transaction = self.begin().await?;
-            // Dropped, and so rolled back.
-            self.first_reply(&mut transaction, once).await
-        })
     }
 
     /// As of when the status of a template is known; `None`: nothing is.
@@ -147,6 +148,31 @@ impl Store {
             .await?)
         })?;
         Ok(at.flatten())
+    }
+
+    /// Nobody knows how it stands: it is read from the provider as soon as may be, alone where the
+    /// provider has a call for that, else with all of its connection.
+    pub async fn ask_for_reading(&self, template: &Template) -> Result<(), StoreError> {
+        again!(self, "ask_for_reading", {
+            sqlx::query!(
+                r#"
+                -- ask_for_reading
+                WITH alone AS (
+                    UPDATE templates t SET read_due_at = $3
+                    FROM connections c
+                    WHERE t.id = $1 AND c.id = t.connection AND c.provider = 'meta'
+                )
+                UPDATE polls SET due_at = least(due_at, clock_timestamp())
+                WHERE connection = $2 AND about = 'templates'
+                "#,
+                template.id,
+                template.connection.0,
+                self.clock.now(),
+            )
+            .execute(&mut *self.pool.acquire().await?)
+            .await?;
+            Ok(())
+        })
     }
 
     /// All languages of a name that are known and not known to be gone.

@@ -14,6 +14,7 @@ const OPERATIONS: &str = "\
 DELETE /v1/connections/{id}/webhook_subscriptions/{level} remove_webhook_subscription
 DELETE /v1/flows/{id} delete_flow
 DELETE /v1/keys/{id} revoke_key
+DELETE /v1/media/{id} delete_media
 DELETE /v1/recipients/{id} erase_recipient
 DELETE /v1/subscriptions/{id} delete_subscription
 DELETE /v1/templates delete_template_name
@@ -40,6 +41,8 @@ GET /v1/flows/{id}/json get_flow_json
 GET /v1/flows/{id}/preview preview_flow
 GET /v1/keys list_keys
 GET /v1/keys/{id} get_key
+GET /v1/media/{id} get_media
+GET /v1/media/{id}/content download_media
 GET /v1/messages list_messages
 GET /v1/messages/counts count_messages
 GET /v1/messages/{id} get_message
@@ -82,6 +85,8 @@ POST /v1/flows/{id}/deprecate deprecate_flow
 POST /v1/flows/{id}/publish publish_flow
 POST /v1/keys create_key
 POST /v1/keys/{id}/rotate rotate_key
+POST /v1/media upload_media
+POST /v1/media/samples upload_sample
 POST /v1/messages create_message
 POST /v1/messages/lookup lookup_messages
 POST /v1/messages/{id}/cancel cancel_message

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 use twotick::model::provider::Provider;
 use twotick::provider::flows;
+use twotick::provider::media;
 use twotick::provider::operations::{Ask, Body, form};
 use twotick::provider::templates::{Account, Filter, Named};
 use twotick::provider::templates::{check, create, delete, delete_name, edit, list, read, unpause};
@@ -269,7 +270,7 @@ fn flows_are_asked_for_as_the_providers_say() {
         panic!("bytes");
     };
     let (_, boundary) = content_type.split_once("boundary=").unwrap();
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(text.matches(boundary).count(), 4);
     assert!(
         text.contains("name=\"asset_type\"\r\n\r\nFLOW_JSON\r\n"),
@@ -285,5 +286,85 @@ fn flows_are_asked_for_as_the_providers_say() {
     assert_eq!(
         said(Meta, &preview),
         "GET v25.0/33?fields=preview.invalidate%28false%29"
+    );
+}
+
+#[test]
+fn media_is_asked_for_as_the_providers_say() {
+    use Provider::{Dialog360, Dialog360Onprem, Infobip, Meta};
+    let account = Account {
+        number: "310022446688199",
+        ..ACCOUNT
+    };
+    let said = |provider: Provider, ask: &Ask| {
+        let call = ask.operation.at(provider);
+        call.map(|call| format!("{} {}", call.verb.as_str(), ask.address(&call)))
+    };
+    let file = media::File {
+        kind: "image/jpeg".to_owned(),
+        name: "a\"\r\nb.jpg".to_owned(),
+        length: 7,
+    };
+    let upload = media::upload(&account);
+    for (provider, expected) in [
+        (Meta, Some("POST v25.0/310022446688199/media")),
+        (Dialog360, Some("POST media")),
+        (Dialog360Onprem, Some("POST v1/media")),
+        (Infobip, None),
+    ] {
+        assert_eq!(said(provider, &upload).as_deref(), expected);
+    }
+    // The fields of Meta's multipart/form-data, and nothing of a name ends its line.
+    let (head, tail, kind) = media::frame(Meta, &file, "b7");
+    assert_eq!(kind, "multipart/form-data; boundary=b7");
+    assert_eq!(
+        head,
+        "--b7\r\nContent-Disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n\
+         --b7\r\nContent-Disposition: form-data; name=\"type\"\r\n\r\nimage/jpeg\r\n\
+         --b7\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a___b.jpg\"\r\n\
+         Content-Type: image/jpeg\r\n\r\n"
+    );
+    assert_eq!(tail, "\r\n--b7--\r\n");
+    // The On-Premises API takes the bytes alone.
+    let raw = media::frame(Dialog360Onprem, &file, "b7");
+    assert_eq!(raw, (String::new(), String::new(), "image/jpeg".to_owned()));
+    let base = "https://x.api.infobip.com";
+    for (provider, id, read, deleted) in [
+        (
+            Meta,
+            "77",
+            Some("GET v25.0/77?phone_number_id=310022446688199"),
+            "DELETE v25.0/77?phone_number_id=310022446688199",
+        ),
+        (Dialog360, "77", Some("GET 77"), "DELETE 77"),
+        (Dialog360Onprem, "a-7", None, "DELETE v1/media/a-7"),
+        (
+            Infobip,
+            "20250_13_a",
+            Some("HEAD whatsapp/1/senders/310022446688199/media/20250_13_a"),
+            "DELETE whatsapp/1/senders/310022446688199/media",
+        ),
+    ] {
+        assert_eq!(
+            said(provider, &media::read(provider, &account, id)).as_deref(),
+            read
+        );
+        let delete = media::delete(provider, &account, id, base);
+        assert_eq!(said(provider, &delete).as_deref(), Some(deleted));
+        let url = format!("{base}/whatsapp/1/senders/310022446688199/media/20250_13_a");
+        let body = (provider == Infobip).then(|| Body::Json(json!({"url": url})));
+        assert_eq!(delete.body, body);
+    }
+    let begun = media::begin_sample(&account, None, &file);
+    assert_eq!(
+        said(Meta, &begun).as_deref(),
+        Some(
+            "POST v25.0/app/uploads?file_name=a%22%0D%0Ab.jpg&file_length=7&file_type=image%2Fjpeg"
+        )
+    );
+    let on = media::sample(&account, "upload:MTph?sig=ARZ", true);
+    assert_eq!(
+        said(Meta, &on).as_deref(),
+        Some("GET v25.0/upload:MTph?sig=ARZ")
     );
 }

@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::managed::{Account, accounts, connected, definition, managed, start};
+use crate::media;
 use crate::support::*;
 
 /// A request of ours, and how it is answered where the provider can.
@@ -102,6 +103,7 @@ async fn asked(app: &App, account: &Account, operation: &str) -> Asked {
             app.get_until(&path, |it| it["status"] == "PAUSED").await;
             ask(Method::POST, format!("{path}/unpause"), json!({}), 200)
         }
+        other if other.starts_with("media.") => media_asked(app, account, other).await,
         other if other.starts_with("senders.") => senders_asked(app, account, other).await,
         other if other.starts_with("welcome.") => welcome_asked(app, account, other).await,
         name if name.starts_with("flows.") => flows_asked(app, account, name).await,
@@ -309,6 +311,31 @@ fn webhooks_asked(account: &Account, operation: &str) -> Asked {
     }
 }
 
+async fn media_asked(app: &App, account: &Account, operation: &str) -> Asked {
+    let of = media::of(account);
+    match operation {
+        "media.upload" => ask(Method::POST, format!("/v1/media{of}"), Value::Null, 201),
+        "media.sample" | "media.sample_send" | "media.sample_ask" => ask(
+            Method::POST,
+            format!("/v1/media/samples{of}"),
+            Value::Null,
+            201,
+        ),
+        other => {
+            let id = media::sent_by_user(app, account.provider).await;
+            let path = format!("/v1/media/{id}");
+            match other {
+                "media.read" => ask(Method::GET, format!("{path}{of}"), Value::Null, 200),
+                "media.download" => {
+                    ask(Method::GET, format!("{path}/content{of}"), Value::Null, 200)
+                }
+                "media.delete" => ask(Method::DELETE, format!("{path}{of}"), Value::Null, 200),
+                other => panic!("nobody asks for {other}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_row_of_the_matrix_is_asked_for_through_the_api() {
     let app = start(true).await;
@@ -319,11 +346,12 @@ async fn every_row_of_the_matrix_is_asked_for_through_the_api() {
 #[tokio::test]
 async fn every_row_is_asked_for_in_front_of_the_on_premises_api_too() {
     let app = start(true).await;
-    let (connection, _) = connected(&app, 1).await;
+    let (connection, sender) = connected(&app, 1).await;
     let provider = "dialog360_onprem";
     let account = Account {
         provider,
         connection,
+        sender,
     };
     walk(&app, vec![account]).await;
 }
@@ -338,7 +366,10 @@ async fn walk(app: &App, accounts: Vec<Account>) {
             let call = &row["providers"][account.provider];
             let wanted = asked(app, &account, operation).await;
             let before = managed(app, account.provider).await;
-            let (status, answer) = wanted.send(app).await;
+            let (status, answer) = match operation.starts_with("media.") {
+                true => media::send(app, wanted.method.clone(), &wanted.path).await,
+                false => wanted.send(app).await,
+            };
             let said = format!("{} {operation}: {answer:#}", account.provider);
             let expected = match call {
                 Value::Null => 501,

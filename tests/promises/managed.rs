@@ -133,6 +133,7 @@ async fn a_template_lives_from_its_submission_to_its_deletion_at_meta() {
 pub struct Account {
     pub provider: &'static str,
     pub connection: String,
+    pub sender: String,
 }
 
 /// One at each provider. 360dialog's two have one address in the simulator, which tells them apart
@@ -141,12 +142,14 @@ pub async fn accounts(app: &App) -> Vec<Account> {
     let mut all = vec![Account {
         provider: "meta",
         connection: app.connection.clone(),
+        sender: app.sender.clone(),
     }];
     for (n, provider) in [(0, "dialog360"), (2, "infobip")] {
-        let (connection, _) = connected(app, n).await;
+        let (connection, sender) = connected(app, n).await;
         all.push(Account {
             provider,
             connection,
+            sender,
         });
     }
     all

@@ -18,7 +18,7 @@ use crate::managed::definition;
 use crate::support::*;
 
 /// What a scripted provider does with a request.
-enum Does {
+pub enum Does {
     Answer(u16, Value),
     /// With `Retry-After`.
     Later(u16, Value, u64),
@@ -26,17 +26,17 @@ enum Does {
     Hang,
 }
 
-type Script = Box<dyn Fn(usize, &str) -> Does + Send + Sync>;
+pub type Script = Box<dyn Fn(usize, &str) -> Does + Send + Sync>;
 
 /// A provider of the test's own: what it was asked, as `METHOD path`.
 #[derive(Clone)]
-struct Scripted {
-    url: String,
-    asked: Arc<Mutex<Vec<String>>>,
+pub struct Scripted {
+    pub url: String,
+    pub asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
-    async fn start(script: Script) -> Self {
+    pub async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -68,7 +68,7 @@ impl Scripted {
         Self { url, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -79,7 +79,7 @@ fn answer(status: u16, body: &Value) -> Response {
 }
 
 /// A connection to the scripted provider.
-async fn connect(app: &App, provider: &Scripted) -> String {
+pub async fn connect(app: &App, provider: &Scripted) -> String {
     let made = app
         .create(
             "/v1/connections",
@@ -93,18 +93,18 @@ async fn connect(app: &App, provider: &Scripted) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-fn new(connection: &str, name: &str) -> Value {
+pub fn new(connection: &str, name: &str) -> Value {
     let mut new = definition(name);
     new["connection"] = connection.into();
     new["waba_id"] = WABA.into();
     new
 }
 
-fn pending() -> Value {
+pub fn pending() -> Value {
     json!({"id": "594425479261596", "status": "PENDING", "category": "UTILITY"})
 }
 
-async fn post(app: &App, body: &Value, key: &str) -> (StatusCode, Value, bool) {
+pub async fn post(app: &App, body: &Value, key: &str) -> (StatusCode, Value, bool) {
     let request = app.request(Method::POST, "/v1/templates").json(body);
     let response = request.header("idempotency-key", key).send().await.unwrap();
     let (status, replayed) = (

@@ -90,6 +90,12 @@ pub(in crate::provider) fn check_in(place: &Place<'_>, categories: &[&str]) {
 
 /// Checks what an edit says: of a template of this category, where that is known.
 pub(in crate::provider) fn check_edit(place: &Place<'_>, known: Option<&str>) {
+    for name in ["name", "language"] {
+        let fixed = place.member(name);
+        if fixed.value().is_some() {
+            fixed.expected("nothing: a template keeps its name and its language");
+        }
+    }
     let category = place.member("category");
     let given = category.maybe_text();
     if given.is_some_and(|word| !CATEGORIES.contains(&word)) {

@@ -160,6 +160,9 @@ async fn meta_delete(
     headers: HeaderMap,
 ) -> Response {
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
+        if super::media::deleted(&simulator, Dialect::Meta, &id, None).is_ok() {
+            return Ok(json!({"success": true}));
+        }
         moved(&simulator, Dialect::Meta, &id, Wish::Delete)?;
         Ok(json!({"success": true}))
     })

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
@@ -17,7 +17,10 @@ use super::super::review::with_id;
 use super::super::state::Simulator;
 use super::super::template::{Key, Template};
 use super::super::trouble::Trouble;
-use super::{Simulated, flows, hooks, numbers, pictures};
+use super::{Simulated, flows, hooks, media, numbers, pictures};
+
+/// Of a template: more than Meta takes of any that is shown here.
+const LARGEST_SAMPLE: usize = 32 << 20;
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/2/senders/{sender}/templates";
@@ -26,7 +29,10 @@ pub fn router() -> Router<Arc<Simulator>> {
             "/{version}/{id}/message_templates",
             post(meta_create).delete(meta_delete),
         )
-        .route("/{version}/{id}", post(meta_edit))
+        .route(
+            "/{version}/{id}",
+            post(meta_edit).layer(DefaultBodyLimit::max(LARGEST_SAMPLE)),
+        )
         .route("/{version}/{id}/unpause", post(meta_unpause))
         .route("/v1/configs/templates", post(dialog360_create))
         .route("/v1/configs/templates/{name}", delete(dialog360_delete))
@@ -164,6 +170,7 @@ fn known(simulator: &Simulator, dialect: Dialect, id: &str) -> Result<Key, Troub
 async fn meta_edit(
     State(simulator): Simulated,
     Path((_version, id)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -172,7 +179,11 @@ async fn meta_edit(
     }
     done(&simulator, Dialect::Meta, &headers, StatusCode::OK, || {
         if id.starts_with("upload:") {
-            return pictures::upload(&simulator, &id, &headers, &body);
+            if simulator.state().pictures.awaits(&id) {
+                return pictures::upload(&simulator, &id, &headers, &body);
+            }
+            let session = media::session(&id, uri.query().unwrap_or_default());
+            return media::more(&simulator, &headers, &session, &body);
         }
         if simulator.state().flows.contains_key(&id) {
             flows::update(&simulator, Dialect::Meta, &id, &flows::form(&body))?;

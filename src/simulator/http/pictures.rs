@@ -28,6 +28,13 @@ pub struct Pictures {
     all: BTreeMap<String, Vec<u8>>,
 }
 
+impl Pictures {
+    /// Whether an upload of this id was begun.
+    pub fn awaits(&self, id: &str) -> bool {
+        self.begun.contains_key(id)
+    }
+}
+
 pub fn router() -> Router<Arc<Simulator>> {
     Router::new()
         .route("/{version}/app/uploads", post(meta_begin))

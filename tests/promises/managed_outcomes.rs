@@ -1,0 +1,253 @@
+//! What came of a change at a provider is neither lost nor told wrongly: though the database fail
+//! after it, its caller hang up, a second ask for the same at once, or a webhook come meanwhile.
+
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::managed::{definition, start};
+use crate::managed_calls::{Does, Scripted, connect, new, pending, post};
+use crate::support::*;
+
+/// A provider that tells of calls that change something, and answers each only when it is let.
+async fn held(answer: fn(&str) -> Does) -> (Scripted, UnboundedReceiver<String>, Sender<()>) {
+    let (said, heard) = tokio::sync::mpsc::unbounded_channel();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let script = move |_: usize, asked: &str| {
+        if !asked.starts_with("GET") {
+            said.send(asked.to_owned()).unwrap();
+            tokio::task::block_in_place(|| wait.lock().unwrap().recv().unwrap());
+        }
+        answer(asked)
+    };
+    (Scripted::start(Box::new(script)).await, heard, go)
+}
+
+/// Acts of the audit on templates that nobody knows the end of, or that ended so.
+fn acts(audit: &Value, status: &Value) -> usize {
+    let acts = audit["data"].as_array().unwrap().iter();
+    let is = |act: &&Value| {
+        let action = act["action"].as_str().unwrap();
+        action.contains("/v1/templates") && act["status"] == *status
+    };
+    acts.filter(is).count()
+}
+
+#[tokio::test]
+async fn what_was_done_and_not_written_down_is_told_with_the_providers_answer() {
+    let app = App::start().await;
+    let provider = Scripted::start(Box::new(|_, _| Does::Answer(200, pending()))).await;
+    let connection = connect(&app, &provider).await;
+    let mut session = app.session().await;
+    let broken = "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                  CREATE TRIGGER broken BEFORE INSERT ON templates EXECUTE FUNCTION broken()";
+    sqlx::raw_sql(broken).execute(&mut session).await.unwrap();
+    let wanted = new(&connection, "order_ready");
+    let (status, problem, _) = post(&app, &wanted, "k").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (504, &json!("outcome_unknown")),
+        "{problem:#}"
+    );
+    assert_eq!(problem["provider_error"]["body"], pending());
+    sqlx::raw_sql("DROP TRIGGER broken ON templates")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let (status, made, replayed) = post(&app, &wanted, "k").await;
+    assert_eq!((status, replayed), (StatusCode::CREATED, false), "{made:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_at_once_with_one_key_one_is_sent_and_both_get_its_answer() {
+    let app = App::start().await;
+    let (provider, mut heard, go) = held(|_| Does::Answer(200, pending())).await;
+    let connection = connect(&app, &provider).await;
+    let wanted = new(&connection, "order_ready");
+    let both = async { tokio::join!(post(&app, &wanted, "k"), post(&app, &wanted, "k")) };
+    let let_go = async {
+        app.get_until("/v1/audit", |it| acts(it, &Value::Null) == 2)
+            .await;
+        heard.recv().await.unwrap();
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+    };
+    let ((one, other), ()) = tokio::join!(both, let_go);
+    assert_eq!(
+        (one.0, other.0),
+        (StatusCode::CREATED, StatusCode::CREATED),
+        "{one:?} {other:?}"
+    );
+    assert_eq!(one.1, other.1);
+    assert_ne!(one.2, other.2, "one of them is a repetition");
+    assert_eq!(provider.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_begun_is_written_down_though_its_caller_hangs_up_and_the_service_stops() {
+    let app = App::start().await;
+    let (provider, mut heard, go) = held(|_| Does::Answer(200, pending())).await;
+    let connection = connect(&app, &provider).await;
+    let mut session = app.session().await;
+    let request = app.request(Method::POST, "/v1/templates");
+    let request = request.json(&new(&connection, "order_ready")).send();
+    let asking = tokio::spawn(request);
+    heard.recv().await.unwrap();
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    app.stop();
+    go.send(()).unwrap();
+    let ended = "SELECT count(*) FROM audit, templates
+                 WHERE action = 'POST /v1/templates' AND audit.status = 201
+                     AND templates.provider_template_id = '594425479261596'";
+    for _ in 0..300 {
+        let count: i64 = sqlx::query_scalar(ended)
+            .fetch_one(&mut session)
+            .await
+            .unwrap();
+        if count == 1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("nobody wrote down what was done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_heard_while_a_deletion_is_under_way_is_newer_than_it() {
+    let app = App::start().await;
+    let (provider, mut heard, go) = held(|asked| match asked.starts_with("DELETE") {
+        true => Does::Answer(200, json!({"success": true})),
+        false => Does::Answer(200, pending()),
+    })
+    .await;
+    let connection = connect(&app, &provider).await;
+    go.send(()).unwrap();
+    let made = app
+        .create("/v1/templates", new(&connection, "order_ready"))
+        .await;
+    heard.recv().await.unwrap();
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    let delete = app.request(Method::DELETE, &path).send();
+    let deleting = tokio::spawn(delete);
+    heard.recv().await.unwrap();
+    let again = management_body(
+        "message_template_status_update",
+        app.clock.now().unix_timestamp() + 1,
+        json!({
+            "event": "APPROVED", "message_template_id": 594_425_479_261_597_i64,
+            "message_template_name": "order_ready", "message_template_language": "en_GB",
+            "message_template_category": "UTILITY", "reason": "NONE",
+        }),
+    );
+    let bytes = serde_json::to_vec(&again).unwrap();
+    let webhook = reqwest::Client::new()
+        .post(format!("{}/webhooks/{connection}", app.url))
+        .header("X-Hub-Signature-256", signature(SECRET, &bytes))
+        .body(bytes)
+        .send();
+    assert_eq!(webhook.await.unwrap().status(), StatusCode::OK);
+    go.send(()).unwrap();
+    let deleted = deleting.await.unwrap().unwrap();
+    assert_eq!(deleted.status(), StatusCode::OK);
+    assert_eq!(app.get(&path).await["status"], "APPROVED");
+}
+
+#[tokio::test]
+async fn after_an_edit_that_nobody_knows_the_end_of_the_template_is_read() {
+    let app = App::start().await;
+    let shown = json!({"id": "594425479261596", "name": "order_ready", "language": "en_GB",
+        "status": "PENDING", "category": "UTILITY"});
+    let script = move |n: usize, asked: &str| match (asked.starts_with("GET"), n) {
+        (true, _) => Does::Answer(200, shown.clone()),
+        (_, 1) => Does::Answer(
+            200,
+            json!({"id": "594425479261596", "status": "APPROVED", "category": "UTILITY"}),
+        ),
+        _ => Does::Answer(503, json!({"error": {"code": 2, "message": "Unavailable"}})),
+    };
+    let provider = Scripted::start(Box::new(script)).await;
+    let connection = connect(&app, &provider).await;
+    let made = app
+        .create("/v1/templates", new(&connection, "order_ready"))
+        .await;
+    assert_eq!(made["sendable"], true);
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    let change = json!({"components": definition("order_ready")["components"]});
+    let (status, problem) = app.send(Method::PATCH, &path, change).await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (504, &json!("outcome_unknown"))
+    );
+    let read = app.get_until(&path, |it| it["status"] == "PENDING").await;
+    assert_eq!(read["sendable"], false);
+}
+
+#[tokio::test]
+async fn what_is_no_flow_is_neither_changed_nor_deleted_as_one() {
+    let app = start(true).await;
+    let mut wanted = definition("order_ready");
+    wanted["connection"] = app.connection.clone().into();
+    let made = app.create("/v1/templates", wanted).await;
+    let id = made["provider_template_id"].as_str().unwrap();
+    let at = |end: &str| format!("/v1/flows/{id}{end}?connection={}", app.connection);
+    let flow = json!({"version": "5.0", "screens": [{"id": "WELCOME"}]});
+    for (method, path, body) in [
+        (Method::GET, at(""), Value::Null),
+        (Method::DELETE, at(""), Value::Null),
+        (Method::PATCH, at(""), json!({"name": "x"})),
+        (Method::PUT, at("/json"), flow),
+        (Method::POST, at("/publish"), json!({})),
+        (Method::POST, at("/deprecate"), json!({})),
+    ] {
+        let (status, problem) = app.send(method.clone(), &path, body).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::NOT_FOUND, &json!("not_found")),
+            "{method} {path} {problem:#}"
+        );
+    }
+    let template = format!("/v1/templates/{}?fresh=true", made["id"].as_str().unwrap());
+    assert_eq!(app.get(&template).await["provider"]["id"], id);
+}
+
+#[tokio::test]
+async fn a_flow_is_made_once_by_one_key() {
+    let app = start(true).await;
+    let wanted =
+        json!({"connection": app.connection, "name": "Quote form", "categories": ["SURVEY"]});
+    let ask = || {
+        let request = app.request(Method::POST, "/v1/flows").json(&wanted);
+        request.header("idempotency-key", "k").send()
+    };
+    let first = ask().await.unwrap();
+    assert_eq!(first.status(), StatusCode::CREATED);
+    let second = ask().await.unwrap();
+    assert!(second.headers().contains_key("idempotency-replayed"));
+    let (first, second): (Value, Value) =
+        (first.json().await.unwrap(), second.json().await.unwrap());
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn an_edit_does_not_rename() {
+    let app = start(true).await;
+    let mut wanted = definition("order_ready");
+    wanted["connection"] = app.connection.clone().into();
+    let made = app.create("/v1/templates", wanted).await;
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    for field in ["name", "language"] {
+        let (status, problem) = app
+            .send(Method::PATCH, &path, json!({field: "other"}))
+            .await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(field))
+        );
+    }
+}
