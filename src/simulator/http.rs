@@ -3,6 +3,7 @@
 
 mod flows;
 mod hooks;
+mod infobip_hooks;
 mod manage;
 mod numbers;
 mod templates;
@@ -53,6 +54,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(flows::router())
         .merge(numbers::router())
         .merge(hooks::router())
+        .merge(infobip_hooks::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

@@ -83,10 +83,19 @@ async fn what_is_wrong_is_found_and_said_with_its_remedy() {
     let key = result(&found, "key of shop");
     assert_eq!(key["detail"], "it lacks whatsapp_business_management");
 
-    app.send(Method::PATCH, &connection, json!({"access_token": "another"}))
-        .await;
+    app.send(
+        Method::PATCH,
+        &connection,
+        json!({"access_token": "another"}),
+    )
+    .await;
     let (_, found) = checks(&app).await;
-    assert!(result(&found, "key of shop")["detail"].as_str().unwrap().contains("190"));
+    assert!(
+        result(&found, "key of shop")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("190")
+    );
     assert_eq!(result(&found, "webhooks of shop")["result"], "fail");
 }
 
