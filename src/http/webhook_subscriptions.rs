@@ -51,7 +51,7 @@ struct WebhookSubscriptions {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookSubscription)]
 struct View {
-    /// `app`, `account` or `number`.
+    /// `app`, `account`, `number`, or Infobip's `events`.
     level: &'static str,
     /// The provider's id of the app, the account or the number, where it has one.
     id: Option<String>,
@@ -323,7 +323,7 @@ async fn all(
     path = "/connections/{id}/webhook_subscriptions/{level}",
     operation_id = "get_webhook_subscription",
     tag = "Connections",
-    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account` or `number`."), Of),
+    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account`, `number` or `events`."), Of),
     responses((status = 200, body = Listed)),
 )]
 async fn one(
@@ -347,7 +347,7 @@ async fn one(
     path = "/connections/{id}/webhook_subscriptions/{level}",
     operation_id = "set_webhook_subscription",
     tag = "Connections",
-    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account` or `number`.")),
+    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account`, `number` or `events`.")),
     request_body = Change,
     responses((status = 200, body = Changed)),
 )]
@@ -437,7 +437,8 @@ fn check(
         let message = "is for the account at Meta alone";
         return Err(ApiError::field("override", message));
     }
-    if change.events.is_some() && !(meta && level == Level::App) {
+    let chooses = (meta && level == Level::App) || level == Level::Events;
+    if change.events.is_some() && !chooses {
         return Err(ApiError::field("events", "cannot be chosen here"));
     }
     if change.events.as_ref().is_some_and(Vec::is_empty) {
@@ -482,7 +483,7 @@ impl Api {
     path = "/connections/{id}/webhook_subscriptions/{level}",
     operation_id = "remove_webhook_subscription",
     tag = "Connections",
-    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account` or `number`."), Removed),
+    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account`, `number` or `events`."), Removed),
     responses((status = 200, body = Changed)),
 )]
 async fn remove(

@@ -11,7 +11,7 @@ use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::provider::operations::{Ask, Operation};
 use crate::provider::subscriptions::{
-    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, problems,
+    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, infobip, problems,
 };
 use crate::send::ask::Answered;
 use crate::store::Connection;
@@ -110,7 +110,10 @@ impl Manage {
         waba: Option<&str>,
     ) -> Result<Vec<Place>, Failed> {
         if connection.provider != Provider::Meta {
-            return Ok(vec![Place::default()]);
+            return Ok(vec![Place {
+                own: format!("twotick-{}", connection.id),
+                ..Place::default()
+            }]);
         }
         let (token, answer, _) = self.token(connection).await?;
         let missing = || Failed::unread(answer, "`data.app_id` is missing");
@@ -171,6 +174,9 @@ impl Manage {
         place: &Place,
         reading: &mut Reading,
     ) -> Result<(), Failed> {
+        if level == Level::Events {
+            return self.read_events(connection, place, reading).await;
+        }
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
             let ask =
@@ -253,6 +259,9 @@ impl Manage {
         wish: &Wish,
     ) -> Result<Value, Failed> {
         has(connection, wish.level, Doing::Set)?;
+        if wish.level == Level::Events {
+            return self.subscribe_events(connection, place, wish).await;
+        }
         let mut known = Vec::new();
         if wish.level == Level::App && wish.wanted.events.is_none() {
             let mut reading = Reading::default();
@@ -301,5 +310,64 @@ impl Manage {
             false => Doing::Set,
         };
         has(connection, level, doing)
+    }
+}
+
+/// Infobip's subscriptions have parts.
+impl Manage {
+    async fn read_events(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        reading: &mut Reading,
+    ) -> Result<(), Failed> {
+        for n in 0..PAGES {
+            let answered = self.call(connection, &infobip::list(place, n)).await?;
+            reading.clock_offset = self.offset(&answered);
+            let page = infobip::page(&shown(&answered.body), n);
+            let missing = || Failed::Unreadable("`results` is missing".to_owned());
+            let (list, more) = page.ok_or_else(missing)?;
+            for subscription in list {
+                let profile = match infobip::read_profile(place, &subscription) {
+                    Some(ask) => shown(&self.call(connection, &ask).await?.body),
+                    None => Value::Null,
+                };
+                reading.found.extend(infobip::found(subscription, profile));
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the connection's own at once, or brings its parts up to date, what proves it first. Of
+    /// the answers the last is shown.
+    async fn subscribe_events(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        wish: &Wish,
+    ) -> Result<Value, Failed> {
+        let mut reading = Reading::default();
+        self.read_events(connection, place, &mut reading).await?;
+        let own = reading.found.iter().find(|it| it.id == place.own);
+        let Some(known) = own else {
+            let ask = infobip::create(place, &wish.ours, &wish.wanted);
+            return Self::done(&self.call(connection, &ask).await?);
+        };
+        if let Some(security) = &wish.ours.security {
+            let ask = |is_new| infobip::write_security(place, security, is_new);
+            match self.call(connection, &ask(false)).await {
+                Err(Failed::Refused(said)) if said.status == 404 => {
+                    self.call(connection, &ask(true)).await?;
+                }
+                came => drop(came?),
+            }
+        }
+        let ask = infobip::update_profile(place, &wish.ours);
+        self.call(connection, &ask).await?;
+        let ask = infobip::update(place, known, &wish.wanted);
+        Self::done(&self.call(connection, &ask).await?)
     }
 }

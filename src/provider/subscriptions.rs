@@ -2,6 +2,7 @@
 //! wrong with what they say is in `problems`. What proves a webhook is set with it: the very secrets
 //! that the receiver of webhooks looks at, so that nobody has to carry them from one to the other.
 
+pub mod infobip;
 mod problems;
 
 use std::collections::BTreeMap;
@@ -47,11 +48,12 @@ pub enum Level {
     App,
     Account,
     Number,
+    Events,
 }
 
 impl Level {
     /// Each once.
-    pub const ALL: [Self; 3] = [Self::App, Self::Account, Self::Number];
+    pub const ALL: [Self; 4] = [Self::App, Self::Account, Self::Number, Self::Events];
 
     /// The word in the API.
     pub const fn as_str(self) -> &'static str {
@@ -59,6 +61,7 @@ impl Level {
             Self::App => "app",
             Self::Account => "account",
             Self::Number => "number",
+            Self::Events => "events",
         }
     }
 
@@ -73,6 +76,7 @@ impl Level {
             Self::App => [&op::READ_APP, &op::SET_APP, &op::REMOVE_APP],
             Self::Account => [&op::READ_ACCOUNT, &op::SET_ACCOUNT, &op::REMOVE_ACCOUNT],
             Self::Number => [&op::READ_NUMBER, &op::SET_NUMBER, &op::REMOVE_NUMBER],
+            Self::Events => [&op::READ_EVENTS, &op::CREATE_EVENTS, &op::REMOVE_EVENTS],
         }
     }
 }
@@ -90,6 +94,8 @@ pub struct Place {
     pub waba: String,
     /// Meta's id of a number.
     pub number: String,
+    /// What the connection's own is called at Infobip.
+    pub own: String,
 }
 
 /// What is to be at the provider.
@@ -101,6 +107,8 @@ pub struct Ours {
     pub headers: BTreeMap<String, String>,
     /// What Meta's handshake is to bring.
     pub verify_token: String,
+    /// What is to prove them at Infobip, beside headers.
+    pub security: Option<Value>,
 }
 
 impl std::fmt::Debug for Ours {
@@ -116,6 +124,7 @@ impl Ours {
             url: address.to_owned(),
             headers: BTreeMap::new(),
             verify_token: verify_token.to_owned(),
+            security: infobip::security(proofs),
         };
         for proof in proofs {
             let Some(secret) = proof.secrets.first().map(ExposeSecret::expose_secret) else {
@@ -183,6 +192,7 @@ fn ask(operation: &'static Operation, level: Level, place: &Place) -> Ask {
         ("app", &place.app),
         ("waba", &place.waba),
         ("id", &place.number),
+        ("own", &place.own),
     ];
     let mut ask = Ask::of(operation, &names);
     if level == Level::App {
@@ -198,6 +208,7 @@ fn ask(operation: &'static Operation, level: Level, place: &Place) -> Ask {
 pub fn read(provider: Provider, level: Level, place: &Place, after: Option<&str>) -> Ask {
     let ask = ask(level.calls()[0], level, place);
     match (provider, level) {
+        (Provider::Infobip, _) => infobip::list(place, 0),
         (Provider::Meta, Level::Number) => ask
             .query("fields", Some(NUMBER_FIELDS))
             .query("limit", Some("100"))
@@ -224,7 +235,7 @@ pub fn set(
             ("object", OBJECT.to_owned()),
             ("callback_url", ours.url.clone()),
             ("verify_token", token.clone()),
-            ("fields", fields(wanted, known).join(",")),
+            ("fields", fields(wanted, known, &META_FIELDS).join(",")),
             ("include_values", "true".to_owned()),
         ])),
         (Provider::Meta, Level::Account) if wanted.overriding => {
@@ -234,16 +245,17 @@ pub fn set(
         (Provider::Meta, Level::Account) => ask,
         (Provider::Meta, Level::Number) => ask.body(json!({"webhook_configuration":
             {"override_callback_uri": ours.url, "verify_token": token}})),
+        (Provider::Infobip, _) => infobip::create(place, ours, wanted),
         _ => ask.body(json!({"url": ours.url, "headers": ours.headers})),
     }
 }
 
-/// What Meta is to tell. It replaces what there is, of which nothing is to be lost.
-fn fields(wanted: &Wanted, known: &[String]) -> Vec<String> {
+/// What is to be told. It replaces what there is, of which nothing is to be lost.
+fn fields(wanted: &Wanted, known: &[String], all: &[&str]) -> Vec<String> {
     match &wanted.events {
         Some(events) => events.clone(),
         None => {
-            let mut fields: Vec<_> = META_FIELDS.map(str::to_owned).to_vec();
+            let mut fields: Vec<_> = all.iter().map(|&name| name.to_owned()).collect();
             let others = known.iter().filter(|name| !fields.contains(name));
             let others: Vec<_> = others.cloned().collect();
             fields.extend(others);
@@ -257,7 +269,7 @@ pub fn remove(level: Level, place: &Place) -> Ask {
     let ask = ask(level.calls()[2], level, place);
     match level {
         Level::App => ask.query("object", Some(OBJECT)),
-        Level::Account => ask,
+        Level::Account | Level::Events => ask,
         Level::Number => ask.body(json!({"webhook_configuration": {"override_callback_uri": ""}})),
     }
 }
@@ -282,6 +294,7 @@ pub fn found(
                 .and(paging["cursors"]["after"].as_str());
             Some((numbers, next.map(str::to_owned)))
         }
+        (Provider::Infobip, _) => None,
         _ => one(of_dialog360(level, answer)?),
     }
 }

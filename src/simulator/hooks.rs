@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::dialect::Dialect;
 use super::state::State;
 use super::trouble::Trouble;
@@ -22,6 +24,10 @@ pub struct Hooks {
     pub permissions: Option<Vec<String>>,
     /// Until when it may, in seconds since 1970; 0: for good.
     pub expires_at: i64,
+    /// Infobip's, by their ids: subscriptions, profiles, security settings.
+    pub subscriptions: BTreeMap<String, Value>,
+    pub profiles: BTreeMap<String, Value>,
+    pub securities: BTreeMap<String, Value>,
     /// 360dialog's of the account: where, and with which headers.
     pub waba_webhook: Option<(String, BTreeMap<String, String>)>,
 }
@@ -66,6 +72,9 @@ impl Hooks {
 
     /// Where it goes.
     pub fn route(&self, waba_id: &str, update: &Update) -> Route {
+        if update.dialect() == Dialect::Infobip {
+            return self.of_infobip(update);
+        }
         let Some(app) = self.app.as_ref() else {
             return Route::Usual;
         };
@@ -83,6 +92,26 @@ impl Hooks {
         match number.or(account) {
             Some(url) => Route::To(url.clone()),
             None => Route::Usual,
+        }
+    }
+}
+
+impl Hooks {
+    /// While there is no subscription everything is told.
+    fn of_infobip(&self, update: &Update) -> Route {
+        let Some(subscription) = self.subscriptions.values().next() else {
+            return Route::Usual;
+        };
+        let event = match update {
+            Update::Status(status) if status.status == "read" => "SEEN",
+            Update::Status(_) => "DELIVERY",
+            Update::Inbound(_) => "INBOUND_MESSAGE",
+            Update::Template(_) => "TEMPLATE_UPDATE",
+        };
+        let told = subscription["events"].as_array();
+        match told.is_some_and(|told| told.iter().any(|it| it == event)) {
+            true => Route::Usual,
+            false => Route::Nowhere,
         }
     }
 }

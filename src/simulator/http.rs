@@ -3,6 +3,7 @@
 
 mod flows;
 mod hooks;
+mod infobip_hooks;
 mod manage;
 mod media;
 mod numbers;
@@ -62,6 +63,7 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(welcome::router())
         .merge(hooks::router())
         .merge(media::router())
+        .merge(infobip_hooks::router())
 }
 
 /// The connection a request came over, so that it can be closed instead of answered.

@@ -289,11 +289,15 @@ fn webhooks_asked(account: &Account, operation: &str) -> Asked {
         .strip_prefix("webhooks.")
         .and_then(|rest| rest.split_once('_'))
         .unwrap_or_else(|| panic!("nobody asks for {operation}"));
+    let level = match level {
+        "profile" | "security" => "events",
+        level => level,
+    };
     let path = format!("{connection}/webhook_subscriptions/{level}");
     let of_number = level == "number" && account.provider == "meta";
     match verb {
         "read" => get(path),
-        "set" => {
+        "set" | "create" | "update" => {
             let body = match of_number {
                 true => json!({"phone_number_id": NUMBER}),
                 false => json!({}),

@@ -257,6 +257,59 @@ async fn webhooks_of_360dialog_are_set_with_what_proves_them_and_it_is_not_shown
 }
 
 #[tokio::test]
+async fn infobips_events_come_here_with_what_proves_them_and_nobody_elses_are_touched() {
+    let app = start(true).await;
+    let (connection, sender) = connected(&app, 2).await;
+    let all = path(&connection, "");
+    assert_eq!(codes(&app.get(&all).await), ["not_subscribed"]);
+    let auth = |password: &str| {
+        json!({"webhook_auth": {"basic": {"username": "twotick", "password": password},
+            "headers": {"X-Tenant": "s3cr3t-4"}}})
+    };
+    let at = format!("/v1/connections/{connection}");
+    // Made, then brought up to date with another password, then with a signature.
+    for (n, auth) in [
+        auth("s3cr3t-1"),
+        auth("s3cr3t-2"),
+        json!({"webhook_auth": {"hmac": {"secrets": ["s3cr3t-3"], "algorithm": "sha512",
+            "header": "X-Signature"}}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, _) = app.send(Method::PATCH, &at, auth).await;
+        assert_eq!(status, StatusCode::OK);
+        let answer = set(&app, &connection, "events", json!({})).await;
+        assert_eq!(answer["data"].as_array().unwrap().len(), 1, "{answer:#}");
+        let overview = app.get(&all).await;
+        assert_eq!(codes(&overview), Vec::<&str>::new(), "{overview:#}");
+        for said in [answer.to_string(), overview.to_string()] {
+            assert!(!said.contains("s3cr3t"), "{said}");
+        }
+        let new = text(&sender, &format!("44770090012{n}"), "hi");
+        let message = app.create("/v1/messages", new).await;
+        let id = app.accepted(message["id"].as_str().unwrap()).await;
+        let status = format!("messages/{id}/status");
+        app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+            .await;
+        let at = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+        app.get_until(&at, |it| it["delivered_at"].is_string())
+            .await;
+    }
+    let few = json!({"events": ["DELIVERY"]});
+    set(&app, &connection, "events", few).await;
+    let lacking = app.get(&all).await;
+    assert_eq!(codes(&lacking), ["missing_events"]);
+    assert_eq!(lacking["problems"][0]["severity"], "warn");
+    let gone = path(&connection, "/events");
+    let (status, left) = app.send(Method::DELETE, &gone, Value::Null).await;
+    assert_eq!((status, &left["data"]), (StatusCode::OK, &json!([])));
+    let (status, problem) = app.send(Method::DELETE, &gone, Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem:#}");
+    assert_eq!(problem["code"], "not_found_at_provider");
+}
+
+#[tokio::test]
 async fn what_cannot_be_set_is_refused_by_its_field_before_anything_is_sent() {
     let app = start(true).await;
     for (level, body, field) in [

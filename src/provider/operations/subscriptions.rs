@@ -123,8 +123,98 @@ pub static REMOVE_NUMBER: Operation = of_meta(
     meta(Verb::Post, "{version}/{id}"),
 );
 
+/// Infobip's alone; it says nothing of how often.
+const fn of_infobip(
+    name: &'static str,
+    says: &'static str,
+    api: &'static [&'static str],
+    verb: Verb,
+    path: &'static str,
+) -> Operation {
+    Operation {
+        infobip: dialog360(verb, path),
+        ..of_meta(name, says, api, None)
+    }
+}
+
+const SUBSCRIPTIONS: &str = "subscriptions/1/subscription/WHATSAPP";
+const SUBSCRIPTION: &str = "subscriptions/1/subscription/WHATSAPP/{own}";
+const PROFILE: &str = "subscriptions/1/profiles/{own}";
+
+/// Which events go where.
+pub static READ_EVENTS: Operation = of_infobip(
+    "webhooks.read_events",
+    "Tell which of an account's events go where.",
+    &[READ],
+    Verb::Get,
+    SUBSCRIPTIONS,
+);
+
+/// Where they go.
+pub static READ_PROFILE: Operation = of_infobip(
+    "webhooks.read_profile",
+    "Tell where the events of a subscription go, and with which headers.",
+    &[READ],
+    Verb::Get,
+    PROFILE,
+);
+
+/// Events that come here.
+pub static CREATE_EVENTS: Operation = of_infobip(
+    "webhooks.create_events",
+    "Let an account's events come here: a subscription, with its profile and what proves it.",
+    &[SET],
+    Verb::Post,
+    SUBSCRIPTIONS,
+);
+
+/// The same, brought up to date.
+pub static UPDATE_EVENTS: Operation = of_infobip(
+    "webhooks.update_events",
+    "Bring a subscription's events up to date.",
+    &[SET],
+    Verb::Put,
+    SUBSCRIPTION,
+);
+
+/// Where they go, brought up to date.
+pub static UPDATE_PROFILE: Operation = of_infobip(
+    "webhooks.update_profile",
+    "Bring up to date where a subscription's events go.",
+    &[SET],
+    Verb::Put,
+    PROFILE,
+);
+
+/// What proves them.
+pub static CREATE_SECURITY: Operation = of_infobip(
+    "webhooks.create_security",
+    "Make what proves a subscription's events.",
+    &[SET],
+    Verb::Post,
+    "subscriptions/1/security",
+);
+
+/// The same, brought up to date.
+pub static UPDATE_SECURITY: Operation = of_infobip(
+    "webhooks.update_security",
+    "Bring what proves a subscription's events up to date.",
+    &[SET],
+    Verb::Put,
+    "subscriptions/1/security/{own}",
+);
+
+/// The end of it.
+pub static REMOVE_EVENTS: Operation = of_infobip(
+    "webhooks.remove_events",
+    "Let an account's events come no more.",
+    &[REMOVE],
+    Verb::Delete,
+    SUBSCRIPTION,
+);
+
 /// Every row, in the order in which it is shown.
-pub static ALL: [&Operation; 10] = [
+pub static ALL: [&Operation; 18] = [
     &READ_TOKEN,
     &READ_APP,
     &SET_APP,
@@ -135,4 +225,12 @@ pub static ALL: [&Operation; 10] = [
     &READ_NUMBER,
     &SET_NUMBER,
     &REMOVE_NUMBER,
+    &READ_EVENTS,
+    &READ_PROFILE,
+    &CREATE_EVENTS,
+    &UPDATE_EVENTS,
+    &UPDATE_PROFILE,
+    &CREATE_SECURITY,
+    &UPDATE_SECURITY,
+    &REMOVE_EVENTS,
 ];

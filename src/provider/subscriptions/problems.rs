@@ -2,6 +2,7 @@
 //! addresses counts for what is said of messages; whatever is about templates and accounts goes to
 //! the app's alone. Of 360dialog's the number's counts, then the account's.
 
+use super::infobip::EVENTS;
 use super::{Found, Level, META_FIELDS, Ours, shown};
 use crate::model::provider::Provider;
 
@@ -58,6 +59,7 @@ pub fn problems(provider: Provider, ours: Option<&Ours>, found: &[Found]) -> Vec
     }
     match provider {
         Provider::Meta => looking.meta(found),
+        Provider::Infobip => looking.infobip(found),
         _ => looking.dialog360(found),
     }
     looking.problems
@@ -161,17 +163,56 @@ impl Looking<'_> {
             self.fail("not_active", app, detail, at(Level::App));
         }
         let events = app.events.as_deref().unwrap_or_default();
-        let missing = META_FIELDS
+        self.missing(app, events, &META_FIELDS, "messages");
+    }
+
+    /// Without `first` nothing is known of any message.
+    fn missing(&mut self, found: &Found, told: &[String], wanted: &[&str], first: &str) {
+        let missing = wanted
             .iter()
-            .filter(|field| !events.iter().any(|event| event == *field));
+            .filter(|name| !told.iter().any(|event| event == *name));
         let missing: Vec<_> = missing.copied().collect();
         if !missing.is_empty() {
-            let severity = match missing.contains(&"messages") {
+            let severity = match missing.contains(&first) {
                 true => Severity::Fail,
                 false => Severity::Warn,
             };
-            let detail = format!("the app is not told of {}", missing.join(", "));
-            self.add(severity, "missing_events", app, detail, at(Level::App));
+            let detail = format!("nothing is told of {}", missing.join(", "));
+            self.add(severity, "missing_events", found, detail, at(found.level));
+        }
+    }
+
+    /// It may have several, of which others lead elsewhere.
+    fn infobip(&mut self, found: &[Found]) {
+        let Some(ours) = self.ours else {
+            return;
+        };
+        let own: Vec<_> = found.iter().filter(|it| self.is_ours(it)).collect();
+        let Some(first) = own.first() else {
+            self.problems.push(Problem {
+                code: "not_subscribed",
+                severity: Severity::Fail,
+                level: Some(Level::Events),
+                id: String::new(),
+                detail: "no subscription leads here".to_owned(),
+                remedy: at(Level::Events),
+            });
+            return;
+        };
+        let told = own.iter().filter_map(|it| it.events.clone()).flatten();
+        let told: Vec<_> = told.collect();
+        self.missing(first, &told, &EVENTS, "DELIVERY");
+        let has_security = ours.security.is_some();
+        let bears = |it: &&Found| {
+            let headers = it.headers.as_ref();
+            let wanted = ours.headers.iter();
+            // A password is no header there: what it is set to is not looked at.
+            let mut wanted = wanted.filter(|(name, _)| !(has_security && *name == "authorization"));
+            wanted.all(|(name, value)| headers.and_then(|all| all.get(name)) == Some(value))
+        };
+        if !own.iter().all(bears) {
+            let detail = "the webhooks do not bring what this service looks at (401)".to_owned();
+            self.fail("unproven", first, detail, at(Level::Events));
         }
     }
 
