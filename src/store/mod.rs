@@ -207,12 +207,13 @@ impl Store {
         feed::go_on(&mut first).await?;
         first.close().await?;
         let pools = Pools::new(settings, options, &clock);
+        let erased = Erased::new(sealing_key.derive(erase::CONTEXT));
         let store = Self {
             pool: pools.api.clone(),
             pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
-            erased: Arc::default(),
+            erased: Arc::new(watch::Sender::new(erased)),
         };
         store.check_sealing_key().await?;
         store.read_erasures().await?;

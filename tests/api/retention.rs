@@ -188,9 +188,24 @@ async fn a_campaign_goes_as_a_whole_when_it_has_ended_and_not_before() {
     .execute(&app.pool)
     .await
     .unwrap();
+    // Of one of its sequences something was said since.
+    let late = told(&app, &sender).await;
+    app.set(&late, DONE).await;
+    app.set(&late, "status = 'stopped', reason = 'failed', head = 1")
+        .await;
+    sqlx::query("UPDATE sequences SET campaign = $1, variables = '{}' WHERE id = $2")
+        .bind(uuid(&campaign))
+        .bind(uuid(&late["id"]))
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    say_late(&app, uuid(&late["messages"][0]["id"])).await;
     let gone = forget(&app).await;
     assert_eq!((gone.campaigns, gone.sequences), (1, 1));
     app.get(&path).await.is(404, "not_found");
+    // Nobody would post it: there is nobody left who knows what.
+    let retry = format!("/v1/sequences/{}/retry", late["id"].as_str().unwrap());
+    app.act(&retry).await.is(409, "campaign_ended");
 }
 
 /// What the feed shows behind a cursor, once it shows so much.
@@ -258,6 +273,43 @@ async fn one_instance_forgets_at_a_time() {
         .await
         .unwrap();
     forget(&app).await;
+}
+
+#[tokio::test]
+async fn who_is_too_slow_to_forget_loses_its_turn_and_gives_nobody_elses_away() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    for _ in 0..2 {
+        let sequence = told(&app, &sender).await;
+        app.set(&sequence, DONE).await;
+    }
+    // So many messages that each goes alone.
+    sqlx::query("UPDATE sequences SET length = 1000, head = 1001")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    // Another takes its turn while it deletes the first.
+    sqlx::query(
+        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE retention SET owner = '00000000-0000-0000-0000-000000000007';
+             RETURN NULL; END $$",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "CREATE TRIGGER other AFTER DELETE ON sequences
+         FOR EACH STATEMENT EXECUTE FUNCTION other()",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(forget(&app).await.sequences, 1);
+    let owner: Uuid = sqlx::query_scalar("SELECT owner FROM retention WHERE taken_until > now()")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(owner, Uuid::from_u128(7));
 }
 
 #[tokio::test]
