@@ -305,6 +305,9 @@ pub enum ConfigError {
     /// A file is missing or malformed, or a value has the wrong type.
     #[error("the settings cannot be read")]
     Unreadable(#[from] config::ConfigError),
+    /// The same, where a file is one of their sources.
+    #[error("the settings of {0} and the environment cannot be read")]
+    UnreadableFile(std::path::PathBuf, #[source] config::ConfigError),
     /// Two settings contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -329,7 +332,12 @@ impl Config {
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true);
-        let config: Self = layers.add_source(environment).build()?.try_deserialize()?;
+        let read = layers.add_source(environment).build();
+        let read = read.and_then(config::Config::try_deserialize::<Self>);
+        let config = read.map_err(|error| match file {
+            Some(file) => ConfigError::UnreadableFile(file.to_owned(), error),
+            None => error.into(),
+        })?;
         config.check()?;
         Ok(config)
     }

@@ -194,12 +194,20 @@ impl Store {
         sealing_key: SealingKey,
         clock: Clock,
     ) -> Result<Self, OpenError> {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        if let Some(other) = scheme.filter(|name| !["postgres", "postgresql"].contains(name)) {
+            return Err(OpenError::Scheme(other.to_owned()));
+        }
         let options = pool::options(url)?;
         // Alone, because the pool would say that it timed out, and not why; and without limits:
         // a migration may take long.
         let first = PgConnection::connect_with(&options);
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
-        let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let mut first = first.map_err(|error| OpenError::Unreachable {
+            at: format!("{}:{}", options.get_host(), options.get_port()),
+            error,
+        })?;
         fitness::check(&mut first).await?;
         time::follow(&mut first, &clock).await?;
         // `run` makes a future that is not `Send`.
@@ -298,9 +306,23 @@ async fn plan_each(connection: &mut PgConnection) -> Result<(), StoreError> {
 /// Why the service cannot start on this database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It cannot be reached, or refuses us.
-    #[error("cannot connect to the database that DATABASE_URL names")]
-    Connect(#[from] sqlx::Error),
+    /// It is another database's URL.
+    #[error(
+        "DATABASE_URL must be PostgreSQL's, such as `postgres://user:password@host:5432/name`; \
+         this one begins with `{0}://`"
+    )]
+    Scheme(String),
+    /// It cannot be reached, or refuses us. What sqlx says has its source in it.
+    #[error("cannot connect to the database at {at}, which DATABASE_URL names: {error}")]
+    Unreachable {
+        /// Host and port.
+        at: String,
+        /// What sqlx says.
+        error: sqlx::Error,
+    },
+    /// It failed at the first things that it was asked for.
+    #[error("the database that DATABASE_URL names: {0}")]
+    Connect(sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -331,6 +353,12 @@ pub enum OpenError {
     /// Another key sealed what is in this database.
     #[error(transparent)]
     SealingKey(#[from] SealError),
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Connect(error)
+    }
 }
 
 /// Brings the schema of an empty or older database up to date.
