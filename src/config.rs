@@ -306,6 +306,9 @@ pub enum ConfigError {
     /// A file is missing or malformed, or a value has the wrong type.
     #[error("the settings cannot be read")]
     Unreadable(#[from] config::ConfigError),
+    /// The same, where a file is one of their sources.
+    #[error("the settings of {0} and the environment cannot be read")]
+    UnreadableFile(std::path::PathBuf, #[source] config::ConfigError),
     /// Two settings contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
@@ -330,7 +333,12 @@ impl Config {
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true);
-        let config: Self = layers.add_source(environment).build()?.try_deserialize()?;
+        let read = layers.add_source(environment).build();
+        let read = read.and_then(config::Config::try_deserialize::<Self>);
+        let config = read.map_err(|error| match file {
+            Some(file) => ConfigError::UnreadableFile(file.to_owned(), error),
+            None => error.into(),
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -430,6 +438,12 @@ impl Config {
                 self.retention.message_days == 0 || self.retention.message_days >= 38,
                 "retention.message_days must be at least 38, or 0",
             ),
+            (
+                // Else a webhook that is read again would bring back what was forgotten.
+                self.retention.message_days == 0
+                    || self.retention.message_days >= self.retention.journal_days.saturating_add(2),
+                "retention.message_days must be at least two more than retention.journal_days, or 0",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(ConfigError::Contradiction(broken)),
@@ -504,6 +518,23 @@ mod tests {
         let config = Config::load(None).unwrap();
         assert_eq!(config.http.listen.port(), 8080);
         assert_eq!(config.send.lease, Duration::from_millis(4500));
+    }
+
+    #[test]
+    fn messages_are_kept_longer_than_the_webhooks_that_told_of_them() {
+        let mut config = Config::load(None).unwrap();
+        for (journal, messages, holds) in [
+            (30, 38, true),
+            (60, 61, false),
+            (60, 62, true),
+            (60, 0, true),
+        ] {
+            config.retention = Retention {
+                journal_days: journal,
+                message_days: messages,
+            };
+            assert_eq!(config.check().is_ok(), holds, "{journal} {messages}");
+        }
     }
 
     #[test]

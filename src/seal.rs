@@ -5,12 +5,18 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
 
 use crate::clock;
 
 /// The key. Never shown.
-pub struct SealingKey(LessSafeKey);
+pub struct SealingKey {
+    seals: LessSafeKey,
+    /// Other secrets are made from it.
+    derives: Hmac<Sha256>,
+}
 
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +46,16 @@ impl SealingKey {
             .decode(text.expose_secret().trim().as_bytes())
             .map_err(|_| SealError::Key)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::Key)?;
-        Ok(Self(LessSafeKey::new(key)))
+        Ok(Self {
+            seals: LessSafeKey::new(key),
+            derives: Hmac::new_from_slice(&bytes).map_err(|_| SealError::Key)?,
+        })
+    }
+
+    /// A secret for `purpose`: the same as long as the key is, and of no use for any other.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let derived = self.derives.clone().chain_update(purpose);
+        derived.finalize().into_bytes().into()
     }
 
     /// A fresh key, in base64.
@@ -52,7 +67,7 @@ impl SealingKey {
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_LEN] = clock::random();
         let mut sealed = plain.to_vec();
-        self.0
+        self.seals
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(context),
@@ -68,7 +83,7 @@ impl SealingKey {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Open)?;
         let mut rest = rest.to_vec();
         let plain = self
-            .0
+            .seals
             .open_in_place(nonce, Aad::from(context), &mut rest)
             .map_err(|_| SealError::Open)?;
         Ok(plain.to_vec())
@@ -88,6 +103,9 @@ mod tests {
         assert_eq!(key.open(b"con_1", &sealed[..5]), Err(SealError::Open));
         let other = SealingKey::parse(&SealingKey::generate()).unwrap();
         assert_eq!(other.open(b"con_1", &sealed), Err(SealError::Open));
+        assert_eq!(key.derive(b"one"), key.derive(b"one"));
+        assert_ne!(key.derive(b"one"), key.derive(b"two"));
+        assert_ne!(key.derive(b"one"), other.derive(b"one"));
         assert!(SealingKey::parse(&"c2hvcnQ=".to_owned().into()).is_err());
     }
 }

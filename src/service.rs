@@ -132,6 +132,7 @@ impl Service {
         tasks.spawn(upkeep(keeping.clone(), kept, shutdown.clone()));
         tasks.spawn(follow_clock(keeping.clone(), shutdown.clone()));
         tasks.spawn(expire(keeping.clone(), shutdown.clone()));
+        tasks.spawn(know_erased(keeping.clone(), shutdown.clone()));
         tasks.spawn(erase(keeping.clone(), shutdown.clone()));
         if let Some(metrics) = metrics.clone() {
             tasks.spawn(measures::sample(keeping, metrics, shutdown.clone()));
@@ -267,17 +268,22 @@ async fn expire(store: Store, shutdown: CancellationToken) {
     }
 }
 
-/// Keeps up with who was erased, and looks again for what was under way: beside each other, because
-/// a look may take minutes, and what comes meanwhile may be of them, too.
-async fn erase(store: Store, shutdown: CancellationToken) {
-    let keep_up = async {
-        loop {
-            tokio::time::sleep(FRESH).await;
-            if let Err(error) = store.read_erasures().await {
-                tracing::warn!(%error, "who was erased could not be read");
-            }
+/// Keeps up with who was erased: wherever webhooks are decoded. Beside looking for them, because a
+/// look may take minutes, and what comes meanwhile may be of them, too.
+pub async fn know_erased(store: Store, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(FRESH) => {}
         }
-    };
+        if let Err(error) = store.read_erasures().await {
+            tracing::warn!(%error, "who was erased could not be read");
+        }
+    }
+}
+
+/// Looks again for what was under way when somebody was erased.
+async fn erase(store: Store, shutdown: CancellationToken) {
     let look_again = async {
         loop {
             match store.erase_again().await {
@@ -290,7 +296,6 @@ async fn erase(store: Store, shutdown: CancellationToken) {
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = keep_up => {}
         () = look_again => {}
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use crate::ingest::{self, NotReplayed, Replayer};
 use crate::model::ids::{ConnectionId, WebhookId};
+use crate::service::know_erased;
 use crate::signals::Signals;
 use crate::store::ConnectionCache;
 use crate::store::journal::{JournalFilter, State, WebhookRow};
@@ -106,6 +107,9 @@ pub async fn run(args: ReplayArgs, shutdown: CancellationToken) -> anyhow::Resul
         store: store.clone(),
         ingest,
     };
+    // Who is erased meanwhile is not to come back.
+    let over = shutdown.child_token();
+    let knowing = tokio::spawn(know_erased(store.clone(), over.clone()));
     let replaying = all(&replayer, &args);
     let sum = tokio::select! {
         sum = replaying => sum?,
@@ -113,6 +117,8 @@ pub async fn run(args: ReplayArgs, shutdown: CancellationToken) -> anyhow::Resul
     };
     drop(replayer);
     writing.await?;
+    over.cancel();
+    knowing.await?;
     store.close().await;
     println!(
         "applied: {}, undecoded: {}, not applied: {}",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -160,7 +161,9 @@ impl SimulateArgs {
 #[expect(clippy::print_stdout, reason = "the address is this command's output")]
 pub async fn run(args: SimulateArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let config = args.config().map_err(anyhow::Error::msg)?;
-    let listener = TcpListener::bind(args.listen).await?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
     println!("simulator listening on http://{}", listener.local_addr()?);
     simulator::run(listener, config, Clock::system(), shutdown).await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Which events somebody wants.
 
+use crate::model::event::{KNOWN, OPEN};
 use crate::model::ids::{ConnectionId, SenderId};
 
 /// What a stream or a subscription is narrowed to; an empty list narrows nothing.
@@ -17,10 +18,22 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypePattern(String);
 
-/// A text is neither a type nor the beginning of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a type such as `message.delivered`, or its beginning such as `message.*`")]
-pub struct InvalidType;
+/// Letters that may be wrong in what was meant.
+const WRONG: usize = 4;
+
+/// A text that nobody can want.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidType {
+    /// Neither a type nor the beginning of one.
+    #[error("expected a type such as `message.delivered`, or its beginning such as `message.*`")]
+    Shape,
+    /// No event is of such a type.
+    #[error("no event is of this type: did you mean `{0}`?")]
+    Misspelt(&'static str),
+    /// And none of one like it.
+    #[error("no event is of this type: types begin with {0}")]
+    Unknown(String),
+}
 
 impl TypePattern {
     /// Reads one.
@@ -29,8 +42,23 @@ impl TypePattern {
         let plain = word.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
         match plain && !text.is_empty() && text.len() <= 128 {
             true => Ok(Self(text.to_owned())),
-            false => Err(InvalidType),
+            false => Err(InvalidType::Shape),
         }
+    }
+
+    /// Reads one that somebody wants from now on: of a type that there is.
+    pub fn wanted(text: &str) -> Result<Self, InvalidType> {
+        let pattern = Self::parse(text)?;
+        let (word, goes_on) = match text.strip_suffix('*') {
+            Some(beginning) => (beginning, true),
+            None => (text, false),
+        };
+        let is_open = |open: &&str| word.starts_with(*open) || goes_on && open.starts_with(word);
+        let is_known = |known: &&str| *known == word || goes_on && known.starts_with(word);
+        if OPEN.iter().any(is_open) || KNOWN.iter().any(is_known) {
+            return Ok(pattern);
+        }
+        Err(unknown(word))
     }
 
     /// As it was given.
@@ -63,6 +91,19 @@ impl Filter {
     }
 }
 
+fn unknown(word: &str) -> InvalidType {
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, word);
+    let nearest = KNOWN.iter().copied().min_by_key(distance);
+    if let Some(nearest) = nearest.filter(|nearest| distance(nearest) <= WRONG) {
+        return InvalidType::Misspelt(nearest);
+    }
+    let first = |text: &&str| format!("`{}.`", text.split('.').next().unwrap_or_default());
+    let mut first: Vec<_> = KNOWN.iter().chain(&OPEN).map(first).collect();
+    first.sort_unstable();
+    first.dedup();
+    InvalidType::Unknown(first.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,8 +131,45 @@ mod tests {
         }
         assert!(Filter::default().takes("anything", None, None));
         for wrong in ["", "a*b", "**", "with space", "ü"] {
-            assert_eq!(TypePattern::parse(wrong), Err(InvalidType), "{wrong}");
+            assert_eq!(
+                TypePattern::parse(wrong),
+                Err(InvalidType::Shape),
+                "{wrong}"
+            );
         }
         assert!(TypePattern::parse("*").is_ok());
+    }
+
+    #[test]
+    fn a_type_that_no_event_has_is_refused_with_the_nearest() {
+        for right in [
+            "*",
+            "m*",
+            "message.*",
+            "message.delivered",
+            "message.status.*",
+            "message.status.warned",
+            "inbound.text",
+            "inbound*",
+            "sequence.cancel*",
+            "subscription.events_gone",
+        ] {
+            assert!(TypePattern::wanted(right).is_ok(), "{right}");
+        }
+        for (wrong, nearest) in [
+            ("message.deliverd", "message.delivered"),
+            ("messages.delivered", "message.delivered"),
+            ("sequence.complete", "sequence.completed"),
+        ] {
+            let said = TypePattern::wanted(wrong);
+            assert_eq!(said, Err(InvalidType::Misspelt(nearest)));
+        }
+        let said = TypePattern::wanted("delivery").unwrap_err().to_string();
+        assert!(said.contains("`inbound.`, `message.`"), "{said}");
+        let said = TypePattern::wanted("messages.*").unwrap_err();
+        assert!(matches!(
+            said,
+            InvalidType::Unknown(_) | InvalidType::Misspelt(_)
+        ));
     }
 }

@@ -17,7 +17,7 @@ use crate::store::feed::{Fact, Place};
 
 pub use self::cloud::{CloudEvent, write_batch};
 pub use self::filter::{Filter, TypePattern};
-pub use self::tail::{Reader, Tail};
+pub use self::tail::{NotRead, Reader, Tail};
 
 /// How a fact is shown.
 pub type Show = fn(Fact) -> Event;

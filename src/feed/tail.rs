@@ -64,6 +64,18 @@ struct Ring {
     last_seat: u64,
 }
 
+/// A reader cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    /// It was slower than the feed is forgotten, and may have missed something: this is where the
+    /// feed begins.
+    #[error("events behind this place have been forgotten")]
+    Forgotten(Place),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Where a reader is.
 #[derive(Debug)]
 struct Seat {
@@ -249,6 +261,7 @@ impl Tail {
     async fn beginning(&self) -> Result<Place, StoreError> {
         let store = &self.0.store;
         let recent = store.place_before(store.clock().now() - RECENT).await?;
+        let recent = recent.max(store.feed_begin().await?);
         let end = store.feed_end().await?;
         let ring = self.ring();
         let oldest = ring.seats.values().map(|seat| seat.place).min();
@@ -265,10 +278,15 @@ impl Tail {
         after: Place,
         filter: &Filter,
         most: usize,
-    ) -> Result<(Events, Place), StoreError> {
+    ) -> Result<(Events, Place), NotRead> {
         let _turn = self.0.catching_up.acquire().await;
         let everything = FeedFilter::default();
         let (facts, next) = self.0.store.feed(&everything, after, BEHIND).await?;
+        // Asked last: where it begins is committed before anything is forgotten.
+        let begin = self.0.store.feed_begin().await?;
+        if after < begin {
+            return Err(NotRead::Forgotten(begin));
+        }
         let mut found = Vec::new();
         for fact in facts {
             let (sender, connection) = (fact.sender, fact.connection);
@@ -306,7 +324,7 @@ impl Reader {
 
     /// What comes next, at most so much: nothing, where it is at the end; or where what it read
     /// did not match, and it is to ask again ([`Reader::has_more`]).
-    pub async fn next(&mut self, most: usize) -> Result<Events, StoreError> {
+    pub async fn next(&mut self, most: usize) -> Result<Events, NotRead> {
         let here = self.tail.ring().read(self.seat, most);
         if let Some(events) = here {
             return Ok(events);
@@ -325,8 +343,8 @@ impl Reader {
         }
     }
 
-    /// Has it read on from a place that it has passed.
-    pub fn go_back(&mut self, place: Place) {
+    /// Has it read on from another place: one that it has passed, or where the feed begins.
+    pub fn go_to(&mut self, place: Place) {
         self.with_seat(|seat| (seat.place, seat.more) = (place, true));
     }
 

@@ -19,7 +19,7 @@ use super::waiting::Waiting;
 use super::window::Window;
 use super::{Forwarding, Standing};
 use crate::clock;
-use crate::feed::{Event, Filter, Reader, Subject, TypePattern};
+use crate::feed::{Event, Events, Filter, NotRead, Reader, Subject, TypePattern};
 use crate::model::Timestamp;
 use crate::store::StoreError;
 use crate::store::deliveries::{Attempted, Record, Undelivered};
@@ -181,12 +181,30 @@ impl Courier {
         self.put_down();
         if self.wants_more() {
             let room = self.room();
-            for event in self.reader.next(room).await? {
-                self.window.open(event.place);
-                self.in_hand.push_back(event);
+            match self.reader.next(room).await {
+                Ok(events) => self.take(events),
+                Err(NotRead::Forgotten(begin)) => self.skip_to(begin).await?,
+                Err(NotRead::Store(error)) => return Err(error),
             }
         }
         self.post_all();
+        Ok(())
+    }
+
+    fn take(&mut self, events: Events) {
+        for event in events {
+            self.window.open(event.place);
+            self.in_hand.push_back(event);
+        }
+    }
+
+    /// It was told of nothing for longer than events are kept: it says so, and goes on where the feed
+    /// begins.
+    async fn skip_to(&mut self, begin: Place) -> Result<(), StoreError> {
+        let id = self.lease.subscription;
+        tracing::warn!(subscription = %id, "events were forgotten before it was told of them");
+        self.forwarding.store.say_events_gone(id, begin).await?;
+        self.reader.go_to(begin);
         Ok(())
     }
 
@@ -261,7 +279,7 @@ impl Courier {
             // What was opened before and has not ended is what is in hand: nothing is on its way.
             let cursor = self.window.close();
             debug_assert!(first.is_none_or(|first| cursor < first));
-            self.reader.go_back(cursor);
+            self.reader.go_to(cursor);
         }
     }
 

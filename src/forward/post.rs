@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
+use time::format_description::well_known::Rfc2822;
 use uuid::Uuid;
 
 use super::address::{Guard, NotAllowed};
@@ -12,6 +13,7 @@ use super::signature::signatures;
 use crate::clock::Clock;
 use crate::config;
 use crate::feed::Event;
+use crate::model::Timestamp;
 use crate::store::subscriptions::Subscription;
 
 /// What is read of an answer: a connection whose answer is longer is closed.
@@ -169,7 +171,9 @@ impl Poster {
             Err(error) => return failed(failure_of(&error)),
         };
         let status = response.status();
-        let retry_after = retry_after(&response);
+        let wait = response.headers().get("retry-after");
+        let wait = wait.and_then(|value| value.to_str().ok());
+        let retry_after = wait.and_then(|value| retry_after(value, self.clock.now()));
         let latency = since();
         let answer = read(response).await;
         let failure = match status {
@@ -212,11 +216,18 @@ fn failure_of(error: &reqwest::Error) -> Failure {
     Failure::Unreachable(deepest)
 }
 
-/// Seconds; a date is left to our own schedule.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get("retry-after")?.to_str().ok()?;
-    let seconds = value.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+/// Seconds, or a date as HTTP writes it.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // A date that is over asks for nothing.
+        Err(_) => {
+            let at = Timestamp::parse(value, &Rfc2822).ok()?;
+            (at - now).try_into().unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// How an answer begins. What was read whole leaves its connection to others.
@@ -232,4 +243,23 @@ async fn read(mut response: Response) -> String {
     }
     // What Postgres cannot keep.
     String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_says_in_seconds_or_by_a_date_how_long_it_is_to_be_left_alone() {
+        let now = Timestamp::from_unix_timestamp(784_111_777).unwrap();
+        let says = |value| retry_after(value, now);
+        assert_eq!(says(" 7"), Some(Duration::from_secs(7)));
+        assert_eq!(
+            says("Sun, 06 Nov 1994 08:50:07 GMT"),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(says("Sun, 06 Nov 1994 08:40:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(says("Fri, 31 Dec 2100 23:59:59 GMT"), Some(LONGEST_WAIT));
+        assert_eq!(says("soon"), None);
+    }
 }

@@ -1,5 +1,7 @@
 //! A campaign as the API shows it.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -46,7 +48,7 @@ pub struct CampaignView {
     counts: CountsView,
     /// When they were counted: big campaigns are counted now and then.
     counted_at: Option<Moment>,
-    /// Messages that were taken up, over the last minute. `null` in lists.
+    /// Messages that were taken up, over the last minute, or since it goes. `null` in lists.
     messages_per_second: Option<f64>,
     /// When all of its messages will have gone, at the rate of the last minute; a guess.
     expected_end: Option<Moment>,
@@ -86,7 +88,7 @@ struct CountsView {
 impl CampaignView {
     /// How one looks now.
     pub fn of(campaign: Campaign) -> Self {
-        let rate = rate(campaign.last_minute);
+        let rate = rate(campaign.last_minute, campaign.going_for);
         let end = campaign.counted_at.and_then(|at| {
             let seconds = left(&campaign) as f64 / rate;
             let goes = campaign.status == CampaignStatus::Running && rate > 0.0;
@@ -154,8 +156,10 @@ impl CountsView {
     }
 }
 
-fn rate(last_minute: i64) -> f64 {
-    (last_minute as f64 / 60.0 * 100.0).round() / 100.0
+/// A second, of messages that were taken up in the last minute, or since it goes.
+fn rate(last_minute: i64, going_for: Duration) -> f64 {
+    let seconds = going_for.as_secs_f64().clamp(1.0, 60.0);
+    (last_minute as f64 / seconds * 100.0).round() / 100.0
 }
 
 /// Messages that may still go, if no sequence ends early.
@@ -172,4 +176,18 @@ fn show_step(step: &NewStep) -> Value {
     });
     shown[&step.kind] = step.content.clone();
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_a_campaign_that_has_just_begun_is_that_since_then() {
+        assert_eq!(rate(600, Duration::from_secs(60)), 10.0);
+        assert_eq!(rate(600, Duration::from_secs(3600)), 10.0);
+        assert_eq!(rate(50, Duration::from_secs(5)), 10.0);
+        assert_eq!(rate(5, Duration::from_millis(10)), 5.0);
+        assert_eq!(rate(0, Duration::ZERO), 0.0);
+    }
 }

@@ -39,7 +39,9 @@ struct Create {
     #[schema(value_type = Provider)]
     provider: String,
     /// Where messages are posted to, without query.
-    #[schema(example = "https://graph.facebook.com")]
+    // Whose address it is is asked for first.
+    #[serde(default)]
+    #[schema(example = "https://graph.facebook.com", required = true)]
     base_url: String,
     /// Meta's.
     #[schema(example = "v25.0")]
@@ -242,8 +244,9 @@ fn check(provider: Provider, new: &Create) -> Vec<FieldError> {
     let is_version = |version: &String| is_api_version(version);
     let rules = [
         (new.name.is_empty(), "name", "must not be empty"),
+        (new.base_url.is_empty(), "base_url", "is missing"),
         (
-            !is_base_url(&new.base_url),
+            !new.base_url.is_empty() && !is_base_url(&new.base_url),
             "base_url",
             "expected an address such as `https://graph.facebook.com`, without query",
         ),

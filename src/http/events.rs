@@ -123,6 +123,7 @@ pub type History = Page<EventView>;
 impl From<Fact> for EventView {
     fn from(fact: Fact) -> Self {
         let stream = SenderId(fact.stream);
+        let heard = fact.webhook.is_some() || fact.source == "webhook";
         Self {
             id: EventId {
                 sender: stream,
@@ -136,7 +137,7 @@ impl From<Fact> for EventView {
             occurred_at: fact.occurred_at.map(Moment),
             received_at: fact.received_at.into(),
             webhook: fact.webhook.map(WebhookId),
-            data: data(fact.data, &fact.r#type, fact.provider_message_id),
+            data: data(fact.data, &fact.r#type, heard, fact.provider_message_id),
             r#type: fact.r#type,
             source: fact.source,
             item: None,
@@ -195,13 +196,17 @@ fn subject(fact: &Fact) -> Option<String> {
     }
 }
 
+/// Which of our own words about an attempt are written with the provider's id, as all of a webhook's
+/// are. Others are told before there is one, and an event never changes.
+const WITH_PROVIDER_ID: [&str; 3] = ["accepted", "held", "adopted"];
+
 /// Our own facts of a message say less than a webhook's; what they leave out is added.
-fn data(mut data: Value, r#type: &str, provider_message_id: Option<String>) -> Value {
+fn data(mut data: Value, r#type: &str, heard: bool, provider_message_id: Option<String>) -> Value {
     let (Some(word), Some(members)) = (r#type.strip_prefix("message."), data.as_object_mut())
     else {
         return data;
     };
-    if let Some(id) = provider_message_id {
+    if let Some(id) = provider_message_id.filter(|_| heard || WITH_PROVIDER_ID.contains(&word)) {
         members.entry("provider_message_id").or_insert(id.into());
     }
     if word == "failed" && !members.contains_key("class") {
@@ -275,7 +280,7 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let types = asked.r#type.map(|words| words.0);
     for word in types.iter().flatten() {
-        TypePattern::parse(word).map_err(|said| ApiError::field("type", said))?;
+        TypePattern::wanted(word).map_err(|said| ApiError::field("type", said))?;
     }
     let filter = FeedFilter {
         types,
@@ -329,4 +334,27 @@ pub struct CloudEventView {
     datacontenttype: String,
     /// The event as the list shows it.
     data: EventView,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_told_before_there_was_a_providers_id_is_not_told_with_one_later() {
+        let shown = |r#type: &str, heard| data(json!({}), r#type, heard, Some("wamid.1".into()));
+        for (r#type, heard, bears) in [
+            ("message.released", false, false),
+            ("message.refused", false, false),
+            ("message.expired", false, false),
+            ("message.accepted", false, true),
+            ("message.sent", true, true),
+            ("message.status.warned", true, true),
+        ] {
+            let shown = shown(r#type, heard);
+            assert_eq!(shown["provider_message_id"] == "wamid.1", bears, "{type}");
+        }
+    }
 }

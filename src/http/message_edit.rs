@@ -65,6 +65,18 @@ struct Edit {
     rest: Map<String, Value>,
 }
 
+/// What a message is asked for with, and keeps.
+const KEPT: [&str; 8] = [
+    "sender",
+    "to",
+    "recipient_type",
+    "on_failure",
+    "on_opt_out",
+    "outside_window",
+    "on_template_pause",
+    "quiet_hours",
+];
+
 /// A field that is there, `null` or not.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
     T::deserialize(d).map(Some)
@@ -120,8 +132,9 @@ async fn edit(
 }
 
 impl Api {
-    async fn read_edit(&self, before: &Message, new: Edit) -> Result<MessageEdit, ApiError> {
+    async fn read_edit(&self, before: &Message, mut new: Edit) -> Result<MessageEdit, ApiError> {
         let mut errors = Vec::new();
+        check_kept(&mut new.rest, &mut errors);
         check_reference(
             "",
             new.reference.as_ref().and_then(|text| text.as_deref()),
@@ -218,6 +231,14 @@ impl MessageDetail {
             said: message.kind.zip(asked.content).into_iter().collect(),
         }
     }
+}
+
+/// Refuses by name what can only be asked for with a new message.
+fn check_kept(rest: &mut Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let kept = KEPT.iter().filter(|name| rest.remove(**name).is_some());
+    let said = "cannot be changed; what is said can, and `reference`, `at` or `delay`, `gate`, \
+                `on_unknown`. Cancel the message and make another";
+    errors.extend(kept.map(|name| FieldError::new(*name, said)));
 }
 
 /// `at` is a lone message's, `delay` one of a sequence's.

@@ -135,7 +135,9 @@ pub fn check(
         Named::InPath => {
             // As it is written: no id has anything to be decoded.
             let id = uri.path().trim_start_matches("/v1").split('/').nth(2);
-            id.is_some_and(|id| leads_to(&key.reach, id) == Some(true))
+            let leads = id.map(|id| leads_to(&key.reach, id));
+            // Nobody's id. Not the handler's to say, which may read it otherwise.
+            leads.flatten().ok_or_else(|| no_such(path))?
         }
         Named::InQuery => {
             let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
@@ -168,6 +170,17 @@ pub fn check(
 
 fn out_of_reach() -> ApiError {
     ApiError::OutOfReach("this API key is restricted to other senders and connections".to_owned())
+}
+
+fn no_such(path: &str) -> ApiError {
+    ApiError::NotFound(match path.split('/').nth(2) {
+        Some("messages") => "message",
+        Some("sequences") => "sequence",
+        Some("campaigns") => "campaign",
+        Some("senders") => "sender",
+        Some("connections") => "connection",
+        _ => "address",
+    })
 }
 
 /// Whether a key leads to what has this id; `None` where the id does not say whose it is.

@@ -1,7 +1,7 @@
 //! `/v1/events/stream`: the feed as server-sent events. Each bears its place as its id, so that a
 //! client that comes back goes on where it was; when nothing matches for a while a comment with
 //! the place that was reached says that the stream lives. A stream ends when the service stops, its
-//! client does not read, or its key is good no more: who may comes back, to another instance or
+//! client does not read or was slower than events are forgotten, or its key is good no more: who may comes back, to another instance or
 //! later.
 
 use std::pin::Pin;
@@ -28,7 +28,7 @@ use super::listener::Lasting;
 use super::page::Cursor;
 use super::problem::ApiError;
 use super::request::Query;
-use crate::feed::{Event, Filter, Reader, TypePattern};
+use crate::feed::{Event, Filter, NotRead, Reader, TypePattern};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::store::feed::Place;
 use crate::store::{FRESH, KeyCache};
@@ -68,7 +68,8 @@ struct Follow {
 /// Follows the feed as it goes on: server-sent events.
 ///
 /// `data` is an event as the list shows it; with `Accept: application/cloudevents+json` beside
-/// `text/event-stream`, a CloudEvent.
+/// `text/event-stream`, a CloudEvent. Who reads so slowly that events are forgotten meanwhile gets an
+/// `event: cursor_expired` with the `oldest_cursor`, and the stream ends.
 #[utoipa::path(
     get,
     path = "/events/stream",
@@ -90,7 +91,7 @@ async fn stream(
 ) -> Result<Response, ApiError> {
     let place = Open::count(&api.streams, api.config.http.max_streams)?;
     let words = asked.r#type.map(|words| words.0).unwrap_or_default();
-    let types = words.iter().map(|word| TypePattern::parse(word));
+    let types = words.iter().map(|word| TypePattern::wanted(word));
     let types: Result<_, _> = types.collect();
     let filter = Filter {
         types: types.map_err(|said| ApiError::field("type", said))?,
@@ -194,7 +195,12 @@ impl Streaming {
         while told {
             let events = match self.reader.next(PIECE).await {
                 Ok(events) => events,
-                Err(error) => {
+                // Who comes back with the last id is told 410.
+                Err(NotRead::Forgotten(begin)) => {
+                    self.send(forgotten(begin)).await;
+                    return;
+                }
+                Err(NotRead::Store(error)) => {
                     tracing::warn!(%error, "a stream ends");
                     return;
                 }
@@ -231,6 +237,12 @@ impl Streaming {
         let sent = self.sender.send_timeout(piece.into(), STUCK);
         sent.await.is_ok()
     }
+}
+
+/// The last that a client hears that was slower than the feed is forgotten.
+fn forgotten(begin: Place) -> String {
+    let begin = id(begin);
+    format!("event: cursor_expired\ndata: {{\"oldest_cursor\":\"{begin}\"}}\n\n")
 }
 
 fn id(place: Place) -> String {

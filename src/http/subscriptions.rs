@@ -205,7 +205,7 @@ impl Fields<'_> {
             errors.push(FieldError::new("description", "expected a shorter text"));
         }
         for (at, text) in self.types.unwrap_or_default().iter().enumerate() {
-            let wrong = TypePattern::parse(text).err();
+            let wrong = TypePattern::wanted(text).err();
             errors.extend(wrong.map(|said| FieldError::new(format!("types[{at}]"), said)));
         }
         let lengths = [self.types.map(<[_]>::len), self.filters[0], self.filters[1]];

@@ -325,7 +325,7 @@ impl Manage {
             let answered = self.call(connection, &infobip::list(place, n)).await?;
             reading.clock_offset = self.offset(&answered);
             let page = infobip::page(&shown(&answered.body), n);
-            let missing = || Failed::Unreadable("`results` is missing".to_owned());
+            let missing = || Failed::unread(shown(&answered.body), "`results` is missing");
             let (list, more) = page.ok_or_else(missing)?;
             for subscription in list {
                 let profile = match infobip::read_profile(place, &subscription) {

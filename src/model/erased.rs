@@ -1,13 +1,16 @@
 //! People whose data was erased, and how it is taken out of what is kept or comes late. A fact
 //! names a person when one of its texts is one of the person's names. What is about a message
-//! stays, without the person; of anything else only that it was stays.
+//! stays, without the person; of anything else only that it was stays. Where a name is a word of a
+//! longer text, such as a provider's "… is not delivered to 447700900123", the word is taken out.
 //!
 //! What comes after the erasure and is of after it is new, and is left alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+use uuid::Uuid;
 
 use super::Timestamp;
 use super::fact::{Decoded, Fact, Said, StatusFact, UserRef, UserSaid};
@@ -17,23 +20,70 @@ use super::ids::{AttemptId, made_at};
 pub const ERASED: &str = "erased";
 
 /// Who was erased, by each of their names, and when.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Erased(HashMap<String, Timestamp>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Erased {
+    at: HashMap<String, Timestamp>,
+    /// Messages of before that were made since, when a campaign's turn came to them.
+    late: HashSet<Uuid>,
+    secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Erased {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Erased({} names)", self.at.len())
+    }
+}
 
 impl Erased {
+    /// Nobody. The secret is what keeps members of groups from being guessed by their keys.
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self {
+            at: HashMap::new(),
+            late: HashSet::new(),
+            secret,
+        }
+    }
+
+    /// The same secret, and nobody.
+    pub fn emptied(&self) -> Self {
+        Self::new(self.secret)
+    }
+
     /// Somebody of this name was erased at this time.
     pub fn insert(&mut self, name: String, at: Timestamp) {
-        let known = self.0.entry(name).or_insert(at);
+        let known = self.at.entry(name).or_insert(at);
         *known = at.max(*known);
+    }
+
+    /// A message that was made later is one of before.
+    pub fn insert_late(&mut self, message: Uuid) {
+        self.late.insert(message);
     }
 
     /// Whether nobody was.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.at.is_empty()
     }
 
     fn at(&self, name: &str) -> Option<Timestamp> {
-        self.0.get(name.trim_start_matches('+')).copied()
+        self.at.get(name.trim_start_matches('+')).copied()
+    }
+
+    /// The key of a fact about a member of a group, without the member: the same for the same, and
+    /// for nobody without the secret a way to search through all numbers.
+    pub fn key(&self, of: &str) -> String {
+        if of.is_empty() || of.starts_with(ERASED) {
+            return of.to_owned();
+        }
+        let mac = Hmac::<Sha256>::new_from_slice(&self.secret);
+        let Ok(mut mac) = mac else {
+            // HMAC takes a key of any length.
+            return ERASED.to_owned();
+        };
+        mac.update(of.as_bytes());
+        let digest = mac.finalize().into_bytes();
+        let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        format!("{ERASED} {hex}")
     }
 
     /// Takes the people who were erased out of what is said of before.
@@ -46,8 +96,9 @@ impl Erased {
                 Said::Status(status) => {
                     if self.is_of_before(status) {
                         forget_status(status);
-                        fact.data = stripped(&fact.data, |data| take_out(data, &|_| false));
-                        fact.key = key(&fact.key);
+                        let known = |name: &str| self.at(name).is_some();
+                        fact.data = stripped(&fact.data, |data| take_out(data, &known));
+                        fact.key = self.key(&fact.key);
                     }
                 }
                 _ => self.strip_other(fact),
@@ -71,8 +122,10 @@ impl Erased {
             .callback
             .as_deref()
             .and_then(AttemptId::from_callback);
-        let made = ours.and_then(|ours| made_at(ours.message.uuid));
-        made.is_none_or(|made| made < erased)
+        let Some(message) = ours.map(|ours| ours.message.uuid) else {
+            return true;
+        };
+        self.late.contains(&message) || made_at(message).is_none_or(|made| made < erased)
     }
 
     fn strip_other(&self, fact: &mut Fact) {
@@ -81,7 +134,13 @@ impl Erased {
         };
         // What bears no time may be of before.
         let of_before = |erased: Timestamp| fact.at.is_none_or(|at| at < erased);
-        if !names(&data, &|text| self.at(text).is_some_and(of_before)) {
+        let is_theirs = |text: &str| self.at(text).is_some_and(of_before);
+        if !names(&data, &is_theirs) {
+            let mut without = data.clone();
+            take_out(&mut without, &is_theirs);
+            if without != data {
+                fact.data = without.to_string();
+            }
             return;
         }
         fact.data = blank(&data).to_string();
@@ -119,26 +178,6 @@ fn stripped(data: &str, take: impl FnOnce(&mut Value)) -> String {
     }
 }
 
-/// The key of a fact about a member of a group, without the member: the same for the same.
-pub fn key(of: &str) -> String {
-    match of {
-        "" => String::new(),
-        _ => format!("{ERASED} {:x}", HexDigest(of)),
-    }
-}
-
-struct HexDigest<'a>(&'a str);
-
-impl std::fmt::LowerHex for HexDigest<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digest = Sha256::digest(self.0);
-        digest
-            .iter()
-            .take(16)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// Whether one of the texts in `data` is a person's.
 pub fn names(data: &Value, is_theirs: &impl Fn(&str) -> bool) -> bool {
     match data {
@@ -154,8 +193,10 @@ pub fn names(data: &Value, is_theirs: &impl Fn(&str) -> bool) -> bool {
 /// Takes a person out of what is said of a message of theirs.
 pub fn take_out(data: &mut Value, is_theirs: &impl Fn(&str) -> bool) {
     match data {
-        Value::String(text) if is_theirs(text.trim_start_matches('+')) => {
-            ERASED.clone_into(text);
+        Value::String(text) => {
+            if let Some(left) = without(text, is_theirs) {
+                *text = left;
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| take_out(item, is_theirs)),
         Value::Object(members) => {
@@ -168,6 +209,33 @@ pub fn take_out(data: &mut Value, is_theirs: &impl Fn(&str) -> bool) {
         }
         _ => {}
     }
+}
+
+/// A text without a person, where one of its words is a name of theirs. A number that is written
+/// with spaces or dashes is no word.
+pub fn without(text: &str, is_theirs: &impl Fn(&str) -> bool) -> Option<String> {
+    if is_theirs(text.trim_start_matches('+')) {
+        return Some(ERASED.to_owned());
+    }
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '.';
+    let (mut left, mut rest, mut found) = (String::new(), text, false);
+    while let Some(begin) = rest.find(is_of_word) {
+        let (before, from) = rest.split_at(begin);
+        let end = from.find(|c| !is_of_word(c)).unwrap_or(from.len());
+        let (word, behind) = from.split_at(end);
+        let name = word.trim_matches('.');
+        match is_theirs(name) {
+            true => {
+                found = true;
+                left.push_str(before.strip_suffix('+').unwrap_or(before));
+                left.push_str(&word.replacen(name, ERASED, 1));
+            }
+            false => left.extend([before, word]),
+        }
+        rest = behind;
+    }
+    left.push_str(rest);
+    found.then_some(left)
 }
 
 /// Whether a member of that name says whom a message went to.
@@ -207,7 +275,11 @@ pub fn take_out_of_answer(answer: &mut Value, is_theirs: &impl Fn(&str) -> bool)
             let items = items.iter_mut();
             items.for_each(|item| take_out_of_answer(item, is_theirs));
         }
-        Value::String(text) if is_theirs(text) => ERASED.clone_into(text),
+        Value::String(text) => {
+            if let Some(left) = without(text, is_theirs) {
+                *text = left;
+            }
+        }
         _ => {}
     }
 }
@@ -217,8 +289,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use std::sync::Arc;
-
-    use uuid::Uuid;
 
     use super::*;
     use crate::model::fact::{NumberRef, Status};
@@ -263,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_late_status_of_a_message_of_before_names_nobody_and_one_of_after_does() {
-        let mut erased = Erased::default();
+        let mut erased = Erased::new([7; 32]);
         erased.insert("GB.7".into(), second(1_000));
         for (made, stays) in [(Some(999), false), (Some(1_001), true), (None, false)] {
             let facts = vec![status(made)];
@@ -277,5 +347,52 @@ mod tests {
             assert_eq!(data.contains("GB.7"), stays, "{made:?}: {data}");
             assert!(data.contains("wamid.1"));
         }
+    }
+
+    #[test]
+    fn a_message_that_a_campaign_made_since_is_of_before_where_it_is_said_to_be() {
+        let mut erased = Erased::new([7; 32]);
+        erased.insert("GB.7".into(), second(1_000));
+        let fact = status(Some(1_001));
+        let Said::Status(said) = &fact.said else {
+            unreachable!()
+        };
+        let made = said.callback.as_deref().and_then(AttemptId::from_callback);
+        erased.insert_late(made.unwrap().message.uuid);
+        let mut decoded = Decoded {
+            facts: vec![fact],
+            ..Decoded::default()
+        };
+        erased.strip(&mut decoded);
+        assert!(!decoded.facts[0].data.contains("447700900123"));
+    }
+
+    #[test]
+    fn a_name_is_taken_out_of_the_middle_of_a_text_and_longer_words_stay() {
+        let is_theirs = |word: &str| ["447700900123", "GB.7"].contains(&word);
+        let cases = [
+            ("447700900123", Some("erased")),
+            ("+447700900123", Some("erased")),
+            ("no route to +447700900123.", Some("no route to erased.")),
+            ("tel:447700900123, (GB.7)", Some("tel:erased, (erased)")),
+            ("447700900123@s.whatsapp.net", Some("erased@s.whatsapp.net")),
+            ("1447700900123 and GB.71", None),
+            ("wamid.HBgM447700900123FQIA", None),
+            ("… ünïcode …", None),
+        ];
+        for (text, left) in cases {
+            assert_eq!(without(text, &is_theirs).as_deref(), left, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_members_key_is_the_same_for_the_same_and_another_with_another_secret() {
+        let [one, other] = [[1; 32], [2; 32]].map(Erased::new);
+        let key = one.key("447700900123");
+        assert_eq!(key, one.key("447700900123"));
+        assert_ne!(key, one.key("447700900124"));
+        assert_ne!(key, other.key("447700900123"));
+        assert_eq!(key, one.key(&key));
+        assert_eq!(one.key(""), "");
     }
 }

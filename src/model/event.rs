@@ -69,6 +69,8 @@ pub const CONNECTION_RESUMED: &str = "connection.resumed";
 pub const SUBSCRIPTION_DISABLED: &str = "subscription.disabled";
 /// A person opened it again. Ours.
 pub const SUBSCRIPTION_RESUMED: &str = "subscription.resumed";
+/// It was told of nothing for so long that events were forgotten before it was. Ours.
+pub const SUBSCRIPTION_EVENTS_GONE: &str = "subscription.events_gone";
 /// Somebody wants to see whether an event arrives. Ours; it is in no feed.
 pub const SUBSCRIPTION_PING: &str = "subscription.ping";
 /// Somebody had webhooks of the journal read again. Ours.
@@ -150,6 +152,87 @@ pub const AUTOMATIC_EVENT: &str = "automatic.event";
 /// What is not known.
 pub const WEBHOOK_OTHER: &str = "webhook.other";
 
+/// What begins so is whatever the provider calls it.
+pub const OPEN: [&str; 3] = ["message.status.", "inbound.", "echo."];
+
+/// Every type of the feed but those of [`OPEN`].
+pub const KNOWN: &[&str] = &[
+    "message.sent",
+    "message.delivered",
+    "message.read",
+    "message.played",
+    MESSAGE_RELEASED,
+    MESSAGE_ACCEPTED,
+    MESSAGE_HELD,
+    MESSAGE_REFUSED,
+    MESSAGE_FAILED,
+    MESSAGE_UNKNOWN,
+    MESSAGE_RETURNED,
+    MESSAGE_EXPIRED,
+    MESSAGE_CHANGED,
+    MESSAGE_CANCELLED,
+    MESSAGE_RETRYING,
+    MESSAGE_ADOPTED,
+    SEQUENCE_ADVANCED,
+    SEQUENCE_COMPLETED,
+    SEQUENCE_STOPPED,
+    SEQUENCE_HELD,
+    SEQUENCE_PAUSED,
+    SEQUENCE_RESUMED,
+    SEQUENCE_CANCELLED,
+    SEQUENCE_APPENDED,
+    CAMPAIGN_ACTIVATED,
+    CAMPAIGN_PAUSED,
+    CAMPAIGN_RESUMED,
+    CAMPAIGN_COMPLETED,
+    CAMPAIGN_CANCELLED,
+    SENDER_BLOCKED,
+    CONNECTION_STOPPED,
+    SENDER_RESUMED,
+    CONNECTION_RESUMED,
+    SUBSCRIPTION_DISABLED,
+    SUBSCRIPTION_RESUMED,
+    SUBSCRIPTION_EVENTS_GONE,
+    WEBHOOKS_REPLAYED,
+    TEMPLATE_STATUS,
+    TEMPLATE_QUALITY,
+    TEMPLATE_CATEGORY,
+    TEMPLATE_COMPONENTS,
+    TEMPLATE_CATEGORY_DETECTED,
+    SENDER_QUALITY,
+    SENDER_NAME,
+    SENDER_HEALTH,
+    SENDER_SECURITY,
+    SENDER_USERNAME,
+    SENDER_SETTINGS,
+    SENDER_ERROR,
+    ACCOUNT_UPDATE,
+    ACCOUNT_ALERT,
+    ACCOUNT_REVIEW,
+    ACCOUNT_CAPABILITY,
+    USER_PREFERENCE,
+    USER_ID,
+    USER_IDENTITY,
+    USER_ACTION,
+    HISTORY_CHUNK,
+    HISTORY_MESSAGE,
+    HISTORY_ERROR,
+    CONTACT_SYNC,
+    CONVERSATION_HANDOVER,
+    CALL_EVENT,
+    CALL_STATUS,
+    PAYMENT_STATUS,
+    PAYMENT_CONFIGURATION,
+    GROUP_LIFECYCLE,
+    GROUP_PARTICIPANTS,
+    GROUP_SETTINGS,
+    GROUP_STATUS,
+    FLOW_UPDATE,
+    PARTNER_SOLUTION,
+    AUTOMATIC_EVENT,
+    WEBHOOK_OTHER,
+];
+
 /// The type of a fact that a webhook said.
 pub fn of(said: &Said) -> Cow<'static, str> {
     match said {
@@ -174,5 +257,22 @@ pub fn of(said: &Said) -> Cow<'static, str> {
         Said::News(news) => news.r#type.clone(),
         Said::SenderError(_) => SENDER_ERROR.into(),
         Said::Other(_) => WEBHOOK_OTHER.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_known() {
+        let source = include_str!("event.rs");
+        let types = source.lines().filter_map(|line| {
+            let (_, text) = line.strip_prefix("pub const ")?.split_once(": &str = \"")?;
+            text.strip_suffix("\";")
+        });
+        for r#type in types.filter(|text| *text != SUBSCRIPTION_PING) {
+            assert!(KNOWN.contains(&r#type), "{type} is missing in KNOWN");
+        }
     }
 }

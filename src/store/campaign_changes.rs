@@ -175,7 +175,8 @@ impl Store {
         };
         let row = self.lock_for_change(connection, id).await?;
         match row.map(|row| row.status) {
-            Some(CampaignStatus::Cancelled) => return Ok(Err(WrongState::CampaignEnded)),
+            // Or forgotten: nobody knows its messages any more.
+            Some(CampaignStatus::Cancelled) | None => return Ok(Err(WrongState::CampaignEnded)),
             Some(CampaignStatus::Completed) => {}
             _ => return Ok(Ok(())),
         }

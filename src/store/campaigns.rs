@@ -68,6 +68,8 @@ pub struct Campaign {
     pub counted_at: Option<Timestamp>,
     /// Messages of it that were taken up in the last minute.
     pub last_minute: i64,
+    /// For how long of that it has been going.
+    pub going_for: Duration,
     pub created_at: Timestamp,
     pub activated_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
@@ -189,7 +191,10 @@ impl Store {
                 campaign.counts = Some(count(&mut connection, id).await?);
                 campaign.counted_at = Some(self.clock.now());
             }
-            let minute_ago = ids::first_at(self.clock.now() - MINUTE);
+            let now = self.clock.now();
+            let minute_ago = ids::first_at(now - MINUTE);
+            let going_for = campaign.activated_at.map(|at| (now - at).try_into());
+            campaign.going_for = going_for.and_then(Result::ok).unwrap_or_default();
             campaign.last_minute = sqlx::query_scalar!(
                 r#"
                 -- campaign: last minute
@@ -298,6 +303,7 @@ async fn read_campaigns(
             counts: row.counts.map(|counts| counts.0),
             counted_at: row.counted_at,
             last_minute: 0,
+            going_for: Duration::ZERO,
             created_at: row.created_at,
             activated_at: row.activated_at,
             paused_at: row.paused_at,

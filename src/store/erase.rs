@@ -7,16 +7,21 @@
 //! (`model::erased`), at every instance within [`FRESH`]; a second look finds what was under way
 //! then, and what an instance that died has left undone.
 
+mod facts;
 mod others;
 mod rows;
+mod since;
+mod texts;
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::erased::Erased;
+use crate::model::ids::first_at;
 
 /// How old the list of the erased may be at an instance.
 pub const FRESH: Duration = Duration::from_secs(5);
@@ -28,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(120);
 /// days, and repeat a webhook for seven.
 const SAID_FOR: Duration = Duration::from_secs(37 * 24 * 3600);
 
-const CONTEXT: &[u8] = b"erasures";
+pub(super) const CONTEXT: &[u8] = b"erasures";
 
 /// How much was found and erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,21 +47,27 @@ pub struct Found {
     pub answers: u64,
 }
 
-/// What an erasure has done so far.
-#[derive(Debug, Clone, Copy)]
+/// A person who is being erased: written down, and not looked for yet.
+#[derive(Debug)]
 pub struct Erasure {
-    /// What was kept before this was erased.
+    /// What was kept before this is erased.
     pub at: Timestamp,
     /// When it is looked again for what was under way then.
     pub again_at: Timestamp,
-    /// What was found by now.
-    pub found: Found,
+    whom: Whom,
 }
 
 /// Whom, and of what time.
+#[derive(Debug)]
 pub(super) struct Whom {
+    pub(super) erasure: Uuid,
     pub(super) names: Vec<String>,
-    pub(super) before: Timestamp,
+    /// What happened before this is erased;
+    pub(super) at: Timestamp,
+    /// what does not say when it happened, if it was written before this;
+    pub(super) until: Timestamp,
+    /// what was asked for, if its id is smaller. A millisecond later, since ids know no less.
+    pub(super) made: Uuid,
     /// Senders and connections' own.
     pub(super) streams: Vec<i32>,
     pub(super) senders: Vec<i32>,
@@ -66,24 +77,21 @@ impl Whom {
     pub(super) fn is_called(&self, text: &str) -> bool {
         self.names.iter().any(|name| name == text)
     }
-
-    /// How their names stand in JSON.
-    pub(super) fn quoted(&self) -> Vec<String> {
-        let names = self.names.iter();
-        names
-            .flat_map(|name| [format!("\"{name}\""), format!("\"+{name}\"")])
-            .collect()
-    }
 }
 
 impl Store {
-    /// Erases a person, by any of their names, and their other names. May be asked for again.
-    pub async fn erase_person(&self, name: &str, journal_days: u16) -> Result<Erasure, StoreError> {
+    /// Writes down who is to be erased, by one of their names: their other names are found. From
+    /// now on it is done, whoever dies ([`Store::erase_begun`], [`Store::erase_again`]).
+    pub async fn begin_erasure(
+        &self,
+        name: &str,
+        journal_days: u16,
+    ) -> Result<Erasure, StoreError> {
         let at = self.clock.now();
         let again_at = at + AGAIN;
         let kept = Duration::from_secs(u64::from(journal_days + 2) * 24 * 3600);
-        let whom = self.whom(vec![name.to_owned()], at).await?;
         let id = self.clock.new_id();
+        let whom = self.whom(id, vec![name.to_owned()], at, at).await?;
         let sealed = self.seal_names(id, &whom.names)?;
         again!(self, "begin_erasure", {
             sqlx::query!(
@@ -103,12 +111,16 @@ impl Store {
             Ok(())
         })?;
         self.read_erasures().await?;
-        let found = self.erase(&whom).await?;
-        Ok(Erasure {
-            at,
-            again_at,
-            found,
-        })
+        Ok(Erasure { at, again_at, whom })
+    }
+
+    /// Erases them: a first look. It may be done again.
+    pub async fn erase_begun(
+        &self,
+        erasure: &Erasure,
+        progress: &watch::Sender<Found>,
+    ) -> Result<(), StoreError> {
+        self.erase(&erasure.whom, progress).await
     }
 
     /// Looks again for one whose time has come. Returns whether there may be another.
@@ -137,8 +149,9 @@ impl Store {
             return Ok(false);
         };
         let names = self.open_names(row.id, &row.names)?;
-        let whom = self.whom(names, row.at).await?;
-        self.erase(&whom).await?;
+        let whom = self.whom(row.id, names, row.at, row.at + AGAIN).await?;
+        self.erase(&whom, &watch::Sender::default()).await?;
+        self.erase_since(&whom, &mut Found::default()).await?;
         let sealed = self.seal_names(row.id, &whom.names)?;
         again!(self, "end_erasure", {
             sqlx::query!(
@@ -164,7 +177,7 @@ impl Store {
             let rows = sqlx::query!(
                 r#"
                 -- read_erasures
-                SELECT id, at, names, until <= $1 AS "over!" FROM erasures
+                SELECT id, at, names, messages, until <= $1 AS "over!" FROM erasures
                 "#,
                 now,
             );
@@ -182,8 +195,9 @@ impl Store {
             }
             Ok(rows)
         })?;
-        let mut erased = Erased::default();
+        let mut erased = self.erased.borrow().emptied();
         for row in rows.iter().filter(|row| !row.over) {
+            row.messages.iter().for_each(|id| erased.insert_late(*id));
             for name in self.open_names(row.id, &row.names)? {
                 erased.insert(name, row.at);
             }
@@ -197,11 +211,11 @@ impl Store {
     }
 
     /// Who was erased, as far as this instance knows.
-    pub fn erased(&self) -> tokio::sync::watch::Receiver<Erased> {
+    pub fn erased(&self) -> watch::Receiver<Erased> {
         self.erased.subscribe()
     }
 
-    async fn erase(&self, whom: &Whom) -> Result<Found, StoreError> {
+    async fn erase(&self, whom: &Whom, progress: &watch::Sender<Found>) -> Result<(), StoreError> {
         let mut found = Found {
             campaign_recipients: self.erase_campaign_recipients(whom).await?,
             ..Found::default()
@@ -209,21 +223,31 @@ impl Store {
         // First of all: nothing more is sent.
         for sequence in self.sequences_of(whom).await? {
             self.erase_sequence(sequence, whom, &mut found).await?;
+            progress.send_replace(found);
         }
         self.erase_external_messages(whom, &mut found).await?;
         for stream in &whom.streams {
             self.erase_other_facts(*stream, whom, &mut found).await?;
+            progress.send_replace(found);
         }
         self.erase_participants(whom, &mut found).await?;
         found.answers = self.erase_answers(whom).await?;
+        progress.send_replace(found);
         self.erase_texts(whom).await?;
         // Last: by these the rest is found, should this be done again.
         found.names = self.erase_names(whom).await?;
-        Ok(found)
+        progress.send_replace(found);
+        Ok(())
     }
 
     /// A person by all their names, at whichever sender they go by them.
-    async fn whom(&self, names: Vec<String>, before: Timestamp) -> Result<Whom, StoreError> {
+    async fn whom(
+        &self,
+        erasure: Uuid,
+        names: Vec<String>,
+        at: Timestamp,
+        until: Timestamp,
+    ) -> Result<Whom, StoreError> {
         again!(self, "whom_to_erase", {
             let mut connection = self.pool.acquire().await?;
             let found = sqlx::query!(
@@ -252,8 +276,11 @@ impl Store {
             .await?;
             let streams = found.senders.iter().chain(&found.own).copied().collect();
             Ok(Whom {
+                erasure,
                 names: found.names,
-                before,
+                at,
+                until,
+                made: first_at(at + time::Duration::MILLISECOND),
                 streams,
                 senders: found.senders,
             })

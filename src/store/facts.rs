@@ -79,6 +79,12 @@ impl OwnFact {
         }
     }
 
+    /// The same of this key is told once.
+    pub(super) fn once(self, key: String) -> Self {
+        let key = Some(key);
+        Self { key, ..self }
+    }
+
     /// With this `data`, an object.
     pub(super) fn with(self, data: Value) -> Self {
         Self { data, ..self }

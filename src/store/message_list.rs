@@ -32,11 +32,48 @@ pub struct MessageFilter {
 /// asked for, and a successor all the same.
 const LOOKED_AT: i64 = 20_000;
 
-/// Messages whose status is left to `model`: those whose failure nobody has looked at yet.
-const UNDECIDED: i64 = 10_000;
+/// Messages at once whose status is left to `model`: those whose failure nobody has looked at yet.
+const UNDECIDED: i64 = 2_000;
 
 /// How many messages show each status.
 pub type StatusCounts = BTreeMap<MessageStatus, i64>;
+
+/// A query of the messages that a filter leaves, older than a place: what stands before the filter
+/// and behind it, and what `$12` and later are.
+macro_rules! narrowed {
+    ($filter:expr, $before:expr, $begin:tt, $end:tt $(, $more:expr)*) => {
+        sqlx::query!(
+            $begin
+                + r#"
+        WHERE m.adopted_by IS NULL
+            AND ($1::uuid IS NULL OR m.id < $1)
+            AND ($2::integer IS NULL OR m.sender = $2)
+            AND ($3::text IS NULL OR m.recipient = $3)
+            AND ($4::text IS NULL OR m.reference = $4)
+            AND ($5::text IS NULL OR m.template_name = $5)
+            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
+            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
+            AND ($9::timestamptz IS NULL OR m.created_at < $9)
+            AND ($10::text IS NULL OR (m.sender, m.id) IN (
+                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
+            ))
+            AND ($11::uuid IS NULL OR m.campaign = $11)
+        "# + $end,
+            $before,
+            $filter.sender.map(|sender| sender.0),
+            $filter.recipient,
+            $filter.reference,
+            $filter.template,
+            $filter.sequence.map(|sequence| sequence.uuid),
+            $filter.sequence.map(|sequence| sequence.sender.0),
+            $filter.since,
+            $filter.until,
+            $filter.provider_message_id,
+            $filter.campaign.map(|campaign| campaign.uuid)
+            $(, $more)*
+        )
+    };
+}
 
 impl Store {
     /// A page, newest first, and where the next one begins, if there may be one.
@@ -85,9 +122,12 @@ impl Store {
                 match word.as_deref().and_then(MessageStatus::parse) {
                     Some(status) => *counts.entry(status).or_default() += n,
                     None => {
-                        let ids = undecided(&mut list, filter).await?;
-                        for (_, message) in read_messages(&mut list, &ids).await? {
-                            *counts.entry(message.status(limits)).or_default() += 1;
+                        let mut ids = undecided(&mut list, filter, None).await?;
+                        while let Some(last) = ids.last().map(|id| id.uuid) {
+                            for (_, message) in read_messages(&mut list, &ids).await? {
+                                *counts.entry(message.status(limits)).or_default() += 1;
+                            }
+                            ids = undecided(&mut list, filter, Some(last)).await?;
                         }
                     }
                 }
@@ -121,10 +161,6 @@ impl Store {
             );
             Ok(rows.fetch_all(&mut *self.pool.acquire().await?).await?)
         })?;
-        let id = |sender, uuid| MessageId {
-            sender: SenderId(sender),
-            uuid,
-        };
         Ok(rows
             .into_iter()
             .map(|row| (row.reference, id(row.sender, row.id)))
@@ -138,49 +174,24 @@ async fn list_ids(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<MessageId>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = narrowed!(
+        filter,
+        before,
         r#"
         -- list_messages
-        SELECT m.sender, m.id
-        FROM messages m
-        WHERE m.adopted_by IS NULL
-            AND ($1::uuid IS NULL OR m.id < $1)
-            AND ($2::integer IS NULL OR m.sender = $2)
-            AND ($3::text IS NULL OR m.recipient = $3)
-            AND ($4::text IS NULL OR m.reference = $4)
-            AND ($5::text IS NULL OR m.template_name = $5)
-            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
-            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
-            AND ($9::timestamptz IS NULL OR m.created_at < $9)
-            AND ($10::text IS NULL OR (m.sender, m.id) IN (
-                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
-            ))
-            AND ($11::uuid IS NULL OR m.campaign = $11)
-        ORDER BY m.id DESC
-        LIMIT $12
-        "#,
-        before,
-        filter.sender.map(|sender| sender.0),
-        filter.recipient,
-        filter.reference,
-        filter.template,
-        filter.sequence.map(|sequence| sequence.uuid),
-        filter.sequence.map(|sequence| sequence.sender.0),
-        filter.since,
-        filter.until,
-        filter.provider_message_id,
-        filter.campaign.map(|campaign| campaign.uuid),
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| MessageId {
-            sender: SenderId(row.sender),
-            uuid: row.id,
-        })
-        .collect())
+        SELECT m.sender, m.id FROM messages m"#,
+        "ORDER BY m.id DESC LIMIT $12",
+        limit
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| id(row.sender, row.id)).collect())
+}
+
+fn id(sender: i32, uuid: Uuid) -> MessageId {
+    MessageId {
+        sender: SenderId(sender),
+        uuid,
+    }
 }
 
 /// Those among the next [`LOOKED_AT`] that show a status, or may.
@@ -192,53 +203,21 @@ async fn list_of_status(
     limit: i64,
 ) -> Result<Vec<MessageId>, StoreError> {
     let until = looked_until(connection, filter, before).await?;
-    let rows = sqlx::query!(
+    let rows = narrowed!(
+        filter,
+        before,
         r#"
         -- list_messages of a status
-        SELECT m.sender AS "sender!", m.id AS "id!"
-        FROM message_statuses m
-        WHERE m.adopted_by IS NULL
-            AND ($1::uuid IS NULL OR m.id < $1)
-            AND ($2::integer IS NULL OR m.sender = $2)
-            AND ($3::text IS NULL OR m.recipient = $3)
-            AND ($4::text IS NULL OR m.reference = $4)
-            AND ($5::text IS NULL OR m.template_name = $5)
-            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
-            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
-            AND ($9::timestamptz IS NULL OR m.created_at < $9)
-            AND ($10::text IS NULL OR (m.sender, m.id) IN (
-                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
-            ))
-            AND ($11::uuid IS NULL OR m.campaign = $11)
-            AND ($12::uuid IS NULL OR m.id >= $12)
+        SELECT m.sender AS "sender!", m.id AS "id!" FROM message_statuses m"#,
+        "AND ($12::uuid IS NULL OR m.id >= $12)
             AND (m.status = $13 OR (m.status IS NULL AND $13 IN ('queued', 'failed')))
-        ORDER BY m.id DESC
-        LIMIT $14
-        "#,
-        before,
-        filter.sender.map(|sender| sender.0),
-        filter.recipient,
-        filter.reference,
-        filter.template,
-        filter.sequence.map(|sequence| sequence.uuid),
-        filter.sequence.map(|sequence| sequence.sender.0),
-        filter.since,
-        filter.until,
-        filter.provider_message_id,
-        filter.campaign.map(|campaign| campaign.uuid),
+        ORDER BY m.id DESC LIMIT $14",
         until,
         status.as_str(),
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| MessageId {
-            sender: SenderId(row.sender),
-            uuid: row.id,
-        })
-        .collect())
+        limit
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| id(row.sender, row.id)).collect())
 }
 
 /// The last of those that one request for a status looks at; `None`: there are no more.
@@ -247,129 +226,50 @@ async fn looked_until(
     filter: &MessageFilter,
     before: Option<Uuid>,
 ) -> Result<Option<Uuid>, StoreError> {
-    let last = sqlx::query_scalar!(
+    let last = narrowed!(
+        filter,
+        before,
         r#"
         -- list_messages of a status: until
-        SELECT m.id FROM messages m
-        WHERE m.adopted_by IS NULL
-            AND ($1::uuid IS NULL OR m.id < $1)
-            AND ($2::integer IS NULL OR m.sender = $2)
-            AND ($3::text IS NULL OR m.recipient = $3)
-            AND ($4::text IS NULL OR m.reference = $4)
-            AND ($5::text IS NULL OR m.template_name = $5)
-            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
-            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
-            AND ($9::timestamptz IS NULL OR m.created_at < $9)
-            AND ($10::text IS NULL OR (m.sender, m.id) IN (
-                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
-            ))
-            AND ($11::uuid IS NULL OR m.campaign = $11)
-        ORDER BY m.id DESC
-        OFFSET $12 LIMIT 1
-        "#,
-        before,
-        filter.sender.map(|sender| sender.0),
-        filter.recipient,
-        filter.reference,
-        filter.template,
-        filter.sequence.map(|sequence| sequence.uuid),
-        filter.sequence.map(|sequence| sequence.sender.0),
-        filter.since,
-        filter.until,
-        filter.provider_message_id,
-        filter.campaign.map(|campaign| campaign.uuid),
-        LOOKED_AT - 1,
+        SELECT m.id FROM messages m"#,
+        "ORDER BY m.id DESC OFFSET $12 LIMIT 1",
+        LOOKED_AT - 1
     );
-    Ok(last.fetch_optional(connection).await?)
+    let last = last.fetch_optional(connection).await?;
+    Ok(last.map(|last| last.id))
 }
 
 async fn count_by_status(
     connection: &mut PgConnection,
     filter: &MessageFilter,
 ) -> Result<Vec<(Option<String>, i64)>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = narrowed!(
+        filter,
+        None::<Uuid>,
         r#"
         -- count_messages
-        SELECT m.status, count(*) AS "n!"
-        FROM message_statuses m
-        WHERE m.adopted_by IS NULL
-            AND ($1::uuid IS NULL OR m.id < $1)
-            AND ($2::integer IS NULL OR m.sender = $2)
-            AND ($3::text IS NULL OR m.recipient = $3)
-            AND ($4::text IS NULL OR m.reference = $4)
-            AND ($5::text IS NULL OR m.template_name = $5)
-            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
-            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
-            AND ($9::timestamptz IS NULL OR m.created_at < $9)
-            AND ($10::text IS NULL OR (m.sender, m.id) IN (
-                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
-            ))
-            AND ($11::uuid IS NULL OR m.campaign = $11)
-        GROUP BY m.status
-        "#,
-        None::<Uuid>,
-        filter.sender.map(|sender| sender.0),
-        filter.recipient,
-        filter.reference,
-        filter.template,
-        filter.sequence.map(|sequence| sequence.uuid),
-        filter.sequence.map(|sequence| sequence.sender.0),
-        filter.since,
-        filter.until,
-        filter.provider_message_id,
-        filter.campaign.map(|campaign| campaign.uuid),
-    )
-    .fetch_all(connection)
-    .await?;
+        SELECT m.status, count(*) AS "n!" FROM message_statuses m"#,
+        "GROUP BY m.status"
+    );
+    let rows = rows.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.status, row.n)).collect())
 }
 
-/// Those of which the view does not say.
+/// The next of those of which the view does not say.
 async fn undecided(
     connection: &mut PgConnection,
     filter: &MessageFilter,
+    before: Option<Uuid>,
 ) -> Result<Vec<MessageId>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = narrowed!(
+        filter,
+        before,
         r#"
         -- count_messages: undecided
-        SELECT m.sender AS "sender!", m.id AS "id!"
-        FROM message_statuses m
-        WHERE m.adopted_by IS NULL
-            AND ($1::uuid IS NULL OR m.id < $1)
-            AND ($2::integer IS NULL OR m.sender = $2)
-            AND ($3::text IS NULL OR m.recipient = $3)
-            AND ($4::text IS NULL OR m.reference = $4)
-            AND ($5::text IS NULL OR m.template_name = $5)
-            AND ($6::uuid IS NULL OR (m.sender = $7 AND m.sequence = $6))
-            AND ($8::timestamptz IS NULL OR m.created_at >= $8)
-            AND ($9::timestamptz IS NULL OR m.created_at < $9)
-            AND ($10::text IS NULL OR (m.sender, m.id) IN (
-                SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
-            ))
-            AND ($11::uuid IS NULL OR m.campaign = $11)
-            AND m.status IS NULL
-        LIMIT $12
-        "#,
-        None::<Uuid>,
-        filter.sender.map(|sender| sender.0),
-        filter.recipient,
-        filter.reference,
-        filter.template,
-        filter.sequence.map(|sequence| sequence.uuid),
-        filter.sequence.map(|sequence| sequence.sender.0),
-        filter.since,
-        filter.until,
-        filter.provider_message_id,
-        filter.campaign.map(|campaign| campaign.uuid),
-        UNDECIDED,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| MessageId {
-            sender: SenderId(row.sender),
-            uuid: row.id,
-        })
-        .collect())
+        SELECT m.sender AS "sender!", m.id AS "id!" FROM message_statuses m"#,
+        "AND m.status IS NULL ORDER BY m.id DESC LIMIT $12",
+        UNDECIDED
+    );
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| id(row.sender, row.id)).collect())
 }

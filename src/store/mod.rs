@@ -197,12 +197,20 @@ impl Store {
         sealing_key: SealingKey,
         clock: Clock,
     ) -> Result<Self, OpenError> {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        if let Some(other) = scheme.filter(|name| !["postgres", "postgresql"].contains(name)) {
+            return Err(OpenError::Scheme(other.to_owned()));
+        }
         let options = pool::options(url)?;
         // Alone, because the pool would say that it timed out, and not why; and without limits:
         // a migration may take long.
         let first = PgConnection::connect_with(&options);
         let first = tokio::time::timeout(settings.acquire_timeout, first).await;
-        let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let first = first.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let mut first = first.map_err(|error| OpenError::Unreachable {
+            at: format!("{}:{}", options.get_host(), options.get_port()),
+            error,
+        })?;
         fitness::check(&mut first).await?;
         time::follow(&mut first, &clock).await?;
         // `run` makes a future that is not `Send`.
@@ -210,12 +218,13 @@ impl Store {
         feed::go_on(&mut first).await?;
         first.close().await?;
         let pools = Pools::new(settings, options, &clock);
+        let erased = Erased::new(sealing_key.derive(erase::CONTEXT));
         let store = Self {
             pool: pools.api.clone(),
             pools: Arc::new(pools),
             clock,
             sealing_key: Arc::new(sealing_key),
-            erased: Arc::default(),
+            erased: Arc::new(watch::Sender::new(erased)),
         };
         store.check_sealing_key().await?;
         store.read_erasures().await?;
@@ -302,9 +311,23 @@ const SEALING_CHECK: &[u8] = b"sealing_check";
 /// Why the service cannot start on this database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It cannot be reached, or refuses us.
-    #[error("cannot connect to the database that DATABASE_URL names")]
-    Connect(#[from] sqlx::Error),
+    /// It is another database's URL.
+    #[error(
+        "DATABASE_URL must be PostgreSQL's, such as `postgres://user:password@host:5432/name`; \
+         this one begins with `{0}://`"
+    )]
+    Scheme(String),
+    /// It cannot be reached, or refuses us. What sqlx says has its source in it.
+    #[error("cannot connect to the database at {at}, which DATABASE_URL names: {error}")]
+    Unreachable {
+        /// Host and port.
+        at: String,
+        /// What sqlx says.
+        error: sqlx::Error,
+    },
+    /// It failed at the first things that it was asked for.
+    #[error("the database that DATABASE_URL names: {0}")]
+    Connect(sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -335,6 +358,12 @@ pub enum OpenError {
     /// Another key sealed what is in this database.
     #[error(transparent)]
     SealingKey(#[from] SealError),
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Connect(error)
+    }
 }
 
 /// Brings the schema of an empty or older database up to date.

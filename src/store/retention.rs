@@ -12,8 +12,10 @@ use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::first_at;
 
-/// Sequences, or messages that others sent, of one transaction; facts of one that stand alone.
+/// Sequences, or messages that others sent, of one transaction, and how many messages these may have
+/// together, but for the first; facts of one that stand alone.
 const SEQUENCES: i64 = 100;
+const MESSAGES: i64 = 1_000;
 const FACTS: i64 = 1_000;
 
 /// For how long an instance that says nothing keeps others from it.
@@ -66,7 +68,8 @@ impl Store {
             id: first_at(before),
             xid,
         };
-        if !self.take_retention(Some(xid)).await? {
+        let turn = self.clock.new_id();
+        if !self.take_retention(turn, xid).await? {
             return Ok(None);
         }
         let mut gone = Gone::default();
@@ -78,13 +81,17 @@ impl Store {
         while let (batch, Some(last)) = self.forget_sequences(after, old).await? {
             gone.add(batch);
             after = last;
-            self.take_retention(None).await?;
+            if !self.keep_retention(turn).await? {
+                return Ok(Some(gone));
+            }
         }
         let mut after = Uuid::nil();
         while let (batch, Some(last)) = self.forget_external(after, old).await? {
             gone.add(batch);
             after = last;
-            self.take_retention(None).await?;
+            if !self.keep_retention(turn).await? {
+                return Ok(Some(gone));
+            }
         }
         let mut after = Place::default();
         while let Some((facts, last)) = self.forget_facts(after, old).await? {
@@ -93,10 +100,12 @@ impl Store {
                 ..Gone::default()
             });
             after = last;
-            self.take_retention(None).await?;
+            if !self.keep_retention(turn).await? {
+                return Ok(Some(gone));
+            }
         }
         self.forget_undelivered(old).await?;
-        self.leave_retention().await?;
+        self.leave_retention(turn).await?;
         Ok(Some(gone))
     }
 
@@ -117,19 +126,19 @@ impl Store {
         })
     }
 
-    /// Whether it is ours; with where the feed is to begin, takes it, else keeps it.
-    async fn take_retention(&self, begins: Option<i64>) -> Result<bool, StoreError> {
+    /// Whether it is our turn now; the feed begins there from then on.
+    async fn take_retention(&self, turn: Uuid, begins: i64) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let taken = again!(self, "take_retention", {
             Ok(sqlx::query!(
                 r#"
                 -- take_retention
                 UPDATE retention
-                SET begins = GREATEST(begins, coalesce($1::bigint::text::xid8, begins)),
-                    taken_until = $3
-                WHERE $1::bigint IS NULL OR taken_until <= $2
+                SET begins = GREATEST(begins, $1::bigint::text::xid8), owner = $2, taken_until = $4
+                WHERE taken_until <= $3 OR owner = $2
                 "#,
                 begins,
+                turn,
                 now,
                 now + TAKEN,
             )
@@ -139,13 +148,31 @@ impl Store {
         Ok(taken.rows_affected() > 0)
     }
 
-    async fn leave_retention(&self) -> Result<(), StoreError> {
+    /// Whether it is our turn still: who was too slow has lost it to another.
+    async fn keep_retention(&self, turn: Uuid) -> Result<bool, StoreError> {
+        let kept = again!(self, "keep_retention", {
+            Ok(sqlx::query!(
+                r#"
+                -- keep_retention
+                UPDATE retention SET taken_until = $2 WHERE owner = $1
+                "#,
+                turn,
+                self.clock.now() + TAKEN,
+            )
+            .execute(&mut *self.pool.acquire().await?)
+            .await?)
+        })?;
+        Ok(kept.rows_affected() > 0)
+    }
+
+    async fn leave_retention(&self, turn: Uuid) -> Result<(), StoreError> {
         again!(self, "leave_retention", {
             sqlx::query!(
                 r#"
                 -- leave_retention
-                UPDATE retention SET taken_until = '-infinity'
-                "#
+                UPDATE retention SET taken_until = '-infinity', owner = NULL WHERE owner = $1
+                "#,
+                turn,
             )
             .execute(&mut *self.pool.acquire().await?)
             .await?;
@@ -180,13 +207,20 @@ impl Store {
             let row = sqlx::query!(
                 r#"
                 -- forget_sequences
-                WITH page AS MATERIALIZED (
-                    SELECT sender, id, campaign FROM sequences
+                WITH locked AS MATERIALIZED (
+                    SELECT sender, id, campaign, length FROM sequences
                     WHERE id > $1 AND id < $2 AND work = 'done'
                     ORDER BY id
                     LIMIT $4
                     -- Somebody is retrying it, or erasing.
                     FOR UPDATE SKIP LOCKED
+                ),
+                page AS MATERIALIZED (
+                    SELECT sender, id, campaign
+                    FROM (
+                        SELECT *, sum(length) OVER (ORDER BY id) - length AS before FROM locked
+                    ) l
+                    WHERE before < $5
                 ),
                 subjects AS MATERIALIZED (
                     SELECT p.sender, p.id AS sequence, p.id AS subject FROM page p
@@ -237,6 +271,7 @@ impl Store {
                 old.id,
                 old.xid,
                 SEQUENCES,
+                MESSAGES,
             )
             .fetch_one(&mut *transaction)
             .await?;

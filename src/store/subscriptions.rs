@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::facts::OwnFact;
+use super::feed::Place;
 use super::once::shown;
 use super::{Once, Reply, Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId, SubscriptionId};
@@ -439,6 +440,21 @@ impl Store {
             }
             transaction.commit().await?;
             Ok(())
+        })
+    }
+
+    /// Says that events were forgotten before it was told of them: once for where the feed begins.
+    pub async fn say_events_gone(
+        &self,
+        id: SubscriptionId,
+        begin: Place,
+    ) -> Result<(), StoreError> {
+        let fact = OwnFact::of(NO_STREAM, id.0, event::SUBSCRIPTION_EVENTS_GONE, "sweep");
+        let fact = fact.once(format!("begin {}", begin.xid));
+        again!(self, "say_events_gone", {
+            let mut connection = self.pool.acquire().await?;
+            self.write_facts(&mut connection, std::slice::from_ref(&fact))
+                .await
         })
     }
 

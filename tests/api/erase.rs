@@ -362,3 +362,185 @@ async fn a_person_is_erased_beside_writers_and_the_second_look_finds_what_was_un
         .unwrap();
     assert_eq!(facts, 33);
 }
+
+/// The second look, now.
+async fn look_again(app: &App) {
+    sqlx::query("UPDATE erasures SET again_at = now()")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    while app.store.erase_again().await.unwrap() {}
+}
+
+/// Writes a fact of this key about a message, as whoever decoded it before the erasure.
+async fn write_fact(app: &App, subject: uuid::Uuid, (r#type, source): (&str, &str), key: &str) {
+    let data = json!({"details": format!("no route to +{NUMBER}."), "to": {"user": USER}});
+    let written = sqlx::query(
+        "INSERT INTO facts (stream, n, id, subject, received_at, type, key, source, data)
+         SELECT id, CASE WHEN $2 = '00000000-0000-0000-0000-000000000000' THEN 0 ELSE 1 END,
+                $1, $2, now(), $3, $4, $5, $6
+         FROM senders",
+    )
+    .bind(app.clock.new_id())
+    .bind(subject)
+    .bind(r#type)
+    .bind(key)
+    .bind(source)
+    .bind(data);
+    assert_eq!(written.execute(&app.pool).await.unwrap().rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn what_was_decoded_before_an_erasure_and_written_after_it_is_found_by_the_second_look() {
+    let Ground { app, message, .. } = ground().await;
+    let one = uuid(&message["id"]);
+    // What an attempt was refused with is kept with it, too.
+    let refused = json!({"code": 131_026, "details": format!("{NUMBER} is not on WhatsApp")});
+    let refuse = async || {
+        let refused =
+            sqlx::query("UPDATE attempts SET refusal = $1, outcome = 'refused' WHERE message = $2")
+                .bind(&refused)
+                .bind(one)
+                .execute(&app.pool)
+                .await
+                .unwrap();
+        assert_eq!(refused.rows_affected(), 1);
+    };
+    refuse().await;
+    erase(&app, NUMBER).await.ok();
+    assert_eq!(rows_with(&app, &THEIRS).await, [""; 0]);
+    // Answers and statuses that were on their way just then.
+    refuse().await;
+    write_fact(&app, one, ("message.refused", "answer"), "claim 7 7").await;
+    write_fact(&app, one, ("message.read", "webhook"), NUMBER).await;
+    write_fact(&app, uuid::Uuid::nil(), ("account.alert", "webhook"), "x").await;
+    let external = app.clock.new_id();
+    sqlx::query(
+        "INSERT INTO messages (sender, id, origin, created_at, recipient)
+         SELECT id, $1, 'external', now(), $2 FROM senders",
+    )
+    .bind(external)
+    .bind(NUMBER)
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    write_fact(&app, external, ("message.sent", "webhook"), "").await;
+    assert!(rows_with(&app, &THEIRS).await.len() >= 6);
+    look_again(&app).await;
+    assert_eq!(rows_with(&app, &THEIRS).await, [""; 0]);
+    let left: Vec<Value> =
+        sqlx::query_scalar("SELECT data FROM facts WHERE type = 'message.refused'")
+            .fetch_all(&app.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        left,
+        [json!({"details": "no route to erased.", "to": {"user": "erased"}})]
+    );
+}
+
+#[tokio::test]
+async fn a_campaign_that_is_filled_beside_an_erasure_sends_them_nothing_and_later_uploads_count() {
+    let Ground {
+        app,
+        connection,
+        campaign,
+        ..
+    } = ground().await;
+    let id: twotick::model::ids::CampaignId = campaign.parse().unwrap();
+    let begun = app.store.begin_erasure(NUMBER, 30).await.unwrap();
+    // Between what counts as before and the look.
+    app.act(&format!("/v1/campaigns/{campaign}/activate"))
+        .await
+        .ok();
+    while rows_of(&app, "campaign_recipients").await > 0 {
+        app.store.work_on_campaign(id).await.unwrap();
+    }
+    // It was their turn at once.
+    let message = app.clock.new_id();
+    let made = sqlx::query(
+        "INSERT INTO messages (sender, id, sequence, position, campaign, created_at, origin,
+                               recipient, type, content)
+         SELECT sender, $1, id, 1, campaign, now(), 'ours', recipient, 'text', '{}'
+         FROM sequences WHERE campaign IS NOT NULL AND recipient = $2",
+    )
+    .bind(message)
+    .bind(NUMBER)
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(made.rows_affected(), 1);
+    let found = tokio::sync::watch::Sender::default();
+    app.store.erase_begun(&begun, &found).await.unwrap();
+    assert_eq!(rows_with(&app, &THEIRS).await, [""; 0]);
+    let waiting: Vec<String> = sqlx::query_scalar(
+        "SELECT recipient FROM sequences WHERE campaign IS NOT NULL AND work <> 'done'",
+    )
+    .fetch_all(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(waiting, [OTHER]);
+    // What is said of it later is of before, though the message is younger.
+    app.store.read_erasures().await.unwrap();
+    let sender: i32 = sqlx::query_scalar("SELECT id FROM senders")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    let message = twotick::model::ids::MessageId {
+        sender: twotick::model::ids::SenderId(sender),
+        uuid: message,
+    };
+    let callback = twotick::model::ids::AttemptId { message, n: 1 }.to_callback();
+    let late = status("delivered", "wamid.campaign", Some(callback));
+    hear(&app, &connection, "statuses", &late).await;
+    assert_eq!(rows_with(&app, &THEIRS).await, [""; 0]);
+    // A recipient of a new campaign is a new one.
+    let offer = json!({"type": "text", "text": {"body": "Hello"}});
+    let sender = message_sender(sender);
+    let new = json!({"sender": sender, "name": "later", "messages": [offer]});
+    let later = app.post("/v1/campaigns", new).await.ok()["id"].clone();
+    let path = format!("/v1/campaigns/{}/recipients", later.as_str().unwrap());
+    let upload = app.request(Method::POST, &path).bearer_auth(&app.key);
+    let upload = upload.header("content-type", "application/x-ndjson");
+    let lines = format!("{{\"to\":\"{NUMBER}\"}}\n{{\"to\":\"{OTHER}\"}}\n");
+    send(upload.body(lines)).await.ok();
+    look_again(&app).await;
+    assert_eq!(rows_of(&app, "campaign_recipients").await, 2);
+}
+
+fn message_sender(id: i32) -> Value {
+    serde_json::to_value(twotick::model::ids::SenderId(id)).unwrap()
+}
+
+async fn rows_of(app: &App, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+    rows.fetch_one(&app.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_erasure_that_takes_long_is_answered_meanwhile_and_goes_on() {
+    let Ground { app, .. } = ground().await;
+    let mut slow = app.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE journal_problems")
+        .execute(&mut *slow)
+        .await
+        .unwrap();
+    let begun = erase(&app, NUMBER).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let begun = begun.ok();
+    assert_eq!(
+        (&begun["done"], &begun["cancelled"]),
+        (&json!(false), &json!(1))
+    );
+    slow.rollback().await.unwrap();
+    let gone = async {
+        while !rows_with(&app, &THEIRS).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone)
+        .await
+        .unwrap();
+    assert_eq!(erase(&app, NUMBER).await.ok()["done"], true);
+}

@@ -221,3 +221,53 @@ async fn what_has_not_changed_is_not_sent_again() {
     let changed = again().await.ok();
     assert_eq!(changed["messages_per_second"], 40);
 }
+
+#[tokio::test]
+async fn what_was_meant_is_said_where_something_else_was_asked_for() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let mut new = text("hello");
+    (new["sender"], new["to"]) = (json!(sender), json!("447700900123"));
+    let message = app.post("/v1/messages", new).await.ok();
+    let path = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+    for field in ["to", "quiet_hours", "on_failure"] {
+        let change = app.request(Method::PATCH, &path).bearer_auth(&app.key);
+        let mut asked = json!({});
+        asked[field] = json!("x");
+        let refused = send(change.json(&asked)).await;
+        refused.names(field);
+        assert_eq!(refused.body["errors"].as_array().unwrap().len(), 1);
+    }
+    let refused = app
+        .post(
+            "/v1/connections",
+            json!({"name": "x", "provider": "twilio"}),
+        )
+        .await;
+    refused.names("provider");
+    assert!(refused.body["detail"].as_str().unwrap().contains("infobip"));
+    let refused = app
+        .post(
+            "/v1/connections",
+            json!({"name": "x", "provider": "infobip"}),
+        )
+        .await;
+    refused.names("base_url");
+    let refused = app.get("/v1/events?type=message.deliverd").await;
+    refused.names("type");
+    assert!(
+        refused.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`message.delivered`")
+    );
+    let new = json!({"url": "https://example.com/hook", "types": ["mesage.*"]});
+    app.post("/v1/subscriptions", new).await.names("types[0]");
+    let refused = send(
+        app.request(Method::PUT, "/v1/messages")
+            .bearer_auth(&app.key),
+    )
+    .await;
+    refused.is(405, "method_not_allowed");
+    assert_eq!(refused.headers["allow"], "GET,HEAD,POST");
+}

@@ -236,7 +236,7 @@ async fn an_event_says_what_it_is_about() {
         (&sequence["id"], &json!(sender))
     );
     assert_eq!(paused["source"], "api");
-    let accepted = one("type=message.accepted,message.none").await;
+    let accepted = one("type=message.accepted,message.expired").await;
     assert_eq!(accepted["subject"], message["id"]);
     assert_eq!(accepted["attempt"], 1);
     assert_eq!(

@@ -244,3 +244,45 @@ async fn messages_are_counted_by_what_lists_are_narrowed_to() {
         serde_json::json!({"data": {"delivered": 1}, "total": 1})
     );
 }
+
+#[tokio::test]
+async fn however_many_failures_nobody_has_looked_at_yet_all_are_counted() {
+    const MANY: i64 = 4_100;
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let sequence = app.sequence(&sender, 1).await;
+    let message = &sequence["messages"][0];
+    let columns = "posted_at, outcome, refusal";
+    let refused = r#"now(), 'refused', '{"code": 131026, "class": "message"}'"#;
+    app.attempt(message, columns, refused).await;
+    app.set(&sequence, "work = 'waiting', ready_at = NULL")
+        .await;
+    // The same once more, and once more.
+    let copies: [(&str, &[&str]); 3] = [
+        ("sequences", &["id"]),
+        ("messages", &["id", "sequence"]),
+        ("attempts", &["message", "sequence"]),
+    ];
+    for (table, ids) in copies {
+        let ids: Vec<_> = ids
+            .iter()
+            .map(|id| format!("'{id}', md5(copy::text)"))
+            .collect();
+        let sql = format!(
+            "INSERT INTO {table}
+             SELECT (jsonb_populate_record(t, jsonb_build_object({}))).*
+             FROM {table} t, generate_series(2, {MANY}) x (copy)",
+            ids.join(", ")
+        );
+        let copied = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&app.pool);
+        copied.await.unwrap();
+    }
+    let counted = app.get("/v1/messages/counts").await.ok();
+    let all: i64 = counted["data"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|n| n.as_i64().unwrap())
+        .sum();
+    assert_eq!(all, MANY, "{counted}");
+}

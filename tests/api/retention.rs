@@ -188,9 +188,24 @@ async fn a_campaign_goes_as_a_whole_when_it_has_ended_and_not_before() {
     .execute(&app.pool)
     .await
     .unwrap();
+    // Of one of its sequences something was said since.
+    let late = told(&app, &sender).await;
+    app.set(&late, DONE).await;
+    app.set(&late, "status = 'stopped', reason = 'failed', head = 1")
+        .await;
+    sqlx::query("UPDATE sequences SET campaign = $1, variables = '{}' WHERE id = $2")
+        .bind(uuid(&campaign))
+        .bind(uuid(&late["id"]))
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    say_late(&app, uuid(&late["messages"][0]["id"])).await;
     let gone = forget(&app).await;
     assert_eq!((gone.campaigns, gone.sequences), (1, 1));
     app.get(&path).await.is(404, "not_found");
+    // Nobody would post it: there is nobody left who knows what.
+    let retry = format!("/v1/sequences/{}/retry", late["id"].as_str().unwrap());
+    app.act(&retry).await.is(409, "campaign_ended");
 }
 
 /// What the feed shows behind a cursor, once it shows so much.
@@ -245,6 +260,52 @@ async fn a_cursor_of_before_the_feed_is_told_where_it_begins_now() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_slower_than_events_are_forgotten_says_so_and_ends() {
+    let app = App::start().await;
+    app.sender().await;
+    let stream = app.request(Method::GET, "/v1/events/stream");
+    let mut stream = stream.bearer_auth(&app.key).send().await.unwrap();
+    assert!(stream.chunk().await.unwrap().is_some());
+    // More than is kept in memory, and more than lies in the sockets of who does not read.
+    sqlx::query(
+        "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
+         SELECT s.id, gen_random_uuid(), gen_random_uuid(), now(), 'inbound.text', n::text,
+                'webhook', json_build_object('text', repeat('x', 4000))
+         FROM senders s, generate_series(1, 15000) n",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    // All of it has been read into memory once another has seen the last.
+    let last = page(&app, "limit=1&type=inbound.text", 1).await;
+    let after = last["next_cursor"].as_str().unwrap();
+    let other = app.request(Method::GET, &format!("/v1/events/stream?after={after}"));
+    let mut other = other.bearer_auth(&app.key).send().await.unwrap();
+    let mut seen = 0;
+    while seen < 14_999 {
+        let piece = other.chunk().await.unwrap().unwrap();
+        seen += piece
+            .windows(6)
+            .filter(|bytes| *bytes == b"\ndata:")
+            .count();
+    }
+    sqlx::query(
+        "UPDATE retention SET begins =
+             (SELECT (max(xid::text::bigint) + 1)::text::xid8 FROM facts)",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    let rest = tokio::time::timeout(Duration::from_secs(20), stream.text());
+    let rest = rest.await.unwrap().unwrap();
+    let (_, end) = rest.rsplit_once("event: cursor_expired\n").unwrap();
+    let said = end.trim().strip_prefix("data: ").unwrap();
+    let said: Value = serde_json::from_str(said).unwrap();
+    let oldest = said["oldest_cursor"].as_str().unwrap();
+    app.get(&format!("/v1/events?after={oldest}")).await.ok();
+}
+
+#[tokio::test]
 async fn one_instance_forgets_at_a_time() {
     let app = App::start().await;
     sqlx::query("UPDATE retention SET taken_until = now() + interval '1 minute'")
@@ -258,6 +319,43 @@ async fn one_instance_forgets_at_a_time() {
         .await
         .unwrap();
     forget(&app).await;
+}
+
+#[tokio::test]
+async fn who_is_too_slow_to_forget_loses_its_turn_and_gives_nobody_elses_away() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    for _ in 0..2 {
+        let sequence = told(&app, &sender).await;
+        app.set(&sequence, DONE).await;
+    }
+    // So many messages that each goes alone.
+    sqlx::query("UPDATE sequences SET length = 1000, head = 1001")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    // Another takes its turn while it deletes the first.
+    sqlx::query(
+        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE retention SET owner = '00000000-0000-0000-0000-000000000007';
+             RETURN NULL; END $$",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "CREATE TRIGGER other AFTER DELETE ON sequences
+         FOR EACH STATEMENT EXECUTE FUNCTION other()",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(forget(&app).await.sequences, 1);
+    let owner: Uuid = sqlx::query_scalar("SELECT owner FROM retention WHERE taken_until > now()")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(owner, Uuid::from_u128(7));
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ pub async fn app_with(more: impl FnOnce(&mut Config)) -> App {
 
 /// Makes a subscription to what tests write, and returns it.
 pub async fn subscribe(app: &App, endpoint: &Endpoint) -> Value {
-    let new = json!({"url": endpoint.url, "types": ["test.*"]});
+    let new = json!({"url": endpoint.url, "types": ["inbound.*"]});
     app.create("/v1/subscriptions", new).await
 }
 
@@ -177,7 +177,7 @@ pub async fn write(session: &mut sqlx::PgConnection, facts: &[(u128, &str)]) {
     for (subject, key) in facts {
         sqlx::query(
             "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
-             SELECT id, gen_random_uuid(), $1, now(), 'test.fact', $2, 'webhook',
+             SELECT id, gen_random_uuid(), $1, now(), 'inbound.fact', $2, 'webhook',
                     jsonb_build_object('key', $2)
              FROM senders",
         )

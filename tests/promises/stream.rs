@@ -103,7 +103,7 @@ async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
     let app = app().await;
     let endpoint = Endpoint::start().await;
     subscribe(&app, &endpoint).await;
-    let mut stream = Reading::begin(&app, "?type=test.*", None).await;
+    let mut stream = Reading::begin(&app, "?type=inbound.*", None).await;
     // Another instance comes and goes meanwhile, and with it the subscription changes hands.
     let instances = async {
         for _ in 0..3 {
@@ -118,14 +118,14 @@ async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
             keys.extend(stream.keys(30).await);
             // It breaks off, and comes back.
             let id = stream.id.clone();
-            stream = Reading::begin(&app, "?type=test.*", id.as_deref()).await;
+            stream = Reading::begin(&app, "?type=inbound.*", id.as_deref()).await;
         }
         keys
     };
     let writing = write_beside_each_other(&app, WRITERS, EACH);
     let ((), (), streamed) = tokio::join!(writing, instances, read);
 
-    let feed = app.get("/v1/events?type=test.fact&limit=500").await;
+    let feed = app.get("/v1/events?type=inbound.fact&limit=500").await;
     let feed = feed["data"].as_array().unwrap().iter();
     let feed: Vec<_> = feed
         .map(|event| event["data"]["key"].as_str().unwrap().to_owned())
@@ -150,7 +150,7 @@ async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
 async fn a_stream_goes_on_where_it_was_and_ends_when_the_service_does() {
     let app = app_with(|config| config.http.max_streams = 2).await;
     let mut session = app.session().await;
-    let mut stream = Reading::begin(&app, "?type=test.*", None).await;
+    let mut stream = Reading::begin(&app, "?type=inbound.*", None).await;
     write(&mut session, &[(0, "a"), (0, "b")]).await;
     let first = stream.keys(1).await;
     let id = stream.id.clone().unwrap();
@@ -160,7 +160,7 @@ async fn a_stream_goes_on_where_it_was_and_ends_when_the_service_does() {
     let all: BTreeSet<_> = first.into_iter().chain(rest).collect();
     assert_eq!(all, BTreeSet::from(["a".into(), "b".into(), "c".into()]));
     // A place in the list is a place in the stream.
-    let page = app.get("/v1/events?type=test.fact&limit=1").await;
+    let page = app.get("/v1/events?type=inbound.fact&limit=1").await;
     drop(again);
     let after = format!("?after={}", page["next_cursor"].as_str().unwrap());
     let closed = async {
@@ -185,12 +185,12 @@ async fn a_stream_goes_on_where_it_was_and_ends_when_the_service_does() {
     assert_eq!(full.unwrap().status(), 503);
 
     let batch = app
-        .request(Method::GET, "/v1/events?type=test.fact&limit=2")
+        .request(Method::GET, "/v1/events?type=inbound.fact&limit=2")
         .header("accept", "application/cloudevents-batch+json");
     let batch = batch.send().await.unwrap();
     let link = batch.headers()["link"].to_str().unwrap().to_owned();
     assert!(
-        link.starts_with("</v1/events?type=test.fact&limit=2&after="),
+        link.starts_with("</v1/events?type=inbound.fact&limit=2&after="),
         "{link}"
     );
     let batch: Value = batch.json().await.unwrap();

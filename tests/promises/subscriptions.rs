@@ -274,6 +274,52 @@ async fn failures_with_nothing_between_them_do_not_disable_an_endpoint() {
 }
 
 #[tokio::test]
+async fn one_that_slept_longer_than_events_are_kept_says_so_and_goes_on_where_the_feed_begins() {
+    let app = app_with(|_| {}).await;
+    let endpoint = Endpoint::start().await;
+    let mut session = app.session().await;
+    write(&mut session, &[(1, "forgotten")]).await;
+    let subscription = subscribe(&app, &endpoint).await;
+    let set = async |status: &str| {
+        let change = json!({"status": status});
+        let (status, _) = app.send(Method::PATCH, &path(&subscription), change).await;
+        assert_eq!(status, StatusCode::OK);
+    };
+    set("disabled").await;
+    let leased = "SELECT count(*) FROM subscription_cursors WHERE lease_owner IS NOT NULL";
+    while sqlx::query_scalar::<_, i64>(leased)
+        .fetch_one(&mut session)
+        .await
+        .unwrap()
+        > 0
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // It has slept since before the first.
+    sqlx::query("UPDATE subscription_cursors SET xid = '0', event = $1")
+        .bind(uuid::Uuid::nil())
+        .execute(&mut session)
+        .await
+        .unwrap();
+    sqlx::query(
+        "UPDATE retention SET begins =
+             (SELECT (max(xid::text::bigint) + 1)::text::xid8 FROM facts)",
+    )
+    .execute(&mut session)
+    .await
+    .unwrap();
+    write(&mut session, &[(1, "kept")]).await;
+    set("active").await;
+    endpoint.takes(1).await;
+    assert_eq!(endpoint.taken(), ["kept"]);
+    let told = |page: &Value| page["data"].as_array().unwrap().len() == 1;
+    let events = app
+        .get_until("/v1/events?type=subscription.events_gone", told)
+        .await;
+    assert_eq!(events["data"][0]["subject"], subscription["id"]);
+}
+
+#[tokio::test]
 async fn one_that_is_disabled_catches_up_when_it_is_opened() {
     let app = app_with(|config| config.forward.disable_after = Duration::from_millis(300)).await;
     let (gone, failing) = (Endpoint::start().await, Endpoint::start().await);

@@ -1,17 +1,20 @@
 //! What names a person and is of no message to them: what they wrote and did, what was said of
-//! members of groups, names, answers that are kept for a day, texts of refusals and problems.
+//! members of groups, names, answers that are kept for a day.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::{Store, StoreError, again};
-use super::rows::Changed;
+use super::facts::Changed;
 use super::{Found, Whom};
-use crate::model::erased::{ERASED, blank, key, names, take_out, take_out_of_answer};
+use crate::model::erased::{ERASED, take_out, take_out_of_answer};
 
 /// Facts, or answers, that are looked at in one statement. Nobody looks for people in them
 /// otherwise, and an index would cost every fact.
 const LOOKED_AT: i64 = 5_000;
+
+/// Rows of one transaction.
+const AT_ONCE: i64 = 500;
 
 impl Store {
     /// Facts of a stream that are about nothing of ours, such as inbound messages.
@@ -21,7 +24,6 @@ impl Store {
         whom: &Whom,
         found: &mut Found,
     ) -> Result<(), StoreError> {
-        let quoted = whom.quoted();
         let mut after = (String::new(), String::new());
         loop {
             let (last, events) = again!(self, "erase_other_facts", {
@@ -39,10 +41,13 @@ impl Store {
                     SELECT type, key, CASE WHEN h.hit THEN data END AS data
                     FROM page p
                     CROSS JOIN LATERAL (
-                        SELECT coalesce(p.occurred_at, p.received_at) < $6 AND EXISTS (
-                            SELECT FROM unnest($5::text[]) AS x (name)
-                            WHERE strpos(p.data::text, x.name) > 0
-                        ) AS hit
+                        -- What bears no time may be of before.
+                        SELECT CASE WHEN p.occurred_at IS NULL THEN p.received_at < $7
+                                    ELSE p.occurred_at < $6 END
+                            AND EXISTS (
+                                SELECT FROM unnest($5::text[]) AS x (name)
+                                WHERE strpos(p.data::text, x.name) > 0
+                            ) AS hit
                     ) h
                     WHERE h.hit OR (type, key) = (
                         SELECT type, key FROM page ORDER BY type DESC, key DESC LIMIT 1)
@@ -52,17 +57,18 @@ impl Store {
                     after.0,
                     after.1,
                     LOOKED_AT,
-                    &quoted,
-                    whom.before,
+                    &whom.names,
+                    whom.at,
+                    whom.until,
                 )
                 .fetch_all(&mut *transaction)
                 .await?;
                 let last = rows.last().map(|row| (row.r#type.clone(), row.key.clone()));
                 let mut changed = Changed::default();
                 for row in rows {
-                    let is_theirs = |text: &str| whom.is_called(text);
-                    if let Some(data) = row.data.filter(|data: &Value| names(data, &is_theirs)) {
-                        changed.add(Uuid::nil(), 0, row.r#type, row.key, blank(&data));
+                    if let Some(data) = row.data {
+                        let is_theirs = |text: &str| whom.is_called(text);
+                        changed.add_other(row.r#type, row.key, &data, &is_theirs);
                     }
                 }
                 let events = changed.write(&mut transaction, stream).await?;
@@ -83,25 +89,44 @@ impl Store {
         whom: &Whom,
         found: &mut Found,
     ) -> Result<(), StoreError> {
-        let events = again!(self, "erase_participants", {
+        loop {
+            let events = self.erase_some_participants(whom).await?;
+            found.events += events;
+            // The key of those that were found is another now.
+            if events == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn erase_some_participants(&self, whom: &Whom) -> Result<u64, StoreError> {
+        again!(self, "erase_participants", {
             let mut transaction = self.begin().await?;
             let rows = sqlx::query!(
                 r#"
                 -- erase_participants
-                SELECT stream, subject, n, type, key, data FROM facts
+                SELECT stream, subject, n, type, key, data FROM facts f
                 WHERE source = 'webhook' AND n > 0 AND key <> '' AND key = ANY($1)
                     AND received_at < $2
+                    -- A message of after is new, and so is what is said of it.
+                    AND NOT EXISTS (
+                        SELECT FROM messages m WHERE m.sender = f.stream AND m.id = f.subject
+                            AND m.sequence >= $3)
                 ORDER BY stream, subject, n, type, key
-                FOR UPDATE
+                LIMIT $4
+                FOR UPDATE OF f
                 "#,
                 &whom.names,
-                whom.before,
+                whom.until,
+                whom.made,
+                AT_ONCE,
             )
             .fetch_all(&mut *transaction)
             .await?;
             for row in &rows {
                 let mut data = row.data.clone();
                 take_out(&mut data, &|text| whom.is_called(text));
+                let key = self.erased.borrow().key(&row.key);
                 // By the new key it may be there already: it came again.
                 sqlx::query!(
                     r#"
@@ -124,7 +149,7 @@ impl Store {
                     row.n,
                     row.r#type,
                     row.key,
-                    key(&row.key),
+                    key,
                     data,
                 )
                 .execute(&mut *transaction)
@@ -132,14 +157,11 @@ impl Store {
             }
             transaction.commit().await?;
             Ok(rows.len() as u64)
-        })?;
-        found.events += events;
-        Ok(())
+        })
     }
 
     /// Answers that are kept for who asks again: they stay, or asking again would do it again.
     pub(super) async fn erase_answers(&self, whom: &Whom) -> Result<u64, StoreError> {
-        let quoted = whom.quoted();
         let (mut after, mut erased) = (Some((Uuid::nil(), String::new(), String::new())), 0);
         while let Some(from) = after.take() {
             let (last, changed) = again!(self, "erase_answers", {
@@ -170,8 +192,8 @@ impl Store {
                     from.1,
                     from.2,
                     LOOKED_AT,
-                    &quoted,
-                    whom.before,
+                    &whom.names,
+                    whom.until,
                 )
                 .fetch_all(&mut *transaction)
                 .await?;
@@ -208,39 +230,6 @@ impl Store {
         Ok(erased)
     }
 
-    /// What subscribers refused with, and what could not be understood.
-    pub(super) async fn erase_texts(&self, whom: &Whom) -> Result<(), StoreError> {
-        again!(self, "erase_texts", {
-            let mut transaction = self.begin().await?;
-            sqlx::query!(
-                r#"
-                -- erase: answers of subscribers
-                UPDATE deliveries SET answer = $3
-                WHERE answer IS NOT NULL AND at < $2 AND EXISTS (
-                    SELECT FROM unnest($1::text[]) AS x (name) WHERE strpos(answer, x.name) > 0)
-                "#,
-                &whom.names,
-                whom.before,
-                ERASED,
-            )
-            .execute(&mut *transaction)
-            .await?;
-            sqlx::query!(
-                r#"
-                -- erase: problems
-                UPDATE journal_problems SET reason = $2
-                WHERE EXISTS (
-                    SELECT FROM unnest($1::text[]) AS x (name) WHERE strpos(reason, x.name) > 0)
-                "#,
-                &whom.names,
-                ERASED,
-            )
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
-        })
-    }
-
     /// Their names, and what they want. That an account wrote to somebody still counts.
     pub(super) async fn erase_names(&self, whom: &Whom) -> Result<u64, StoreError> {
         again!(self, "erase_names", {
@@ -255,7 +244,7 @@ impl Store {
                 "#,
                 &whom.names,
                 &whom.senders,
-                whom.before,
+                whom.at,
             )
             .execute(&mut *transaction)
             .await?;
@@ -267,7 +256,7 @@ impl Store {
                 "#,
                 &whom.names,
                 ERASED,
-                whom.before,
+                whom.at,
             )
             .execute(&mut *transaction)
             .await?;

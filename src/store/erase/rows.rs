@@ -1,15 +1,15 @@
 //! What was sent to a person, or is about to be: sequences with their messages, what is told of
 //! these, and recipients of campaigns that are no sequences yet.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::facts::OwnFact;
 use super::super::sequence_changes::lock;
 use super::super::{Store, StoreError, again};
+use super::facts::{erase_facts, erase_refusals};
 use super::{Found, Whom};
-use crate::model::erased::{ERASED, take_out};
+use crate::model::erased::ERASED;
 use crate::model::event;
 use crate::model::ids::{MessageId, SenderId, SequenceId};
 use crate::model::sequence::SequenceStatus;
@@ -21,7 +21,8 @@ const AT_ONCE: i64 = 500;
 const LOOKED_AT: i64 = 20_000;
 
 impl Store {
-    /// The sequences to a person. Those of campaigns that came to no message are in no index.
+    /// The sequences to a person. Those of campaigns that came to no message are in no index; their
+    /// ids are as old as the recipients that they were made from, whenever that was.
     pub(super) async fn sequences_of(&self, whom: &Whom) -> Result<Vec<SequenceId>, StoreError> {
         let mut found = again!(self, "erase: sequences", {
             let rows = sqlx::query!(
@@ -40,12 +41,12 @@ impl Store {
                             AND (q.work <> 'done') IS TRUE
                     ) o
                 ) x JOIN sequences q ON q.sender = x.sender AND q.id = x.id
-                WHERE q.created_at < $3 AND q.recipient = ANY($1)
+                WHERE q.id < $3 AND q.recipient = ANY($1)
                 ORDER BY q.sender, q.id
                 "#,
                 &whom.names,
                 &whom.senders,
-                whom.before,
+                whom.made,
             );
             let rows = rows.fetch_all(&mut *self.pool.acquire().await?).await?;
             let id = |sender, uuid| SequenceId {
@@ -64,13 +65,13 @@ impl Store {
                     r#"
                     -- erase: sequences of campaigns
                     WITH page AS MATERIALIZED (
-                        SELECT campaign, sender, id, recipient, created_at FROM sequences
+                        SELECT campaign, sender, id, recipient FROM sequences
                         WHERE (campaign IS NOT NULL) IS TRUE AND (campaign, id) > ($1, $2)
                         ORDER BY campaign, id
                         LIMIT $3
                     )
                     SELECT campaign AS "campaign!", sender, id,
-                           recipient = ANY($4) AND created_at < $5 AS "theirs!"
+                           recipient = ANY($4) AND id < $5 AS "theirs!"
                     FROM page
                     WHERE recipient = ANY($4) OR (campaign, id) = (
                         SELECT campaign, id FROM page ORDER BY campaign DESC, id DESC LIMIT 1)
@@ -80,7 +81,7 @@ impl Store {
                     after.1,
                     LOOKED_AT,
                     &whom.names,
-                    whom.before,
+                    whom.made,
                 );
                 Ok(rows.fetch_all(&mut *self.pool.acquire().await?).await?)
             })?;
@@ -109,6 +110,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (ended, messages, events) = again!(self, "erase_sequence", {
             let mut transaction = self.begin().await?;
+            // Attempts before their sequence, as whoever records an answer.
+            let posted = messages_of(&mut transaction, id).await?;
+            erase_refusals(&mut transaction, id.sender.0, &posted, whom).await?;
             let Some(row) = lock(&mut transaction, id).await? else {
                 return Ok((0, 0, 0));
             };
@@ -191,7 +195,7 @@ impl Store {
                     RETURNING sender, id
                     "#,
                     &whom.names,
-                    whom.before,
+                    whom.until,
                     AT_ONCE,
                     ERASED,
                 )
@@ -225,7 +229,7 @@ impl Store {
                 SELECT sender, id FROM campaigns WHERE NOT filled AND created_at < $1
                 ORDER BY sender, id
                 "#,
-                whom.before,
+                whom.at,
             );
             Ok(rows.fetch_all(&mut *self.pool.acquire().await?).await?)
         })?;
@@ -242,7 +246,7 @@ impl Store {
                     ),
                     removed AS (
                         DELETE FROM campaign_recipients r USING campaign c
-                        WHERE r.campaign = c.id AND r.recipient = ANY($3)
+                        WHERE r.campaign = c.id AND r.recipient = ANY($3) AND r.id < $4
                         RETURNING r.upload
                     ),
                     -- Those of an upload that is under way do not count yet.
@@ -260,6 +264,7 @@ impl Store {
                     campaign.sender,
                     campaign.id,
                     &whom.names,
+                    whom.made,
                 );
                 let mut connection = self.pool.acquire().await?;
                 Ok(removed.fetch_one(&mut *connection).await?)
@@ -301,86 +306,45 @@ async fn erase_rows(
     )
     .fetch_all(&mut *connection)
     .await?;
+    tell_late(connection, &messages, whom).await?;
     let events = erase_facts(connection, id.sender.0, &messages, whom).await?;
     Ok((messages.len() as u64, events))
 }
 
-/// Takes the person out of what is told of these messages.
-async fn erase_facts(
+/// Messages that a campaign made since: what is said of them later is of before, too.
+async fn tell_late(
     connection: &mut PgConnection,
-    stream: i32,
-    subjects: &[Uuid],
+    messages: &[Uuid],
     whom: &Whom,
-) -> Result<u64, StoreError> {
-    let rows = sqlx::query!(
-        r#"
-        -- erase: facts of messages
-        SELECT subject, n, type, key, data FROM facts
-        WHERE stream = $1 AND subject = ANY($2)
-        ORDER BY subject, n, type, key
-        FOR UPDATE
-        "#,
-        stream,
-        subjects,
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut changed = Changed::default();
-    for row in rows {
-        let mut data = row.data.clone();
-        take_out(&mut data, &|text| whom.is_called(text));
-        if data != row.data {
-            changed.add(row.subject, row.n, row.r#type, row.key, data);
-        }
-    }
-    changed.write(connection, stream).await
-}
-
-/// Facts of one stream, with what their data is from now on.
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    subjects: Vec<Uuid>,
-    ns: Vec<i16>,
-    types: Vec<String>,
-    keys: Vec<String>,
-    data: Vec<String>,
-}
-
-impl Changed {
-    pub(super) fn add(&mut self, subject: Uuid, n: i16, r#type: String, key: String, data: Value) {
-        self.subjects.push(subject);
-        self.ns.push(n);
-        self.types.push(r#type);
-        self.keys.push(key);
-        self.data.push(data.to_string());
-    }
-
-    pub(super) async fn write(
-        &self,
-        connection: &mut PgConnection,
-        stream: i32,
-    ) -> Result<u64, StoreError> {
-        if self.subjects.is_empty() {
-            return Ok(0);
-        }
-        let written = sqlx::query!(
+) -> Result<(), StoreError> {
+    let late = messages.iter().copied().filter(|id| *id >= whom.made);
+    let late: Vec<_> = late.collect();
+    if !late.is_empty() {
+        sqlx::query!(
             r#"
-            -- erase: write facts
-            UPDATE facts f SET data = x.data::json
-            FROM unnest($2::uuid[], $3::smallint[], $4::text[], $5::text[], $6::text[])
-                AS x (subject, n, type, key, data)
-            WHERE f.stream = $1 AND f.subject = x.subject AND f.n = x.n
-                AND f.type = x.type COLLATE "C" AND f.key = x.key COLLATE "C"
+            -- erase: late messages
+            UPDATE erasures SET messages = messages || $2::uuid[] WHERE id = $1
             "#,
-            stream,
-            &self.subjects,
-            &self.ns,
-            &self.types,
-            &self.keys,
-            &self.data,
+            whom.erasure,
+            &late,
         )
         .execute(connection)
         .await?;
-        Ok(written.rows_affected())
     }
+    Ok(())
+}
+
+async fn messages_of(
+    connection: &mut PgConnection,
+    id: SequenceId,
+) -> Result<Vec<Uuid>, StoreError> {
+    let messages = sqlx::query_scalar!(
+        r#"
+        -- erase: messages
+        SELECT id FROM messages WHERE sender = $1 AND sequence = $2
+        "#,
+        id.sender.0,
+        id.uuid,
+    );
+    Ok(messages.fetch_all(connection).await?)
 }
