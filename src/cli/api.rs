@@ -1,16 +1,38 @@
-//! The service, as a client of its API sees it.
+//! The service, as a client of its API sees it: where it is, and what it says.
 
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, Url};
+use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 /// Longer than the service waits for a provider, with all pages of a list.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Where the service is, and a key of its.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Where the service is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TWOTICK_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: Url,
+    /// A key with the scope `manage`; from the environment, or a shell's history has it
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "TWOTICK_API_KEY",
+        hide_env_values = true
+    )]
+    api_key: Option<SecretString>,
+}
 
 /// A running service.
 #[derive(Debug)]
@@ -20,34 +42,101 @@ pub(super) struct Service {
     key: SecretString,
 }
 
+/// What the service says instead of doing it: what is wrong, and the provider's own words, whole.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: u16,
+    /// When it makes sense to ask again.
+    pub(super) wait: Option<Duration>,
+    pub(super) said: Value,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = &self.said;
+        let detail = said["detail"].as_str().unwrap_or("no problem was told");
+        let code = said["code"].as_str().unwrap_or("-");
+        write!(f, "{detail} ({} {code})", self.status)?;
+        let body = &said["provider_error"]["body"];
+        match body.is_null() {
+            true => Ok(()),
+            false => write!(f, "; the provider: {body}"),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
 impl Service {
-    pub(super) fn new(url: &Url, key: SecretString) -> anyhow::Result<Self> {
+    pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
+        let key = target
+            .api_key
+            .clone()
+            .context("TWOTICK_API_KEY is not set: a key with the scope manage (twotick keys)")?;
         let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
             http,
-            url: url.as_str().trim_end_matches('/').to_owned(),
+            url: target.url.as_str().trim_end_matches('/').to_owned(),
             key,
         })
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::POST, path, body).await
-    }
-
-    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::PATCH, path, body).await
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.send(Method::GET, path, &Value::Null).await
+        self.send(Method::GET, path, None).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let answer = self.exchange(method, path, body).await?;
-        answer.map_err(|problem| anyhow::anyhow!("{problem}"))
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// Events as they come.
+    pub(super) async fn stream(&self, path: &str) -> anyhow::Result<Response> {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let answer = request.bearer_auth(self.key.expose_secret()).send().await?;
+        Ok(answer.error_for_status()?)
+    }
+
+    /// Whether it can work.
+    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+        let request = self.http.get(format!("{}/health/ready", self.url));
+        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "it answered {status}");
+        Ok(())
+    }
+
+    /// Whether an address leads to this service: what proves nothing is refused there. The status
+    /// of what it answered.
+    pub(super) async fn knock(&self, address: &str) -> anyhow::Result<u16> {
+        let request = self.http.post(address).timeout(Duration::from_secs(10));
+        let answer = request.json(&serde_json::json!({})).send().await;
+        // Its address may have a secret.
+        let answer = answer.map_err(|error| error.without_url())?;
+        Ok(answer.status().as_u16())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        Ok(self.exchange(method, path, body).await??)
     }
 
     /// The answer to a POST, or the problem that was told instead. `Err`: nobody knows what came of
@@ -57,18 +146,20 @@ impl Service {
         path: &str,
         body: &Value,
     ) -> anyhow::Result<Result<Value, Problem>> {
-        self.exchange(Method::POST, path, body).await
+        self.exchange(Method::POST, path, Some(body)).await
     }
 
     async fn exchange(
         &self,
         method: Method,
         path: &str,
-        body: &Value,
+        body: Option<&Value>,
     ) -> anyhow::Result<Result<Value, Problem>> {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        let mut request = request.bearer_auth(self.key.expose_secret());
-        if !body.is_null() {
+        let mut request = request
+            .bearer_auth(self.key.expose_secret())
+            .timeout(TIMEOUT);
+        if let Some(body) = body {
             request = request.json(body);
         }
         let answer = request
@@ -92,27 +183,29 @@ impl Service {
             }),
         })
     }
-}
 
-/// A problem for people: what is wrong, and the provider's own words, whole.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) status: u16,
-    /// When it makes sense to ask again.
-    pub(super) wait: Option<Duration>,
-    said: Value,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = &self.said;
-        let detail = said["detail"].as_str().unwrap_or("no problem was told");
-        let code = said["code"].as_str().unwrap_or("-");
-        write!(f, "{detail} ({} {code})", self.status)?;
-        if said["provider_error"].is_object() {
-            let body = &said["provider_error"]["body"];
-            write!(f, "\n             the provider: {body}")?;
+    /// All rows of a list, page by page.
+    pub(super) async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let more = match path.contains('?') {
+                true => '&',
+                false => '?',
+            };
+            let at = cursor
+                .map(|cursor| format!("&cursor={cursor}"))
+                .unwrap_or_default();
+            let page = self.get(&format!("{path}{more}limit=100{at}")).await?;
+            rows.extend(page["data"].as_array().cloned().unwrap_or_default());
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(rows);
+            }
         }
-        Ok(())
     }
+}
+
+/// The status of a refusal, if it is one.
+pub(super) fn status(error: &anyhow::Error) -> Option<u16> {
+    Some(error.downcast_ref::<Problem>()?.status)
 }

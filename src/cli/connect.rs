@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::remote::{Remote, ServiceArgs};
+use super::api::{Service, Target};
 use super::report::Report;
 pub(super) use steps::tell;
 
@@ -23,7 +23,7 @@ pub(super) use steps::tell;
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
     #[command(flatten)]
-    service: ServiceArgs,
+    service: Target,
     /// Who carries the messages
     #[arg(long, value_enum, default_value = "meta")]
     provider: Carrier,
@@ -98,10 +98,10 @@ impl Carrier {
 
 /// Runs the subcommand.
 pub async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
-    let remote = Remote::new(&args.service)?;
+    let service = Service::new(&args.service)?;
     let secrets = secrets::read(args.secrets_from_stdin)?;
     let mut report = Report::default();
-    steps::all(&args, &secrets, &remote, &mut report).await;
+    steps::all(&args, &secrets, &service, &mut report).await;
     Ok(match report.end() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::remote::{Remote, ServiceArgs};
+use super::api::{Service, Target};
 use super::report::Report;
 
 /// Find what is wrong, and say how to mend it; ends with 1 where something fails
@@ -20,7 +20,7 @@ use super::report::Report;
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
-    service: ServiceArgs,
+    service: Target,
     /// Postgres; without, the database is not looked at
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<SecretString>,
@@ -46,25 +46,25 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn service(args: &DoctorArgs, report: &mut Report) {
-    let remote = match Remote::new(&args.service) {
-        Ok(remote) => remote,
+    let service = match Service::new(&args.service) {
+        Ok(service) => service,
         Err(error) => {
             let remedy = "make a key: twotick keys create --name doctor";
             return report.fail("service", format!("{error:#}"), remedy);
         }
     };
-    if let Err(error) = remote.ready().await {
+    if let Err(error) = service.ready().await {
         let remedy = "start it (twotick serve), or say where it is by --url; its log says why it is \
                       not ready";
-        return report.fail("service", format!("{}: {error:#}", remote.url()), remedy);
+        return report.fail("service", format!("{}: {error:#}", service.url()), remedy);
     }
-    report.ok("service", format!("{} is ready", remote.url()));
+    report.ok("service", format!("{} is ready", service.url()));
     let connections = match &args.connection {
-        Some(id) => remote
+        Some(id) => service
             .get(&format!("/v1/connections/{id}"))
             .await
             .map(|one| vec![one]),
-        None => remote.all("/v1/connections").await,
+        None => service.all("/v1/connections").await,
     };
     match connections {
         Ok(all) if all.is_empty() => {
@@ -72,7 +72,7 @@ async fn service(args: &DoctorArgs, report: &mut Report) {
         }
         Ok(all) => {
             for connection in &all {
-                connection::check(&remote, connection, report).await;
+                connection::check(&service, connection, report).await;
             }
         }
         Err(error) => {

@@ -7,7 +7,6 @@ pub mod doctor;
 pub mod health;
 pub mod keys;
 pub mod openapi;
-mod remote;
 pub mod replay;
 mod report;
 pub mod senders;

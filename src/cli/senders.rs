@@ -12,13 +12,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use reqwest::Url;
-use secrecy::SecretString;
 
 use self::numbers::Number;
 use self::row::{Came, Registering};
 use self::state::State;
-use super::api::Service;
+use super::api::{self, Service};
 use crate::provider::registration::Method;
 
 /// Manage senders at the providers
@@ -42,22 +40,8 @@ enum HowCodesCome {
 
 #[derive(Debug, Args)]
 struct Register {
-    /// Where the service is
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "TWOTICK_URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
-    url: Url,
-    /// A key with the scope `manage`
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "TWOTICK_API_KEY",
-        hide_env_values = true
-    )]
-    api_key: SecretString,
+    #[command(flatten)]
+    service: api::Target,
     /// The connection, which must be Infobip's
     #[arg(long, value_name = "ID")]
     connection: String,
@@ -103,7 +87,7 @@ async fn register(args: &Register) -> anyhow::Result<ExitCode> {
             anyhow::bail!("nothing was sent: {} fields are wrong", wrong.len());
         }
     };
-    let service = Service::new(&args.url, args.api_key.clone())?;
+    let service = Service::new(&args.service)?;
     let path = format!("/v1/connections/{}", args.connection);
     let connection = service.get(&path).await?;
     anyhow::ensure!(

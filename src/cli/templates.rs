@@ -8,11 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use reqwest::Url;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::api::Service;
+use super::api::{self, Service};
 use folder::Definition;
 
 /// Manage templates at the providers, as files define them
@@ -41,22 +39,8 @@ enum Command {
 /// Whose templates, and whom to ask.
 #[derive(Debug, Args)]
 struct Target {
-    /// Where the service is
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "TWOTICK_URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
-    url: Url,
-    /// A key with the scope `manage`
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "TWOTICK_API_KEY",
-        hide_env_values = true
-    )]
-    api_key: SecretString,
+    #[command(flatten)]
+    service: api::Target,
     /// The connection whose templates they are
     #[arg(long, value_name = "ID", required_unless_present = "sender")]
     connection: Option<String>,
@@ -95,7 +79,7 @@ pub async fn run(args: TemplatesArgs) -> anyhow::Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "the list is this command's output")]
 async fn sync(target: &Target) -> anyhow::Result<ExitCode> {
-    let service = Service::new(&target.url, target.api_key.clone())?;
+    let service = Service::new(&target.service)?;
     let synced = service.post("/v1/templates/sync", &target.whose()).await?;
     let all = synced["data"].as_array().cloned().unwrap_or_default();
     for template in &all {
@@ -143,7 +127,7 @@ async fn compared(
 #[expect(clippy::print_stdout, reason = "what differs is this command's output")]
 async fn diff(folder: &Folder, exit_code: bool) -> anyhow::Result<ExitCode> {
     let files = folder::read(&folder.folder)?;
-    let service = Service::new(&folder.target.url, folder.target.api_key.clone())?;
+    let service = Service::new(&folder.target.service)?;
     let (diffs, others) = compared(&service, &folder.target, &files).await?;
     for (file, diff) in files.iter().zip(&diffs) {
         println!("{}", told(file, diff));
@@ -189,7 +173,7 @@ fn told(file: &Definition, diff: &Value) -> String {
 )]
 async fn apply(folder: &Folder) -> anyhow::Result<ExitCode> {
     let files = folder::read(&folder.folder)?;
-    let service = Service::new(&folder.target.url, folder.target.api_key.clone())?;
+    let service = Service::new(&folder.target.service)?;
     let (diffs, _) = compared(&service, &folder.target, &files).await?;
     let mut failed = false;
     for (file, diff) in files.iter().zip(&diffs) {

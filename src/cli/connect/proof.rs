@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::ConnectArgs;
-use crate::cli::remote::Remote;
+use crate::cli::api::Service;
 use crate::cli::report::Report;
 use crate::clock::Clock;
 
@@ -23,9 +23,9 @@ const WHAT_TO_LOOK_AT: &str = "look at GET /v1/webhooks (was it understood?), at
                                for 401 (another app's secret?), at the provider's log of webhooks";
 
 /// The newest webhook that there is.
-pub(super) async fn newest(remote: &Remote, id: &str) -> Option<Value> {
+pub(super) async fn newest(service: &Service, id: &str) -> Option<Value> {
     let path = format!("/v1/webhooks?connection={id}&limit=1");
-    let page = remote.get(&path).await.ok()?;
+    let page = service.get(&path).await.ok()?;
     page["data"].get(0).cloned()
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn prove(
     id: &str,
     address: &str,
     before: Option<Value>,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) {
     let seconds = match (args.wait, &args.test_to) {
@@ -42,11 +42,11 @@ pub(super) async fn prove(
         (None, Some(_)) => FOR_A_MESSAGE,
         (None, None) => 0,
     };
-    let stream = remote
+    let stream = service
         .stream(&format!("/v1/events/stream?connection={id}"))
         .await;
     if let Some(to) = &args.test_to
-        && !post(args, id, to, remote, report).await
+        && !post(args, id, to, service, report).await
     {
         return;
     }
@@ -62,7 +62,7 @@ pub(super) async fn prove(
         until,
         before: before.as_ref(),
     };
-    let seen = waiting.wait(remote, id, stream.ok()).await;
+    let seen = waiting.wait(service, id, stream.ok()).await;
     match seen {
         Some(webhook) if webhook["state"] == "applied" => {
             let at = webhook["received_at"].as_str().unwrap_or_default();
@@ -87,10 +87,10 @@ async fn post(
     args: &ConnectArgs,
     id: &str,
     to: &str,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) -> bool {
-    let senders = remote
+    let senders = service
         .get(&format!("/v1/senders?connection={id}&limit=1"))
         .await;
     let sender = senders.ok().and_then(|page| {
@@ -111,7 +111,7 @@ async fn post(
         .unwrap_or((args.test_template.as_str(), "en_US"));
     let message = json!({"sender": sender, "to": to.trim_start_matches('+'), "type": "template",
         "template": {"name": name, "language": {"code": language}}});
-    match remote.post("/v1/messages", &message).await {
+    match service.post("/v1/messages", &message).await {
         Ok(made) => {
             let message = made["id"].as_str().unwrap_or_default();
             report.ok(
@@ -138,10 +138,15 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// A webhook that was not there before.
-    async fn wait(&self, remote: &Remote, id: &str, mut stream: Option<Response>) -> Option<Value> {
+    async fn wait(
+        &self,
+        service: &Service,
+        id: &str,
+        mut stream: Option<Response>,
+    ) -> Option<Value> {
         let known = self.before.map(|it| &it["id"]);
         loop {
-            if let Some(newest) = newest(remote, id).await
+            if let Some(newest) = newest(service, id).await
                 && Some(&newest["id"]) != known
             {
                 return Some(newest);

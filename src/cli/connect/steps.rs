@@ -5,50 +5,50 @@ use serde_json::{Value, json};
 
 use super::secrets::{Secrets, made};
 use super::{Carrier, ConnectArgs, proof};
-use crate::cli::remote::{Remote, status};
+use crate::cli::api::{Service, status};
 use crate::cli::report::{Report, Verdict};
 
 /// All of them.
 pub(super) async fn all(
     args: &ConnectArgs,
     secrets: &Secrets,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) {
-    if let Err(error) = remote.get("/v1/capabilities").await {
+    if let Err(error) = service.get("/v1/capabilities").await {
         let remedy = "is it running (twotick health)? is --url its address? does TWOTICK_API_KEY \
                       have the scope manage?";
-        return report.fail("service", format!("{}: {error:#}", remote.url()), remedy);
+        return report.fail("service", format!("{}: {error:#}", service.url()), remedy);
     }
-    report.ok("service", remote.url());
-    let Some(connection) = connection(args, secrets, remote, report).await else {
+    report.ok("service", service.url());
+    let Some(connection) = connection(args, secrets, service, report).await else {
         return;
     };
     let id = connection["id"].as_str().unwrap_or_default();
-    let Some(accounts) = key(args, id, remote, report).await else {
+    let Some(accounts) = key(args, id, service, report).await else {
         return;
     };
-    senders(args, id, &accounts, remote, report).await;
-    let Some(address) = address(args, id, remote, report).await else {
+    senders(args, id, &accounts, service, report).await;
+    let Some(address) = address(args, id, service, report).await else {
         return;
     };
-    let before = proof::newest(remote, id).await;
-    if !subscribe(args, id, &accounts, remote, report).await {
+    let before = proof::newest(service, id).await;
+    if !subscribe(args, id, &accounts, service, report).await {
         return;
     }
-    look(args, id, remote, report).await;
-    templates(args, id, &accounts, remote, report).await;
-    proof::prove(args, id, &address, before, remote, report).await;
+    look(args, id, service, report).await;
+    templates(args, id, &accounts, service, report).await;
+    proof::prove(args, id, &address, before, service, report).await;
 }
 
 /// The one of this name, with the secrets that were given; else a new one.
 async fn connection(
     args: &ConnectArgs,
     secrets: &Secrets,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) -> Option<Value> {
-    let known = match remote.all("/v1/connections").await {
+    let known = match service.all("/v1/connections").await {
         Ok(all) => all.into_iter().find(|it| {
             it["name"] == args.name.as_str() && it["provider"] == args.provider.as_str()
         }),
@@ -64,10 +64,10 @@ async fn connection(
             let path = format!("/v1/connections/{}", known["id"].as_str()?);
             match change.as_object().is_some_and(serde_json::Map::is_empty) {
                 true => (Ok(known.clone()), "is there"),
-                false => (remote.patch(&path, &change).await, "brought up to date"),
+                false => (service.patch(&path, &change).await, "brought up to date"),
             }
         }
-        None => (make(args, secrets, remote).await, "made"),
+        None => (make(args, secrets, service).await, "made"),
     };
     match came {
         Ok(connection) => {
@@ -100,7 +100,7 @@ fn given(args: &ConnectArgs, secrets: &Secrets) -> Value {
     given
 }
 
-async fn make(args: &ConnectArgs, secrets: &Secrets, remote: &Remote) -> anyhow::Result<Value> {
+async fn make(args: &ConnectArgs, secrets: &Secrets, service: &Service) -> anyhow::Result<Value> {
     let own = args.provider.address().map(str::to_owned);
     let mut new = given(args, secrets);
     new["name"] = args.name.as_str().into();
@@ -118,20 +118,20 @@ async fn make(args: &ConnectArgs, secrets: &Secrets, remote: &Remote) -> anyhow:
         }
         _ => new["webhook_auth"] = json!({"headers": {"X-Twotick-Webhook": made()}}),
     }
-    remote.post("/v1/connections", &new).await
+    service.post("/v1/connections", &new).await
 }
 
 /// Whether the provider takes the key, and what it may do. The accounts that it is for.
 async fn key(
     args: &ConnectArgs,
     id: &str,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) -> Option<Vec<String>> {
     if args.provider != Carrier::Meta {
         return Some(Vec::new());
     }
-    let told = match remote.get(&format!("/v1/connections/{id}/token")).await {
+    let told = match service.get(&format!("/v1/connections/{id}/token")).await {
         Ok(told) => told,
         Err(error) => {
             let remedy = "give a valid access token in PROVIDER_KEY: a system user's, of the app \
@@ -182,7 +182,7 @@ async fn senders(
     args: &ConnectArgs,
     id: &str,
     accounts: &[String],
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) {
     for number in &args.numbers {
@@ -190,7 +190,7 @@ async fn senders(
         if let [account] = accounts {
             new["waba_id"] = account.as_str().into();
         }
-        match remote.post("/v1/senders", &new).await {
+        match service.post("/v1/senders", &new).await {
             Ok(_) => report.ok("sender", format!("{number} made")),
             Err(error) if status(&error) == Some(409) => {
                 report.ok("sender", format!("{number} is there"));
@@ -213,7 +213,7 @@ async fn senders(
         let of = account
             .map(|it| format!(" of account {it}"))
             .unwrap_or_default();
-        match remote.post("/v1/senders/sync", &asked).await {
+        match service.post("/v1/senders/sync", &asked).await {
             Ok(synced) => {
                 let found = synced["data"].as_array().into_iter().flatten();
                 let names = found.map(|it| {
@@ -247,14 +247,14 @@ async fn senders(
 async fn address(
     args: &ConnectArgs,
     id: &str,
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) -> Option<String> {
     let path = format!("/v1/connections/{id}/webhook_subscriptions");
     let own = match &args.public_url {
         Some(url) => Some(format!("{}/webhooks/{id}", url.trim_end_matches('/'))),
         None => {
-            let told = remote.get(&path).await.unwrap_or_default();
+            let told = service.get(&path).await.unwrap_or_default();
             let told = told["callback_url"].as_str().map(str::to_owned);
             told.map(|url| url.trim_end_matches("?…").to_owned())
         }
@@ -268,7 +268,7 @@ async fn address(
         );
         return None;
     };
-    match remote.knock(&address).await {
+    match service.knock(&address).await {
         Ok(401) => report.ok("address", format!("{address} refuses what is not signed")),
         Ok(status) => {
             let remedy = "it should be 401: does the proxy in front pass /webhooks/… on unchanged?";
@@ -288,7 +288,7 @@ async fn subscribe(
     args: &ConnectArgs,
     id: &str,
     accounts: &[String],
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) -> bool {
     let mut wanted = Vec::new();
@@ -310,7 +310,7 @@ async fn subscribe(
             body["callback_url"] = format!("{}/webhooks/{id}", url.trim_end_matches('/')).into();
         }
         let path = format!("/v1/connections/{id}/webhook_subscriptions/{level}");
-        match remote.put(&path, &body).await {
+        match service.put(&path, &body).await {
             Ok(_) => report.ok("webhooks", said(args.provider, level, &body)),
             Err(error) => {
                 let remedy = match level {
@@ -342,9 +342,9 @@ fn said(carrier: Carrier, level: &str, body: &Value) -> String {
 }
 
 /// What is wrong with it in spite of that.
-async fn look(args: &ConnectArgs, id: &str, remote: &Remote, report: &mut Report) {
+async fn look(args: &ConnectArgs, id: &str, service: &Service, report: &mut Report) {
     let path = format!("/v1/connections/{id}/webhook_subscriptions");
-    let Ok(told) = remote.get(&path).await else {
+    let Ok(told) = service.get(&path).await else {
         return;
     };
     for problem in told["problems"].as_array().into_iter().flatten() {
@@ -376,7 +376,7 @@ async fn templates(
     args: &ConnectArgs,
     id: &str,
     accounts: &[String],
-    remote: &Remote,
+    service: &Service,
     report: &mut Report,
 ) {
     let mut asked = vec![json!({"connection": id})];
@@ -385,7 +385,7 @@ async fn templates(
         asked = accounts.iter().map(of).collect();
     }
     for asked in asked {
-        match remote.post("/v1/templates/sync", &asked).await {
+        match service.post("/v1/templates/sync", &asked).await {
             Ok(synced) => {
                 let count = synced["data"].as_array().map_or(0, Vec::len);
                 report.ok("templates", format!("{count} read"));

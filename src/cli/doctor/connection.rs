@@ -5,8 +5,8 @@ use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::cli::api::{Service, status};
 use crate::cli::connect::tell;
-use crate::cli::remote::{Remote, status};
 use crate::cli::report::Report;
 use crate::clock::Clock;
 use crate::model::rfc3339;
@@ -20,11 +20,11 @@ const QUIET: Duration = Duration::days(1);
 /// How far a provider's clock may be off: what it says of templates is dated by it.
 const CLOCK_SECONDS: i64 = 5;
 
-pub(super) async fn check(remote: &Remote, connection: &Value, report: &mut Report) {
+pub(super) async fn check(service: &Service, connection: &Value, report: &mut Report) {
     let text = |name: &str| connection[name].as_str().unwrap_or_default();
     let (id, name) = (text("id"), text("name"));
     let checking = Checking {
-        remote,
+        service,
         id,
         name,
         now: Clock::system().now(),
@@ -47,7 +47,7 @@ pub(super) async fn check(remote: &Remote, connection: &Value, report: &mut Repo
 }
 
 struct Checking<'a> {
-    remote: &'a Remote,
+    service: &'a Service,
     id: &'a str,
     name: &'a str,
     now: OffsetDateTime,
@@ -67,7 +67,7 @@ impl Checking<'_> {
     async fn key(&self, report: &mut Report) {
         let check = self.named("key");
         let path = format!("/v1/connections/{}/token", self.id);
-        let told = match self.remote.get(&path).await {
+        let told = match self.service.get(&path).await {
             Ok(told) => told,
             Err(error) if status(&error) == Some(501) => return,
             Err(error) => {
@@ -102,7 +102,7 @@ impl Checking<'_> {
     async fn subscriptions(&self, report: &mut Report) {
         let check = self.named("webhooks");
         let path = format!("/v1/connections/{}/webhook_subscriptions", self.id);
-        let told = match self.remote.get(&path).await {
+        let told = match self.service.get(&path).await {
             Ok(told) => told,
             Err(error) => {
                 let remedy = "see what the provider says: its key may be bad, or may not manage";
@@ -131,7 +131,7 @@ impl Checking<'_> {
     /// Whether it leads to the service, as far as can be seen from here.
     async fn address(&self, url: &str, report: &mut Report) {
         let check = self.named("address");
-        match self.remote.knock(url).await {
+        match self.service.knock(url).await {
             Ok(401) if url.starts_with("https://") => report.ok(&check, url),
             Ok(401) => report.warn(
                 &check,
@@ -154,7 +154,7 @@ impl Checking<'_> {
 
     async fn newest(&self, more: &str) -> anyhow::Result<Option<Value>> {
         let path = format!("/v1/webhooks?connection={}&limit=1{more}", self.id);
-        Ok(self.remote.get(&path).await?["data"].get(0).cloned())
+        Ok(self.service.get(&path).await?["data"].get(0).cloned())
     }
 
     /// What came last, and what was not understood of a day.
@@ -195,7 +195,7 @@ impl Checking<'_> {
     async fn senders(&self, report: &mut Report) {
         let check = self.named("senders");
         let path = format!("/v1/senders?connection={}", self.id);
-        let all = match self.remote.all(&path).await {
+        let all = match self.service.all(&path).await {
             Ok(all) => all,
             Err(error) => {
                 return report.fail(&check, format!("{error:#}"), "see the service's log");
