@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Where the service is, and a key of its.
 #[derive(Debug, Args)]
-pub struct Target {
+pub struct ServiceArgs {
     /// Where the service is
     #[arg(
         long,
@@ -68,8 +68,8 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 impl Service {
-    pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
-        let key = target
+    pub(super) fn new(args: &ServiceArgs) -> anyhow::Result<Self> {
+        let key = args
             .api_key
             .clone()
             .context("TWOTICK_API_KEY is not set: a key with the scope manage (twotick keys)")?;
@@ -78,7 +78,7 @@ impl Service {
             .build()?;
         Ok(Self {
             http,
-            url: target.url.as_str().trim_end_matches('/').to_owned(),
+            url: args.url.as_str().trim_end_matches('/').to_owned(),
             key,
         })
     }
@@ -208,4 +208,9 @@ impl Service {
 /// The status of a refusal, if it is one.
 pub(super) fn status(error: &anyhow::Error) -> Option<u16> {
     Some(error.downcast_ref::<Problem>()?.status)
+}
+
+/// The `code` of a refusal, if it is one.
+pub(super) fn code(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Problem>()?.said["code"].as_str()
 }

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::api::{Service, Target};
+use super::api::{Service, ServiceArgs};
 use super::report::Report;
-pub(super) use steps::tell;
+pub(super) use steps::{UNREACHABLE, tell};
 
 /// Set a connection up: account, senders, webhooks at the provider, templates; prove that they come
 ///
@@ -23,7 +23,7 @@ pub(super) use steps::tell;
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
     #[command(flatten)]
-    service: Target,
+    service: ServiceArgs,
     /// Who carries the messages
     #[arg(long, value_enum, default_value = "meta")]
     provider: Carrier,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::api::{Service, Target};
+use super::api::{Service, ServiceArgs, status};
 use super::report::Report;
 
 /// Find what is wrong, and say how to mend it; ends with 1 where something fails
@@ -20,7 +20,7 @@ use super::report::Report;
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
-    service: Target,
+    service: ServiceArgs,
     /// Postgres; without, the database is not looked at
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<SecretString>,
@@ -76,7 +76,10 @@ async fn service(args: &DoctorArgs, report: &mut Report) {
             }
         }
         Err(error) => {
-            let remedy = "the key in TWOTICK_API_KEY needs the scope manage";
+            let remedy = match status(&error) {
+                Some(404) => "GET /v1/connections shows those there are",
+                _ => "the key in TWOTICK_API_KEY must be valid, and needs the scope manage",
+            };
             report.fail("connections", format!("{error:#}"), remedy);
         }
     }

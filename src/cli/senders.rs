@@ -41,7 +41,7 @@ enum HowCodesCome {
 #[derive(Debug, Args)]
 struct Register {
     #[command(flatten)]
-    service: api::Target,
+    service: api::ServiceArgs,
     /// The connection, which must be Infobip's
     #[arg(long, value_name = "ID")]
     connection: String,

@@ -40,7 +40,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Target {
     #[command(flatten)]
-    service: api::Target,
+    service: api::ServiceArgs,
     /// The connection whose templates they are
     #[arg(long, value_name = "ID", required_unless_present = "sender")]
     connection: Option<String>,

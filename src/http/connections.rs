@@ -71,6 +71,9 @@ struct Create {
 #[serde(deny_unknown_fields)]
 #[schema(as = ConnectionChange)]
 struct Update {
+    /// The provider's address; the key must be given with it, because it goes there.
+    #[schema(example = "https://graph.facebook.com")]
+    base_url: Option<String>,
     /// Lets what waits because of the old one go.
     access_token: Option<SecretText>,
     /// All of them: what is not named is not valid any more.
@@ -227,7 +230,12 @@ async fn update(
     };
     let names = new.client_certificate_names;
     let mut errors: Vec<_> = check_names(names.as_deref().unwrap_or_default()).collect();
-    let change = secrets.read(known.provider, &mut errors);
+    let mut change = secrets.read(known.provider, &mut errors);
+    errors.extend(check_address(
+        new.base_url.as_deref(),
+        change.access_token.is_some(),
+    ));
+    change.base_url = new.base_url.map(|url| url.trim_end_matches('/').to_owned());
     if !errors.is_empty() {
         return Err(ApiError::Invalid(errors));
     }
@@ -248,7 +256,7 @@ fn check(provider: Provider, new: &Create) -> Vec<FieldError> {
         (
             !new.base_url.is_empty() && !is_base_url(&new.base_url),
             "base_url",
-            "expected an address such as `https://graph.facebook.com`, without query",
+            AN_ADDRESS,
         ),
         (
             provider == Provider::Meta && !new.api_version.as_ref().is_some_and(is_version),
@@ -262,6 +270,25 @@ fn check(provider: Provider, new: &Create) -> Vec<FieldError> {
         ),
     ];
     broken(rules).collect()
+}
+
+const AN_ADDRESS: &str = "expected an address such as `https://graph.facebook.com`, without query";
+
+/// Whoever may change where a connection's key goes must have the key.
+fn check_address(base_url: Option<&str>, has_key: bool) -> impl Iterator<Item = FieldError> {
+    let rules = [
+        (
+            base_url.is_some_and(|url| !is_base_url(url)),
+            "base_url",
+            AN_ADDRESS,
+        ),
+        (
+            base_url.is_some() && !has_key,
+            "base_url",
+            "needs `access_token` or `api_key` beside it: the key goes there",
+        ),
+    ];
+    broken(rules)
 }
 
 fn check_names(names: &[String]) -> impl Iterator<Item = FieldError> {
@@ -320,6 +347,7 @@ impl Secrets {
             app_secrets: self.app_secrets.map(|secrets| hidden(secrets).collect()),
             verify_token: self.verify_token.map(|secret| secret.0),
             proofs: self.webhook_auth.map(|auth| auth.read(provider, errors)),
+            base_url: None,
         }
     }
 }

@@ -78,7 +78,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Credentials that are to be replaced.
+/// Credentials that are to be replaced, and where they go.
 #[derive(Clone, Default)]
 #[allow(missing_docs, reason = "as in Credentials")]
 pub struct CredentialsChange {
@@ -86,6 +86,7 @@ pub struct CredentialsChange {
     pub app_secrets: Option<Vec<SecretString>>,
     pub verify_token: Option<SecretString>,
     pub proofs: Option<Vec<Proof>>,
+    pub base_url: Option<String>,
 }
 
 impl fmt::Debug for CredentialsChange {
@@ -349,6 +350,7 @@ impl Store {
                 UPDATE connections
                 SET secrets = $2,
                     client_certificate_names = COALESCE($4, client_certificate_names),
+                    base_url = COALESCE($5, base_url),
                     stopped_at = CASE WHEN NOT $3 THEN stopped_at END,
                     stopped_reason = CASE WHEN NOT $3 THEN stopped_reason END
                 WHERE id = $1
@@ -357,6 +359,7 @@ impl Store {
                 sealed,
                 resumed,
                 client_certificate_names,
+                change.base_url,
             )
             .execute(&mut *transaction)
             .await?;

@@ -170,3 +170,29 @@ async fn what_keeps_a_newcomer_from_being_set_up_is_said_with_how_to_mend_it() {
     let (status, _) = app.send(Method::GET, "/v1/connections", Value::Null).await;
     assert_eq!((status, connected(&app).await.len()), (StatusCode::OK, 1));
 }
+
+#[tokio::test]
+async fn an_address_that_was_mistyped_is_mended_by_running_it_again() {
+    let app = newcomer().await;
+    // Nobody listens on a port that was just given back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let wrong = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let arguments = ["connect", "--name", "newcomer", "--base-url", &wrong];
+    let output = command(&app, &arguments).output().await.unwrap();
+    assert!(!output.status.success());
+    let words = said(&output);
+    assert!(words.contains("says nothing of the key"), "{words}");
+
+    // Its key goes there: who has it not may not send it elsewhere.
+    let own = connected(&app).await.remove(0);
+    let path = format!("/v1/connections/{}", own["id"].as_str().unwrap());
+    let change = json!({"base_url": "https://elsewhere.example"});
+    let (status, problem) = app.send(Method::PATCH, &path, change).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem["errors"][0]["field"], "base_url", "{problem:#}");
+
+    let output = connect(&app, &[]).output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(app.get(&path).await["base_url"], *app.simulator);
+}

@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 
 use super::secrets::{Secrets, made};
 use super::{Carrier, ConnectArgs, proof};
-use crate::cli::api::{Service, status};
+use crate::cli::api::{Service, code, status};
 use crate::cli::report::{Report, Verdict};
+
+/// What to do about a provider that does not answer.
+pub(in crate::cli) const UNREACHABLE: &str = "the provider did not answer, which says nothing of the key: does the service reach the \
+     connection's base_url? twotick connect --base-url changes it";
 
 /// All of them.
 pub(super) async fn all(
@@ -60,7 +64,14 @@ async fn connection(
     };
     let (came, word) = match &known {
         Some(known) => {
-            let change = given(args, secrets);
+            let mut change = given(args, secrets);
+            let wanted = args
+                .base_url
+                .as_deref()
+                .map(|url| url.trim_end_matches('/'));
+            if let Some(url) = wanted.filter(|url| known["base_url"] != *url) {
+                change["base_url"] = url.into();
+            }
             let path = format!("/v1/connections/{}", known["id"].as_str()?);
             match change.as_object().is_some_and(serde_json::Map::is_empty) {
                 true => (Ok(known.clone()), "is there"),
@@ -134,8 +145,13 @@ async fn key(
     let told = match service.get(&format!("/v1/connections/{id}/token")).await {
         Ok(told) => told,
         Err(error) => {
-            let remedy = "give a valid access token in PROVIDER_KEY: a system user's, of the app \
-                          whose secret is PROVIDER_APP_SECRET (Business settings > System users)";
+            let remedy = match code(&error) {
+                Some("provider_failed") => UNREACHABLE,
+                _ => {
+                    "give a valid access token in PROVIDER_KEY: a system user's, of the app whose \
+                     secret is PROVIDER_APP_SECRET (Business settings > System users)"
+                }
+            };
             report.fail("key", format!("{error:#}"), remedy);
             return None;
         }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::cli::api::{Service, status};
-use crate::cli::connect::tell;
+use crate::cli::api::{Service, code, status};
+use crate::cli::connect::{UNREACHABLE, tell};
 use crate::cli::report::Report;
 use crate::clock::Clock;
 use crate::model::rfc3339;
@@ -71,8 +71,13 @@ impl Checking<'_> {
             Ok(told) => told,
             Err(error) if status(&error) == Some(501) => return,
             Err(error) => {
-                let remedy = "make a new token (Business settings > System users) and give it by \
-                              twotick connect";
+                let remedy = match code(&error) {
+                    Some("provider_failed") => UNREACHABLE,
+                    _ => {
+                        "make a new token (Business settings > System users) and give it by twotick \
+                         connect"
+                    }
+                };
                 return report.fail(&check, format!("{error:#}"), remedy);
             }
         };
@@ -105,7 +110,10 @@ impl Checking<'_> {
         let told = match self.service.get(&path).await {
             Ok(told) => told,
             Err(error) => {
-                let remedy = "see what the provider says: its key may be bad, or may not manage";
+                let remedy = match code(&error) {
+                    Some("provider_failed") => UNREACHABLE,
+                    _ => "see what the provider says: its key may be bad, or may not manage",
+                };
                 return report.fail(&check, format!("{error:#}"), remedy);
             }
         };
