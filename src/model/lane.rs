@@ -41,19 +41,15 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Those that have had one, the last at the end. All others come before them.
-    pub fn in_order(&self) -> Vec<String> {
-        let mut lanes: Vec<_> = self.had.iter().collect();
-        lanes.sort_unstable_by_key(|(_, turn)| **turn);
-        lanes.into_iter().map(|(lane, _)| lane.clone()).collect()
-    }
-
-    /// What is none of these is forgotten; but where there is nothing to give away, only decisions
-    /// are asked for, and turns stay as they are.
-    pub fn keep(&mut self, lanes: &[String]) {
-        if lanes.iter().any(|lane| lane != DECISION) {
-            self.had.retain(|lane, _| lanes.contains(lane));
+    /// Puts lanes in the order of their turns. What is none of these is forgotten; but where there is
+    /// nothing to give away, only decisions are asked for, and turns stay as they are.
+    pub fn order(&mut self, lanes: &mut [String]) {
+        if lanes.iter().all(|lane| lane == DECISION) {
+            return;
         }
+        lanes.sort_unstable();
+        self.had.retain(|lane, _| lanes.binary_search(lane).is_ok());
+        lanes.sort_by_key(|lane| self.had.get(lane).copied().unwrap_or(0));
     }
 
     /// This one has had a POST.
@@ -72,16 +68,17 @@ mod tests {
         let mut turns = Turns::default();
         let mut order = |given: &[&str], lanes: &[&str]| {
             given.iter().for_each(|lane| turns.give((*lane).to_owned()));
-            let lanes: Vec<_> = lanes.iter().map(|lane| (*lane).to_owned()).collect();
-            turns.keep(&lanes);
-            turns.in_order()
+            let mut lanes: Vec<_> = lanes.iter().map(|lane| (*lane).to_owned()).collect();
+            turns.order(&mut lanes);
+            lanes
         };
-        assert_eq!(order(&["b", "c", "b"], &["a", "b", "c"]), ["c", "b"]);
+        assert_eq!(order(&["b", "c", "b"], &["a", "b", "c"]), ["a", "c", "b"]);
         assert_eq!(order(&["a"], &["a", "b"]), ["b", "a"]);
         // No POST was to be had: nobody's turn passes.
-        assert_eq!(order(&["b"], &[DECISION]), ["a", "b"]);
+        assert_eq!(order(&["b"], &[DECISION]), [DECISION]);
+        assert_eq!(order(&[], &["a", "b"]), ["a", "b"]);
         assert_eq!(order(&["a"], &["a", "b"]), ["b", "a"]);
         // That `c` was served before has been forgotten.
-        assert_eq!(order(&[], &["a", "b", "c"]), ["b", "a"]);
+        assert_eq!(order(&[], &["a", "b", "c"]), ["c", "b", "a"]);
     }
 }

@@ -1,9 +1,6 @@
 //! Claiming: of a sender's due sequences, decide the gates that are to be decided and take the
-//! heads that may be posted *now*. Nothing is locked while that is done: lease, open lanes and due
-//! rows are read, then their messages, and `model` decides. What follows is written in one
-//! statement, of those sequences whose rows are still the versions that were seen. So whoever changes
-//! what a decision rests on changes the sequence's row, too; and whoever makes messages or counts users
-//! holds the rows before it does.
+//! heads that may be posted *now*. One transaction: lease, open lanes, due rows under lock,
+//! their messages in a fresh snapshot, the decisions of `model`, and what follows from them.
 //! A sequence whose rows cannot be understood is put off, and costs the others nothing.
 
 mod campaigns;
@@ -15,7 +12,6 @@ mod reach;
 mod steps;
 mod write;
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,14 +21,12 @@ use uuid::Uuid;
 
 use self::campaigns::make;
 use self::corrupt::put_off;
-use self::due::{Looked, Poster, hold, look, next_due};
-use self::plan::{Plan, Row, Step};
+use self::due::{Poster, lock_due, lock_lease, next_due};
+use self::plan::Plan;
 use self::reach::{read_reach, write_opened};
 use self::steps::read_steps;
-use self::write::write;
+use self::write::{Written, write};
 use super::leases::Lease;
-use super::pool::{Lent, PING, is_cut};
-use super::transaction::Transaction;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::error_class::ErrorClass;
@@ -136,168 +130,98 @@ impl Store {
     ) -> Result<Option<Claimed>, StoreError> {
         again!(self, "claim", {
             let now = self.clock.now();
-            let (mut lent, looked) = self.look(request, now).await?;
-            let Some(Looked {
-                poster,
-                mut rows,
-                mut corrupt,
-            }) = looked
-            else {
+            let mut transaction = self.begin().await?;
+            let Some(mut poster) = lock_lease(&mut transaction, request, now).await? else {
                 return Ok(None);
             };
+            poster.lanes.take_turns(request.turns);
+            let (mut rows, mut corrupt) =
+                lock_due(&mut transaction, request, &poster.lanes, now).await?;
             let sender = request.lease.sender;
             if rows.is_empty() && corrupt.is_empty() {
                 // Woken for what the claim before this one had taken already.
-                let next_due = next_due(&mut lent, sender, &poster.lanes, now).await?;
+                let next_due = next_due(&mut transaction, sender, &poster.lanes, now).await?;
                 return Ok(Some(Claimed {
                     next_due,
                     ..Claimed::default()
                 }));
             }
-            let mut steps = read_steps(&mut lent, request, &mut rows, &mut corrupt).await?;
-            self.add_unmade(&mut lent, sender, &rows, &mut steps, &mut corrupt)
+            let mut steps = read_steps(&mut transaction, request, &mut rows, &mut corrupt).await?;
+            self.add_unmade(&mut transaction, sender, &rows, &mut steps, &mut corrupt)
                 .await?;
             rows.retain(|row| corrupt.iter().all(|corrupt| corrupt.sequence != row.id));
-            put_off(&mut lent, sender, &corrupt, now).await?;
-            let seen = Seen {
-                poster,
-                rows,
-                steps,
+            put_off(&mut transaction, sender, &corrupt, now).await?;
+            let reached = read_reach(
+                &mut transaction,
+                request,
+                poster.messaging_limit,
+                &rows,
                 now,
-            };
-            if seen.is_plain(request) {
-                self.decide(&mut lent, request, seen, in_doubt).await
-            } else {
-                let mut transaction = Transaction::on(lent).await?;
-                let claimed = self.decide(&mut transaction, request, seen, in_doubt).await;
-                let claimed = claimed?;
-                transaction.commit().await?;
-                Ok(claimed)
-            }
-            .map(|claimed| {
-                in_doubt.clear();
-                Some(claimed)
-            })
+            )
+            .await?;
+            let plan = Plan::make(request, rows, steps, &poster.lanes, reached, now);
+            let (claims, next_due) = self
+                .carry_out(&mut transaction, request, &poster, &plan, now)
+                .await?;
+            *in_doubt = claims;
+            transaction.commit().await?;
+            plan.give_turns(request.turns);
+            Ok(Some(Claimed {
+                claims: std::mem::take(in_doubt),
+                progress: plan.has_progress(),
+                more: plan.leaves_more(request.posts, now),
+                gate_waits: plan.gate_waits,
+                pair_waits: plan.pair_waits,
+                failed: plan.failed,
+                next_due,
+            }))
         })
     }
 
-    /// What there is to do, and the connection that said so.
-    async fn look(
-        &self,
-        request: &ClaimRequest<'_>,
-        now: Timestamp,
-    ) -> Result<(Lent, Option<Looked>), StoreError> {
-        let mut lent = self.pool.lend().await?;
-        // One that says nothing is as good as cut off; as transactions begin.
-        match tokio::time::timeout(PING, look(&mut lent, request, now)).await {
-            Ok(Ok(looked)) => return Ok((lent, looked)),
-            Ok(Err(StoreError::Database(error))) if is_cut(&error) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => {}
-        }
-        lent.close();
-        let mut lent = self.pool.acquire().await?;
-        let looked = look(&mut lent, request, now).await?;
-        Ok((lent, looked))
-    }
-
-    async fn decide(
+    async fn carry_out(
         &self,
         connection: &mut PgConnection,
         request: &ClaimRequest<'_>,
-        seen: Seen,
-        in_doubt: &mut Vec<Claim>,
-    ) -> Result<Claimed, StoreError> {
+        poster: &Poster,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(Vec<Claim>, Option<Timestamp>), StoreError> {
         let sender = request.lease.sender;
-        let is_plain = seen.is_plain(request);
-        let Seen {
-            poster,
-            mut rows,
-            steps,
-            now,
-        } = seen;
-        if !is_plain {
-            hold(connection, sender, &mut rows).await?;
-        }
-        let reached = read_reach(connection, request, poster.messaging_limit, &rows, now).await?;
-        let mut plan = Plan::make(request, rows, steps, &poster.lanes, reached, now);
-        make(connection, sender, &plan.made, now).await?;
-        write_opened(connection, sender, &plan.opened, now).await?;
-        *in_doubt = claims(request, &poster, &plan, now);
         let facts = self.columns(&plan.facts);
-        let written = write(connection, request, &plan, &poster.lanes, &facts, now).await?;
-        plan.keep(&written.decided);
-        plan.give_turns(&poster.lanes, request.turns);
-        let mut contents = written.contents;
-        let claims = in_doubt.iter().filter_map(|claim| {
-            let (recipient, kind, content, marketing) =
-                contents.remove(&claim.attempt.message.uuid)?;
+        make(connection, sender, &plan.made, now).await?;
+        let Written { contents, next_due } =
+            write(connection, request, plan, &poster.lanes, &facts, now).await?;
+        write_opened(connection, sender, &plan.opened, now).await?;
+        let claims = plan.claimed().filter_map(|(row, step)| {
+            let (recipient, kind, content, marketing) = contents.get(&step.message)?.clone();
             Some(Claim {
+                attempt: AttemptId {
+                    message: MessageId {
+                        sender,
+                        uuid: step.message,
+                    },
+                    n: step.next_n(),
+                },
+                sequence: SequenceId {
+                    sender,
+                    uuid: row.id,
+                },
+                position: step.position,
+                epoch: request.lease.epoch,
+                posted_at: now,
+                due_since: row.due_since,
+                refusals: step.refusals,
+                repeated: step.repeats(),
+                gate: step.gate,
+                template: step.template.clone(),
+                phone_number_id: poster.phone_number_id.clone(),
+                waba_id: poster.waba_id.clone(),
                 recipient,
                 kind,
                 content,
                 marketing,
-                ..claim.clone()
             })
         });
-        Ok(Claimed {
-            claims: claims.collect(),
-            progress: plan.has_progress(),
-            more: plan.leaves_more(request.posts, now),
-            next_due: plan.next_due(written.next_due, now),
-            gate_waits: plan.gate_waits,
-            pair_waits: plan.pair_waits,
-            failed: plan.failed,
-        })
+        Ok((claims.collect(), plan.next_due(next_due, now)))
     }
-}
-
-/// What a claim decides on.
-struct Seen {
-    poster: Poster,
-    rows: Vec<Row>,
-    steps: HashMap<Uuid, Vec<Step>>,
-    now: Timestamp,
-}
-
-impl Seen {
-    /// Whether one statement writes whatever is decided, as nearly always: no message is to be made
-    /// before it, and no user counted.
-    fn is_plain(&self, request: &ClaimRequest<'_>) -> bool {
-        let is_counted = request.reach.is_some() && self.poster.messaging_limit.is_some();
-        !is_counted && self.rows.iter().all(|row| row.campaign.is_none())
-    }
-}
-
-/// What a plan claims, but for what is to be posted.
-fn claims(request: &ClaimRequest<'_>, poster: &Poster, plan: &Plan, now: Timestamp) -> Vec<Claim> {
-    let sender = request.lease.sender;
-    let claims = plan.claimed().map(|(row, step)| Claim {
-        attempt: AttemptId {
-            message: MessageId {
-                sender,
-                uuid: step.message,
-            },
-            n: step.next_n(),
-        },
-        sequence: SequenceId {
-            sender,
-            uuid: row.id,
-        },
-        position: step.position,
-        epoch: request.lease.epoch,
-        posted_at: now,
-        due_since: row.due_since,
-        refusals: step.refusals,
-        repeated: step.repeats(),
-        gate: step.gate,
-        template: step.template.clone(),
-        phone_number_id: poster.phone_number_id.clone(),
-        waba_id: poster.waba_id.clone(),
-        recipient: String::new(),
-        kind: String::new(),
-        content: Value::Null,
-        marketing: None,
-    });
-    claims.collect()
 }

@@ -465,8 +465,6 @@ pub(super) async fn read_message(
     Ok(found.into_iter().next().map(|(_, message)| message))
 }
 
-/// Makes a new version of the row, though nothing of it be changed: a claim that has seen the
-/// one before decides anew.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     id: SequenceId,
@@ -474,8 +472,9 @@ pub(super) async fn lock(
     let row = sqlx::query!(
         r#"
         -- lock_sequence
-        UPDATE sequences SET head = head WHERE sender = $1 AND id = $2
-        RETURNING recipient, single, status, reason, work, head, length, campaign
+        SELECT recipient, single, status, reason, work, head, length, campaign
+        FROM sequences WHERE sender = $1 AND id = $2
+        FOR UPDATE
         "#,
         id.sender.0,
         id.uuid,

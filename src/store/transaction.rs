@@ -41,14 +41,6 @@ impl DerefMut for Transaction {
     }
 }
 
-impl Transaction {
-    /// One on a connection that has said something a moment ago.
-    pub(super) async fn on(mut lent: Lent) -> Result<Self, StoreError> {
-        lent.begin(BEGIN).await?;
-        Ok(Self(lent))
-    }
-}
-
 impl Store {
     /// A transaction; rolled back when it is dropped, or this future is.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {

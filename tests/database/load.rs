@@ -68,12 +68,13 @@ impl Load {
     /// Begins with webhooks, and with this many sequences.
     pub async fn begin(ground: Ground, sequences: usize) -> Self {
         let ground = Arc::new(ground);
-        // Who has claimed is there, and counted.
+        // A claim locks the sender's row, so that its claimer is there and counted. Whoever took
+        // the sender has locked it as well, before anybody claims.
         until("the sender has its claimer", || async {
             ground
                 .count(
-                    "SELECT (count(*) = 0)::integer::bigint FROM pg_stat_activity
-                     WHERE pid <> pg_backend_pid() AND query LIKE '%-- claim: %'",
+                    "SELECT count(*) FROM senders
+                     WHERE lease_owner IS NULL OR xmax = 0 OR xmax = xmin",
                 )
                 .await
                 == 0

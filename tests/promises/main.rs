@@ -10,7 +10,6 @@ mod campaigns;
 mod capabilities;
 mod carriers;
 mod certificates;
-mod claims;
 mod connecting;
 mod doctor;
 mod editing;

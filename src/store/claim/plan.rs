@@ -1,4 +1,4 @@
-//! What a claim will do to the rows it has seen: `model::sequence::next`, asked again and
+//! What a claim will do to the rows it has locked: `model::sequence::next`, asked again and
 //! again until a sequence is being posted or has to wait (`planning`). No SQL here.
 
 use std::collections::{HashMap, HashSet};
@@ -52,6 +52,12 @@ impl Lanes {
         &self.open
     }
 
+    /// In the order in which POSTs are given to them.
+    pub(super) fn take_turns(&mut self, turns: &Mutex<Turns>) {
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.order(&mut self.open);
+    }
+
     pub(super) fn is_open(&self, lane: &str) -> bool {
         self.open.iter().any(|open| open == lane)
     }
@@ -67,12 +73,10 @@ impl Lanes {
     }
 }
 
-/// A sequence's row: as it was seen, then as it will be.
+/// A sequence's row: as it was locked, then as it will be.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) id: Uuid,
-    /// Which version of the row was seen: whoever changes it, or what its messages say, makes another.
-    pub(super) version: String,
     pub(super) status: SequenceStatus,
     pub(super) reason: Option<Reason>,
     pub(super) work: SequenceWork,
@@ -97,7 +101,7 @@ pub(super) struct Row {
     /// What is known of the recipient.
     pub(super) user: User,
     pub(super) due_at: Option<Timestamp>,
-    /// Since when somebody had to look at it, as it was seen.
+    /// Since when somebody had to look at it, as it was locked.
     pub(super) due_since: Timestamp,
     /// Why it is posted later, where we make it so.
     pub(super) ready_because: Option<&'static str>,
@@ -191,8 +195,6 @@ pub(super) struct Refused {
 pub(super) struct Plan {
     pub(super) rows: Vec<Row>,
     pub(super) facts: Vec<OwnFact>,
-    /// Of which sequence each of the facts tells.
-    pub(super) facts_of: Vec<Uuid>,
     /// What is not posted at all.
     pub(super) refused: Vec<Refused>,
     /// Messages of campaigns.
@@ -237,20 +239,16 @@ impl Plan {
             pair_waits: Vec::new(),
             failed: Vec::new(),
         };
-        let mut facts_of = Vec::new();
         let rows = rows
             .into_iter()
             .map(|row| {
                 let mut steps = steps.remove(&row.id).unwrap_or_default();
-                let row = planning.settle(row, &mut steps);
-                facts_of.resize(planning.facts.len(), row.id);
-                row
+                planning.settle(row, &mut steps)
             })
             .collect();
         Self {
             rows,
             facts: planning.facts,
-            facts_of,
             refused: planning.refused,
             made: planning.made,
             opened: planning.opened,
@@ -267,15 +265,9 @@ impl Plan {
             .filter_map(|row| row.claim.as_ref().map(|step| (row, step)))
     }
 
-    /// What was not written was changed by somebody else meanwhile, and comes again.
-    pub(super) fn keep(&mut self, written: &HashSet<Uuid>) {
-        self.rows.retain(|row| written.contains(&row.id));
-    }
-
     /// Whoever is posted has had its turn.
-    pub(super) fn give_turns(&self, lanes: &Lanes, turns: &Mutex<Turns>) {
+    pub(super) fn give_turns(&self, turns: &Mutex<Turns>) {
         let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.keep(&lanes.open);
         for (_, step) in self.claimed() {
             turns.give(step.lane());
         }

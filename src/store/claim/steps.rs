@@ -21,7 +21,7 @@ use crate::model::sequence::{Gate, OnUnknown};
 pub(super) const STEPS_READ: i32 = 3;
 
 /// The messages from each head on, with all of their attempts, and into the rows what is known of
-/// their recipients.
+/// their recipients. A statement of its own, so that its snapshot is younger than the locks.
 /// Sequences with a step that cannot be understood are added to `corrupt`.
 pub(super) async fn read_steps(
     connection: &mut PgConnection,

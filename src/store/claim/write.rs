@@ -1,8 +1,7 @@
 //! What a claim leaves behind, in one statement: the sequences as decided, an attempt's row for
-//! each POST, the facts that say so. Of each sequence all or nothing: one that is not as it was seen
-//! when it was decided on stays as somebody else made it.
+//! each POST, the facts that say so.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -20,8 +19,6 @@ use crate::model::Timestamp;
 pub(super) struct Written {
     /// Of each claimed message: recipient, type, content, and whether it is a marketing message.
     pub(super) contents: HashMap<Uuid, (String, String, Value, Option<Value>)>,
-    /// The sequences that were.
-    pub(super) decided: HashSet<Uuid>,
     /// When the next of the rows that were not written is due.
     pub(super) next_due: Option<Timestamp>,
 }
@@ -42,24 +39,7 @@ pub(super) async fn write(
     let written = sqlx::query!(
         r#"
         -- claim: write
-        -- The lock on the sender keeps the lease from changing hands before this has ended.
-        WITH lease AS MATERIALIZED (
-            SELECT FROM senders s
-            WHERE s.id = $1 AND s.lease_owner = $35 AND s.lease_epoch = $4
-                AND s.lease_until > clock_timestamp() + $5::interval
-            FOR SHARE
-        ),
-        unchanged AS MATERIALIZED (
-            SELECT q.id
-            FROM unnest($6::uuid[], $36::text[]) AS x (id, version)
-            CROSS JOIN LATERAL (
-                SELECT q.id FROM sequences q
-                WHERE q.sender = $1 AND q.id = x.id AND q.xmin::text = x.version
-                FOR NO KEY UPDATE SKIP LOCKED
-            ) q
-            WHERE EXISTS (SELECT FROM lease)
-        ),
-        decided AS (
+        WITH decided AS (
             UPDATE sequences q
             SET status = x.status, reason = x.reason, work = x.work, head = x.head,
                 attempt = x.attempt, lane = x.lane, due_at = x.due_at, ready_at = x.ready_at,
@@ -71,22 +51,20 @@ pub(super) async fn write(
                 -- Bounded, and the sender with it, or a plan kept from when the table was small
                 -- would read all of the sender's sequences to find these.
                 SELECT $1::integer AS sender, x.*
-                FROM unchanged JOIN unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
+                FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::integer[],
                             $11::smallint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
                             $15::timestamptz[], $34::text[])
                     AS x (id, status, reason, work, head, attempt, lane, due_at, ready_at,
-                          deadline_at, ready_because) USING (id)
+                          deadline_at, ready_because)
                 LIMIT cardinality($6::uuid[])
             ) x
             WHERE q.sender = x.sender AND q.id = x.id
-            RETURNING q.id
         ),
         made AS (
             INSERT INTO attempts (sender, message, n, sequence, position, watch, posted_at)
             SELECT $1, x.*, $2::timestamptz
             FROM unnest($16::uuid[], $17::smallint[], $18::uuid[], $19::integer[], $20::smallint[])
                 AS x (message, n, sequence, position, watch)
-            WHERE x.sequence IN (SELECT id FROM decided)
             ON CONFLICT (sender, message, n) DO UPDATE
             SET posted_at = excluded.posted_at, refusal = NULL,
                 -- Whose answer was lost still waits for any evidence.
@@ -99,34 +77,30 @@ pub(super) async fn write(
             SELECT $1, x.message, x.n, x.sequence, x.position, 'refused', x.refusal
             FROM unnest($29::uuid[], $30::smallint[], $31::uuid[], $32::integer[], $33::jsonb[])
                 AS x (message, n, sequence, position, refusal)
-            WHERE x.sequence IN (SELECT id FROM decided)
             ON CONFLICT (sender, message, n) DO UPDATE
             SET outcome = excluded.outcome, refusal = excluded.refusal, posted_at = NULL
         ),
         told AS (
             INSERT INTO facts
                 (stream, subject, n, type, source, data, id, key, occurred_at, received_at)
-            SELECT x.stream, x.subject, x.n, x.type, x.source, x.data, x.id, x.key,
-                   $2::timestamptz, $2::timestamptz
+            SELECT x.*, $2::timestamptz, $2::timestamptz
             FROM unnest($21::integer[], $22::uuid[], $23::smallint[], $24::text[], $25::text[],
-                        $26::json[], $27::uuid[], $28::text[], $37::uuid[])
-                AS x (stream, subject, n, type, source, data, id, key, sequence)
-            WHERE x.sequence IN (SELECT id FROM decided)
+                        $26::json[], $27::uuid[], $28::text[])
+                AS x (stream, subject, n, type, source, data, id, key)
             ON CONFLICT (stream, subject, n, type, key) DO NOTHING
         )
         SELECT m.id AS "message?", m.recipient, m.type, m.content, m.marketing,
-               NULL::timestamptz AS next_due, NULL::uuid[] AS decided
-        FROM unnest($16::uuid[], $18::uuid[]) AS x (message, sequence)
+               NULL::timestamptz AS next_due
+        FROM unnest($16::uuid[]) AS x (message)
         CROSS JOIN LATERAL (
             SELECT m.id, m.recipient, m.type, m.content, m.marketing FROM messages m
             WHERE m.sender = $1 AND m.id = x.message
             -- Each by itself, whenever the plan was made.
             OFFSET 0
         ) m
-        WHERE x.sequence IN (SELECT id FROM decided)
         UNION ALL
         -- Of the rows as they were: those above were due.
-        SELECT NULL, NULL, NULL, NULL, NULL, min(q.due_at), ARRAY(SELECT id FROM decided)
+        SELECT NULL, NULL, NULL, NULL, NULL, min(q.due_at)
         FROM unnest($3::text[]) AS l (lane)
         CROSS JOIN LATERAL (
             SELECT q.due_at FROM sequences q
@@ -168,16 +142,12 @@ pub(super) async fn write(
         &collect(&plan.refused, |refused| refused.position),
         &collect(&plan.refused, |refused| refused.refusal.clone()),
         &collect(rows, |row| row.ready_because) as &[Option<&str>],
-        request.instance,
-        &collect(rows, |row| row.version.as_str()) as &[&str],
-        &plan.facts_of,
     )
     .fetch_all(connection)
     .await?;
     let mut out = Written::default();
     for row in written {
         out.next_due = out.next_due.or(row.next_due);
-        out.decided.extend(row.decided.into_iter().flatten());
         if let (Some(message), Some(recipient), Some(kind), Some(content)) =
             (row.message, row.recipient, row.r#type, row.content)
         {
