@@ -32,15 +32,17 @@ def sayable(body):
         if isinstance(body["type"], str):
             body["type"], body["text"] = "text", {"body": "a"}
         if isinstance(body["to"], str):
-            body["to"], body["recipient_type"] = "447700900789", body.get("recipient_type") and "individual"
+            body["to"] = "447700900789"
+            if body.get("recipient_type") == "group":
+                body["recipient_type"] = "individual"
     return body
 
 
 def reachable(body):
     """The provider stays the one that answers, and is asked for what it has."""
     if isinstance(body, dict):
-        if "name" not in body and isinstance(body.get("base_url"), str):
-            body.pop("base_url")
+        if str(body.get("base_url")).startswith("http"):
+            body["base_url"] = os.environ["PROVIDER"]
         if body.get("deprecated_v1") is True:
             body["deprecated_v1"] = False
     return body
