@@ -229,7 +229,9 @@ impl Claimer {
                 return Ok(Pause::ForSlot);
             }
             if !more {
-                return Ok(Pause::For(self.wait(next_due)));
+                let now = self.sending.clock().now();
+                let poll = self.sending.settings.poll;
+                return Ok(Pause::For(until(next_due, now, poll)));
             }
         }
     }
@@ -357,15 +359,31 @@ impl Claimer {
         share.saturating_sub(self.posts.len())
     }
 
-    fn wait(&self, next_due: Option<Timestamp>) -> Duration {
-        let poll = self.sending.settings.poll;
-        let until_due = next_due.map(|at| at - self.sending.clock().now());
-        let until_due = until_due.and_then(|wait| Duration::try_from(wait).ok());
-        until_due.unwrap_or(poll).min(poll)
-    }
-
     fn wait_for_tokens(&self) -> Duration {
         let wait = self.rate.with(|bucket, now| bucket.until(TOKENS_OF, now));
         wait.min(self.sending.settings.poll)
+    }
+}
+
+/// How long until the next row is due, and a poll at most. What became due while others were claimed
+/// is due now.
+fn until(next_due: Option<Timestamp>, now: Timestamp, poll: Duration) -> Duration {
+    next_due.map_or(poll, |due| {
+        Duration::try_from(due - now).unwrap_or_default().min(poll)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_due_meanwhile_does_not_wait_for_the_poll() {
+        let (now, poll) = (Timestamp::UNIX_EPOCH, Duration::from_secs(1));
+        let second = time::Duration::SECOND;
+        assert_eq!(until(Some(now - second), now, poll), Duration::ZERO);
+        assert_eq!(until(Some(now + second / 4), now, poll), poll / 4);
+        assert_eq!(until(Some(now + 2 * second), now, poll), poll);
+        assert_eq!(until(None, now, poll), poll);
     }
 }
