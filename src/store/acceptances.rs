@@ -130,10 +130,13 @@ impl Store {
                 FROM x
                 WHERE a.sender = x.sender AND a.message = x.message AND a.n = x.n
                 RETURNING x.*, a.sequence, a.position,
-                    -- Evidence came first, or acceptance is all the gate asks: the claimer has to
-                    -- look.
-                    x.opens OR num_nonnulls(a.sent_at, a.delivered_at, a.read_at, a.played_at,
-                                            a.failed_at) > 0 AS look
+                    -- What the gate waits for came first, or acceptance is all it asks: the claimer
+                    -- has to look.
+                    x.opens OR a.failed_at IS NOT NULL
+                        OR num_nonnulls(CASE WHEN x.watch <= 1 THEN a.sent_at END,
+                                        CASE WHEN x.watch <= 2 THEN a.delivered_at END,
+                                        CASE WHEN x.watch <= 3 THEN a.read_at END,
+                                        a.played_at) > 0 AS look
             ),
             q AS (
                 UPDATE sequences q

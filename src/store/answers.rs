@@ -334,7 +334,7 @@ impl Store {
             let now = self.clock.now();
             // Attempts before sequences, as ingest does: just now what was said of them while
             // their owner was dying comes in.
-            sqlx::query!(
+            let overdue = sqlx::query!(
                 r#"
                 -- give_up_claims: attempts
                 SELECT a.n
@@ -349,6 +349,9 @@ impl Store {
             )
             .fetch_all(&mut *transaction)
             .await?;
+            if overdue.is_empty() {
+                return Ok(0);
+            }
             let given_up = sqlx::query!(
                 r#"
                 -- give_up_claims

@@ -212,6 +212,30 @@ async fn a_late_refusal_of_an_old_attempt_posts_nothing_again() {
     assert_eq!(work_of(&app, &sequence).await, "waiting");
 }
 
+/// Each look of the claimer costs a claim; `sent` mostly overtakes the answer.
+#[tokio::test]
+async fn only_what_the_gate_waits_for_makes_an_answered_sequence_due() {
+    for (word, looks) in [("sent", false), ("delivered", true)] {
+        let mut faults = Faults::default();
+        faults.set("answer_late", 1.0).unwrap();
+        let config = simulator::Config {
+            faults,
+            ..simulator::Config::default()
+        };
+        let app = App::start_with(|_| {}, config).await;
+        let (sequence, messages) = app.sequence(two_steps(&app)).await;
+        app.posts_until(1).await;
+        let claim = first_claim(&app, &sequence, &messages[0]).await;
+        let wamid = app.posts().await[0]["wamid"].as_str().unwrap().to_owned();
+        let mut said = status(&wamid, word, 0);
+        said["biz_opaque_callback_data"] = claim.attempt.to_callback().into();
+        app.say(&[said]).await;
+        let answer = accepted(&wamid);
+        let due = app.store.record_accepted(&claim, &answer, LIFETIMES).await;
+        assert_eq!(due.unwrap(), looks, "{word}");
+    }
+}
+
 #[tokio::test]
 async fn a_late_answer_does_not_end_the_claim_of_a_later_attempt() {
     let app = without_answers().await;
