@@ -71,8 +71,9 @@ pub struct Work {
     pub delivered_after_ms: u64,
 }
 
-/// Messages in one sequence, at most.
-const MOST_STEPS: usize = 100;
+/// Messages in one sequence, at most: a user may be written to 45 times at once, and after that every
+/// six seconds.
+const MOST_STEPS: usize = 40;
 
 impl Work {
     /// The number that a sequence is sent from.
