@@ -5,7 +5,8 @@
 //! * a **courier** (`courier.rs`) follows the feed for one subscription, by the instance's tail, or
 //!   from its own place in the database where it fell behind;
 //! * a **post** (`post.rs`) is one attempt;
-//! * the **recorder** (`recorder.rs`) writes cursors, what waits and the log for all of them.
+//! * the **recorder** (`recorder.rs`) writes cursors, what waits and the log for all of them;
+//! * a **sink** (`sink.rs`) publishes the whole feed to NATS (`nats.rs`), where that is wanted.
 //!
 //! An event is delivered at least once, and those of one subject in their order: the cursor moves
 //! behind what was delivered, so that who dies in between leaves it to be delivered again, under
@@ -14,9 +15,11 @@
 mod address;
 mod courier;
 mod health;
+mod nats;
 mod post;
 mod recorder;
 mod signature;
+mod sink;
 mod waiting;
 mod window;
 
@@ -37,8 +40,10 @@ use crate::signals::Signals;
 use crate::store::subscription_leases::SubscriptionLease;
 use crate::store::{Part, Store, StoreError};
 
+pub use nats::NatsError;
 pub use post::{Failure, Outcome, Poster};
 pub use signature::new_secret;
+pub use sink::Sink;
 
 /// How many endpoints that are down are asked at once.
 const PROBES: usize = 64;

@@ -55,6 +55,7 @@ pub mod sequence_changes;
 pub mod sequence_create;
 mod sequence_steps;
 pub mod sequences;
+pub mod sinks;
 pub mod subscription_leases;
 pub mod subscriptions;
 mod template_changes;

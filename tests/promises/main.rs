@@ -31,6 +31,7 @@ mod managed_outcomes;
 mod media;
 mod media_calls;
 mod meetings;
+mod nats;
 mod overload;
 mod poll;
 mod providers;
