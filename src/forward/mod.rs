@@ -51,6 +51,9 @@ const PROBES: usize = 64;
 /// An instance that has said nothing for so many of its leases gets no share.
 const SILENT_AFTER: u32 = 2;
 
+/// How long stopping may take, posts and records together: the database may be away.
+const LAST: Duration = Duration::from_secs(4);
+
 /// What all of forwarding shares.
 #[derive(Debug, Clone)]
 pub struct Forwarding {
@@ -130,9 +133,15 @@ pub async fn run(
             () = tokio::time::sleep(period) => {}
         }
     }
-    manager.stop().await;
-    // The last who could record something has gone: it ends when all is written.
-    while recordings.join_next().await.is_some() {}
+    let ends = async {
+        manager.stop().await;
+        // The last who could record something has gone: it ends when all is written.
+        while recordings.join_next().await.is_some() {}
+    };
+    // What cannot be recorded by then is delivered again.
+    if tokio::time::timeout(LAST, ends).await.is_err() {
+        tracing::warn!("what came of the last deliveries could not be recorded");
+    }
 }
 
 struct Manager {

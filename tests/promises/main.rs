@@ -47,6 +47,7 @@ mod senders;
 mod sending;
 mod simulated;
 mod stream;
+mod subscription_trouble;
 mod subscriptions;
 mod support;
 mod templates;
