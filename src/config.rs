@@ -237,8 +237,10 @@ pub struct Forward {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Nats {
+    pub url: String,
+    pub user: String,
     #[serde(deserialize_with = "secret")]
-    pub url: SecretString,
+    pub password: SecretString,
     pub subject: String,
     pub types: String,
     pub format: Format,

@@ -8,7 +8,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::{self, ContextBuilder};
 use async_nats::{Client, ConnectOptions, ServerAddr};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, Format};
 use crate::feed::{Event, Events};
@@ -19,6 +19,12 @@ pub enum NatsError {
     /// One of the addresses is none.
     #[error("nats.url: expected nats:// or tls:// and a server, several with commas between them")]
     Url,
+    /// Nobody would look for a password there.
+    #[error("nats.url: expected no user and password: they are nats.user and nats.password")]
+    UrlWithPassword,
+    /// It leads to nobody.
+    #[error("nats.user: expected a nats.password with it")]
+    User,
     /// No subject can be made of it.
     #[error("nats.subject: expected words with dots between them, such as `twotick.events`")]
     Subject,
@@ -31,6 +37,8 @@ pub enum NatsError {
 #[derive(Debug, Clone)]
 pub struct Nats {
     servers: Vec<ServerAddr>,
+    user: String,
+    password: SecretString,
     subject: String,
     as_cloudevents: bool,
     timeout: Duration,
@@ -50,19 +58,28 @@ pub enum Published {
 impl Nats {
     /// `None`: it is not wanted.
     pub fn new(settings: &config::Nats) -> Result<Option<Self>, NatsError> {
-        let url = settings.url.expose_secret().trim();
+        let url = settings.url.trim();
         if url.is_empty() {
             return Ok(None);
         }
+        if !settings.user.is_empty() && settings.password.expose_secret().is_empty() {
+            return Err(NatsError::User);
+        }
         let servers = url.split(',').map(|one| one.trim().parse());
-        let servers = servers.collect::<Result<_, _>>();
+        let servers: Result<Vec<ServerAddr>, _> = servers.collect();
+        // What is wrong with it is not said: it may bear a password.
+        let servers = servers.map_err(|_| NatsError::Url)?;
+        if servers.iter().any(ServerAddr::has_user_pass) {
+            return Err(NatsError::UrlWithPassword);
+        }
         let mut words = settings.subject.split('.');
         if !words.all(|word| !word.is_empty() && word == name(word)) {
             return Err(NatsError::Subject);
         }
         Ok(Some(Self {
-            // What is wrong with it is not said: it may bear a password.
-            servers: servers.map_err(|_| NatsError::Url)?,
+            servers,
+            user: settings.user.clone(),
+            password: settings.password.clone(),
             subject: settings.subject.clone(),
             as_cloudevents: settings.format == Format::Cloudevents,
             timeout: settings.timeout,
@@ -71,17 +88,14 @@ impl Nats {
 
     /// Begins to connect, and goes on with that by itself for as long as it is there.
     pub async fn connect(&self) -> Result<Connected, async_nats::ConnectError> {
-        let first = self.servers.first();
-        let user = first.and_then(ServerAddr::username).map(str::to_owned);
-        let password = first.and_then(ServerAddr::password).map(str::to_owned);
         let options = ConnectOptions::new()
             .name("twotick")
-            .retry_on_initial_connect()
-            .event_callback(|event| async move { tracing::info!(%event, "nats") });
-        let options = match (user, password) {
-            (Some(user), Some(password)) => options.user_and_password(user, password),
-            (Some(token), None) => options.token(token),
-            (None, _) => options,
+            .retry_on_initial_connect();
+        let password = self.password.expose_secret().to_owned();
+        let options = match (self.user.is_empty(), password.is_empty()) {
+            (_, true) => options,
+            (true, false) => options.token(password),
+            (false, false) => options.user_and_password(self.user.clone(), password),
         };
         let client = options.connect(self.servers.as_slice()).await?;
         let context = ContextBuilder::new()
@@ -175,22 +189,26 @@ mod tests {
 
     fn new(change: impl FnOnce(&mut config::Nats)) -> Result<Option<Nats>, NatsError> {
         let mut settings = Config::load(None).unwrap().nats;
-        settings.url = "nats://127.0.0.1, tls://token@nats.example:4443".into();
+        settings.url = "nats://127.0.0.1, tls://nats.example:4443".to_owned();
         change(&mut settings);
         Nats::new(&settings)
     }
 
     #[test]
     fn it_is_off_unless_it_is_said_where_it_is() {
-        assert!(matches!(new(|nats| nats.url = "".into()), Ok(None)));
+        assert!(matches!(new(|nats| nats.url = String::new()), Ok(None)));
         assert!(matches!(new(|_| {}), Ok(Some(_))));
     }
 
     #[test]
     fn settings_that_lead_nowhere_are_refused_at_start() {
-        let url = |url: &str| new(|nats| nats.url = url.into());
+        let url = |url: &str| new(|nats| nats.url = url.to_owned());
         assert!(matches!(url("nats://"), Err(NatsError::Url)));
         assert!(matches!(url("nats://a,,"), Err(NatsError::Url)));
+        let inside = url("nats://user:password@a");
+        assert!(matches!(inside, Err(NatsError::UrlWithPassword)));
+        let half = new(|nats| nats.user = "user".to_owned());
+        assert!(matches!(half, Err(NatsError::User)));
         for subject in ["", "a.", "a..b", "a.*", "a b", ">"] {
             let made = new(|nats| nats.subject = subject.to_owned());
             assert!(matches!(made, Err(NatsError::Subject)), "{subject}");

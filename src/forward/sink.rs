@@ -28,9 +28,8 @@ const IN_HAND: usize = 256;
 /// How often the cursor is moved while it moves.
 const CURSOR: Duration = Duration::from_millis(250);
 
-/// The waits after what failed.
+/// The first wait after what failed. It doubles, as far as the lease allows.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LAST_WAIT: Duration = Duration::from_secs(15);
 
 /// How long giving it back may take.
 const LAST: Duration = Duration::from_secs(2);
@@ -110,6 +109,7 @@ impl Sink {
             lease,
             renewed_at: asked_at,
             wait: FIRST_WAIT,
+            trouble: None,
         };
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
@@ -138,6 +138,8 @@ struct Turn<'a> {
     lease: SinkLease,
     renewed_at: Instant,
     wait: Duration,
+    /// Why nothing is taken.
+    trouble: Option<String>,
 }
 
 impl Turn<'_> {
@@ -151,13 +153,16 @@ impl Turn<'_> {
                 let _ = tokio::time::timeout(self.sink.lease / 6, self.reader.grown()).await;
                 continue;
             }
-            if !self.publish().await {
-                tokio::time::sleep(self.wait).await;
-                self.wait = (self.wait * 2).min(LAST_WAIT.min(self.sink.lease / 6));
-            } else {
-                self.wait = FIRST_WAIT;
-            }
+            let failed = self.publish().await;
             self.measure();
+            if failed.is_some() {
+                tokio::time::sleep(self.wait).await;
+            }
+            self.wait = match failed {
+                Some(_) => (self.wait * 2).min(self.sink.lease / 6),
+                None => FIRST_WAIT,
+            };
+            self.say(failed);
         }
         tracing::warn!("another instance publishes now");
         Ok(())
@@ -199,8 +204,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Publishes the next of each subject. `false`: some were not taken.
-    async fn publish(&mut self) -> bool {
+    /// Publishes the next of each subject, and returns why some of them were not taken.
+    async fn publish(&mut self) -> Option<String> {
         let mut subjects = HashSet::new();
         let next = self.in_hand.iter();
         let next = next.take_while(|event| subjects.insert(event.about));
@@ -235,10 +240,17 @@ impl Turn<'_> {
         for event in left.into_iter().rev() {
             self.in_hand.push_front(event);
         }
-        if let Some(said) = &failed {
-            tracing::warn!(said, "events could not be published to nats yet");
+        failed
+    }
+
+    /// Once, until it is another.
+    fn say(&mut self, failed: Option<String>) {
+        match &failed {
+            same if *same == self.trouble => {}
+            Some(said) => tracing::warn!(said, "events could not be published to nats yet"),
+            None => tracing::info!("events are published to nats again"),
         }
-        failed.is_none()
+        self.trouble = failed;
     }
 
     /// How far behind it is.

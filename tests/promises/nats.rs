@@ -159,7 +159,7 @@ async fn events_are_published_in_their_order_whoever_dies_and_nothing_else_waits
     let stream = server.stream().await;
     let url = server.url();
     let publishing = move |config: &mut Config| {
-        config.nats.url = url.as_str().into();
+        config.nats.url = url.clone();
         config.nats.types = "inbound.*".to_owned();
         config.nats.timeout = Duration::from_secs(1);
     };
@@ -205,7 +205,7 @@ async fn what_was_written_before_there_was_a_stream_is_published_once_there_is()
     };
     let url = server.url();
     let app = app_with(|config| {
-        config.nats.url = url.as_str().into();
+        config.nats.url = url.clone();
         config.nats.types = "inbound.*".to_owned();
         config.nats.format = twotick::config::Format::Cloudevents;
         config.nats.timeout = Duration::from_secs(1);
