@@ -129,7 +129,7 @@ async fn bench(args: Args, load: &Handle) -> bool {
         let found = Found::of(&came, &order);
         let after = began.elapsed().as_secs_f64();
         println!(
-            "{name}: {} events, {drops} connections dropped, {} missed, {} repeated, {} out of \
+            "{name}: {} events, {drops} answers broken off, {} missed, {} repeated, {} out of \
              order, after {after:.0} s",
             came.len(),
             found.missed,

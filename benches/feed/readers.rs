@@ -11,7 +11,6 @@ use serde::Deserialize;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::Came;
-use crate::ground::wire::{Wire, request};
 
 /// Of a page.
 const LIMIT: usize = 500;
@@ -56,19 +55,21 @@ struct Number {
 impl Reading {
     /// By pages, each from the other instance.
     pub async fn list(self, first: usize) -> (Came, usize) {
+        let client = reqwest::Client::new();
         let mut came = Came::new();
-        let mut after = self.from.clone();
-        let mut wires = Vec::new();
-        for instance in self.instances {
-            wires.push(Wire::connect(instance).await);
-        }
+        let (mut after, mut failed) = (self.from.clone(), 0);
         let mut last_came = Instant::now();
         for turn in first.. {
             let was_written = self.written.load(Ordering::Acquire);
-            let path = format!("/v1/events?type=inbound.bench&limit={LIMIT}&after={after}");
-            let ask = request(&path, Some(&self.key), None);
-            let page = wires[turn % 2].ask(&ask).await;
-            let page: Page = serde_json::from_slice(page).unwrap();
+            let path = format!("events?type=inbound.bench&limit={LIMIT}&after={after}");
+            let Some(answer) = self.ask(client.get(self.url(turn, &path))).await else {
+                failed += 1;
+                continue;
+            };
+            let Ok(page) = answer.json::<Page>().await else {
+                failed += 1;
+                continue;
+            };
             after = page.next_cursor;
             if !page.data.is_empty() {
                 last_came = Instant::now();
@@ -81,7 +82,7 @@ impl Reading {
                 tokio::time::sleep(AGAIN).await;
             }
         }
-        (came, 0)
+        (came, failed)
     }
 
     /// By streams, each from the other instance, which are dropped in the middle of an answer.
@@ -91,11 +92,10 @@ impl Reading {
         let mut id = self.from.clone();
         let mut last_came = Instant::now();
         for turn in first.. {
-            let instance = self.instances[turn % 2];
-            let url = format!("http://{instance}/v1/events/stream?type=inbound.bench");
-            let asked = client.get(url).bearer_auth(&self.key);
-            let asked = asked.header("last-event-id", &id).send().await.unwrap();
-            let mut answer = asked.error_for_status().unwrap();
+            let ask = client.get(self.url(turn, "events/stream?type=inbound.bench"));
+            let Some(mut answer) = self.ask(ask.header("last-event-id", &id)).await else {
+                continue;
+            };
             let most = came.len() + rand::rng().random_range(1..=DROPPED_AFTER);
             let mut rest = String::new();
             while came.len() < most {
@@ -127,6 +127,28 @@ impl Reading {
             }
         }
         unreachable!("a turn follows each")
+    }
+
+    fn url(&self, turn: usize, path: &str) -> String {
+        format!("http://{}/v1/{path}", self.instances[turn % 2])
+    }
+
+    /// An answer; or none, where it has to be asked for again: a machine that does much else makes the
+    /// service say so.
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Option<reqwest::Response> {
+        let answer = request.bearer_auth(&self.key).send().await;
+        match answer.and_then(reqwest::Response::error_for_status) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                let status = error.status();
+                assert!(
+                    status.is_none_or(|status| status.is_server_error()),
+                    "{error}"
+                );
+                tokio::time::sleep(AGAIN * 10).await;
+                None
+            }
+        }
     }
 
     fn is_over(&self, came: &Came, last_came: Instant) -> bool {

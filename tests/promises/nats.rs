@@ -215,7 +215,19 @@ async fn what_was_written_before_there_was_a_stream_is_published_once_there_is()
     owned(&mut session, 1).await;
     write_some(&mut session, 0, 7).await;
     app.events(7).await;
-    let keys = published(&server.stream().await, 7).await;
-    let written: Vec<_> = (0..7).map(|n| format!("{n:03}")).collect();
+    // One that no server takes keeps nothing back.
+    sqlx::query(
+        "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
+         SELECT id, gen_random_uuid(), $1, now(), 'inbound.fact', 'big', 'webhook',
+                jsonb_build_object('key', repeat('x', 2000000))
+         FROM senders",
+    )
+    .bind(uuid::Uuid::from_u128(1))
+    .execute(&mut session)
+    .await
+    .unwrap();
+    write_some(&mut session, 7, 9).await;
+    let keys = published(&server.stream().await, 9).await;
+    let written: Vec<_> = (0..9).map(|n| format!("{n:03}")).collect();
     assert_eq!(keys, written);
 }
