@@ -140,7 +140,7 @@ async fn subscribe(service: SocketAddr, key: &str, port: u16, args: Args) {
     for n in 0..args.endpoints {
         let kind = if n < args.hanging { "hang" } else { "live" };
         let host = format!("127.1.{}.{}", n / 250, n % 250 + 1);
-        let new = json!({"url": format!("http://{host}:{port}/{kind}"), "types": [format!("bench.{}", n % args.groups)]});
+        let new = json!({"url": format!("http://{host}:{port}/{kind}"), "types": [format!("inbound.bench{}", n % args.groups)]});
         let new = new.to_string();
         api.ask(&request("/v1/subscriptions", Some(key), Some(&new)))
             .await;
@@ -156,7 +156,9 @@ async fn write(database: &mut PgConnection, arrived: &Arrived, group: usize, arg
         SELECT 1, gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now(), $2,
                $1::text, 'api', jsonb_build_object('n', $1::integer)";
     let n = i32::try_from(n).unwrap();
-    let written = sqlx::query(fact).bind(n).bind(format!("bench.{group}"));
+    let written = sqlx::query(fact)
+        .bind(n)
+        .bind(format!("inbound.bench{group}"));
     written.execute(database).await.unwrap();
     let lives = |n: &usize| n % args.groups == group;
     (args.hanging..args.endpoints).filter(lives).count()

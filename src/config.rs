@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use config::{Config as Layers, Environment, File, FileFormat};
 use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use time::Date;
 
@@ -36,6 +37,7 @@ pub struct Config {
     pub send: Send,
     pub poll: Poll,
     pub forward: Forward,
+    pub nats: Nats,
     pub manage: Manage,
     pub retention: Retention,
 }
@@ -234,6 +236,35 @@ pub struct Forward {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "twotick.toml documents each")]
+pub struct Nats {
+    pub url: String,
+    pub user: String,
+    #[serde(deserialize_with = "secret")]
+    pub password: SecretString,
+    pub subject: String,
+    pub types: String,
+    pub format: Format,
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
+}
+
+/// What an event is rendered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As the feed shows it.
+    Event,
+    /// A CloudEvent in structured mode.
+    Cloudevents,
+}
+
+fn secret<'de, D: Deserializer<'de>>(d: D) -> Result<SecretString, D::Error> {
+    String::deserialize(d).map(SecretString::from)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "twotick.toml documents each")]
 pub struct Manage {
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
@@ -424,6 +455,11 @@ impl Config {
             (
                 self.forward.lease >= Duration::from_secs(1),
                 "forward.lease_ms must be at least 1000",
+            ),
+            (
+                self.nats.timeout >= Duration::from_secs(1)
+                    && self.nats.timeout <= LONGEST_DELIVERY,
+                "nats.timeout_ms must be between 1000 and 30000",
             ),
             (
                 self.manage.timeout >= Duration::from_secs(1)

@@ -40,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 47] = [
+const ALL: [(&str, Kind, &str); 49] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -183,6 +183,16 @@ const ALL: [(&str, Kind, &str); 47] = [
     ),
     ("twotick_streams", Gauge, "Streams of events that are open"),
     (
+        "twotick_nats_events_total",
+        Counter,
+        "Events published to NATS, by outcome",
+    ),
+    (
+        "twotick_nats_behind_seconds",
+        Gauge,
+        "Age of the oldest event that this instance is publishing to NATS",
+    ),
+    (
         "twotick_clock_ahead_seconds",
         Gauge,
         "By how much this machine's clock is ahead of the database's, by which the service goes",
@@ -272,7 +282,7 @@ const ALL: [(&str, Kind, &str); 47] = [
 
 /// Labels that are known beforehand start at 0: an alert on what never happened before must not
 /// miss its first time.
-const KNOWN: [(&str, &str, &[&str]); 10] = [
+const KNOWN: [(&str, &str, &[&str]); 11] = [
     (
         "twotick_forgotten_total",
         "what",
@@ -290,6 +300,11 @@ const KNOWN: [(&str, &str, &[&str]); 10] = [
         ],
     ),
     ("twotick_undelivered", "state", &UNDELIVERED),
+    (
+        "twotick_nats_events_total",
+        "outcome",
+        &["published", "failed", "too_big"],
+    ),
     (
         "twotick_webhooks_refused_total",
         "reason",
@@ -398,6 +413,7 @@ fn begin() {
         metrics::counter!("twotick_messages_failed_total", "class" => class).absolute(0);
     }
     metrics::gauge!("twotick_streams").set(0.0);
+    metrics::gauge!("twotick_nats_behind_seconds").set(0.0);
     metrics::gauge!("twotick_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Retention};
-use crate::forward::{self, Forwarding};
+use crate::forward::{self, Forwarding, NatsError, Sink};
 use crate::http::{self, Api, Tls, TlsError};
 use crate::manage::Manage;
 use crate::send::{self, Polling, Sending};
@@ -100,6 +100,9 @@ impl Service {
             shutdown.clone(),
         );
         tasks.spawn(forwards);
+        if let Some(sink) = Sink::new(&forwarding, &config.nats, sending.instance)? {
+            tasks.spawn(sink.run(shutdown.clone()));
+        }
         let polling = Polling {
             sending: sending.clone(),
             settings: config.poll,
@@ -338,6 +341,9 @@ pub enum ServiceError {
     /// The client for calls to the providers could not be made.
     #[error("outgoing calls cannot be made: {0}")]
     Client(#[from] reqwest::Error),
+    /// Events are to be published to nowhere.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     /// TLS is wanted and cannot be had.
     #[error(transparent)]
     Tls(#[from] TlsError),

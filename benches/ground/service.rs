@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ pub struct Prepared {
     pub config: Config,
     pub store: Store,
     pub connection: ConnectionId,
+    sealing_key: SecretString,
 }
 
 pub struct Running {
@@ -33,10 +35,8 @@ pub struct Running {
 /// With the settings that are the default; `base_url` is the provider's.
 pub async fn prepare(url: &str, base_url: String) -> Prepared {
     let config = Config::load(None::<&Path>).unwrap();
-    let key = SealingKey::parse(&SealingKey::generate()).unwrap();
-    let store = Store::open(url, &config.database, key, Clock::system())
-        .await
-        .unwrap();
+    let sealing_key = SealingKey::generate();
+    let store = open(url, &config, &sealing_key).await;
     let new = NewConnection {
         name: "bench".to_owned(),
         provider: Provider::Meta,
@@ -59,10 +59,27 @@ pub async fn prepare(url: &str, base_url: String) -> Prepared {
         config,
         store,
         connection,
+        sealing_key,
     }
 }
 
+async fn open(url: &str, config: &Config, sealing_key: &SecretString) -> Store {
+    let key = SealingKey::parse(sealing_key).unwrap();
+    let store = Store::open(url, &config.database, key, Clock::system());
+    store.await.unwrap()
+}
+
 impl Prepared {
+    /// Another instance over the same database, with connections of its own.
+    pub async fn another(&self, url: &str) -> Self {
+        Self {
+            config: self.config.clone(),
+            store: open(url, &self.config, &self.sealing_key).await,
+            connection: self.connection,
+            sealing_key: self.sealing_key.clone(),
+        }
+    }
+
     pub async fn run(self) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

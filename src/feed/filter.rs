@@ -2,6 +2,7 @@
 
 use crate::model::event::{KNOWN, OPEN};
 use crate::model::ids::{ConnectionId, SenderId};
+use crate::store::subscriptions::Subscription;
 
 /// What a stream or a subscription is narrowed to; an empty list narrows nothing.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +76,17 @@ impl TypePattern {
 }
 
 impl Filter {
+    /// What a subscription is narrowed to.
+    pub fn of(subscription: &Subscription) -> Self {
+        let wanted = &subscription.wanted;
+        let types = wanted.types.iter().map(|text| TypePattern::parse(text));
+        Self {
+            types: types.filter_map(Result::ok).collect(),
+            senders: wanted.senders.clone(),
+            connections: wanted.connections.clone(),
+        }
+    }
+
     /// Whether an event passes.
     pub fn takes(
         &self,

@@ -209,6 +209,8 @@ impl Tail {
         let follow = async {
             loop {
                 while !self.is_read() {
+                    // What is in memory is too old for who comes next.
+                    self.ring().restart(Place::default());
                     self.0.wanted.notified().await;
                 }
                 if let Err(error) = self.follow().await {
@@ -231,7 +233,7 @@ impl Tail {
     async fn follow(&self) -> Result<(), StoreError> {
         let mut changes = self.0.signals.changes();
         let mut to = self.beginning().await?;
-        // After an error it goes on where it was; after a pause what is in memory is too old.
+        // After an error it goes on where it was.
         {
             let mut ring = self.ring();
             match ring.from == Place::default() {
@@ -251,8 +253,6 @@ impl Tail {
                 let _ = tokio::time::timeout(PERIOD, changes.changed()).await;
             }
         }
-        // Whoever comes now reads the database until the tail is there again.
-        self.ring().restart(Place::default());
         Ok(())
     }
 

@@ -3,18 +3,24 @@
 //! address that a name resolves to is looked at before it is connected to, and a URL that names
 //! one itself before it is asked.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use crate::config::Networks;
+
+/// Names that are looked up at once. Each takes one of the threads (512) that calls of the providers
+/// need for the same, for as long as a name server that says nothing is waited for.
+const LOOK_UPS: usize = 128;
 
 /// Who says which addresses are allowed.
 #[derive(Debug, Clone)]
 pub struct Guard {
     allow: Arc<Networks>,
+    look_ups: Arc<Semaphore>,
 }
 
 /// It leads to an address that nothing is posted to.
@@ -27,6 +33,7 @@ impl Guard {
     pub fn new(allow: Networks) -> Self {
         Self {
             allow: Arc::new(allow),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
         }
     }
 
@@ -52,7 +59,14 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let turn = Arc::clone(&guard.look_ups).acquire_owned().await?;
+            let asked = name.as_str().to_owned();
+            // Whoever waits may give up: the thread does not.
+            let found = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                (asked, 0).to_socket_addrs()
+            });
+            let found = found.await??;
             let allowed: Vec<SocketAddr> = found.filter(|to| guard.allows(to.ip())).collect();
             if allowed.is_empty() {
                 return Err(NotAllowed(name.as_str().to_owned()).into());

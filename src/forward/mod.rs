@@ -5,7 +5,8 @@
 //! * a **courier** (`courier.rs`) follows the feed for one subscription, by the instance's tail, or
 //!   from its own place in the database where it fell behind;
 //! * a **post** (`post.rs`) is one attempt;
-//! * the **recorder** (`recorder.rs`) writes cursors, what waits and the log for all of them.
+//! * the **recorder** (`recorder.rs`) writes cursors, what waits and the log for all of them;
+//! * a **sink** (`sink.rs`) publishes the whole feed to NATS (`nats.rs`), where that is wanted.
 //!
 //! An event is delivered at least once, and those of one subject in their order: the cursor moves
 //! behind what was delivered, so that who dies in between leaves it to be delivered again, under
@@ -14,9 +15,11 @@
 mod address;
 mod courier;
 mod health;
+mod nats;
 mod post;
 mod recorder;
 mod signature;
+mod sink;
 mod waiting;
 mod window;
 
@@ -37,14 +40,19 @@ use crate::signals::Signals;
 use crate::store::subscription_leases::SubscriptionLease;
 use crate::store::{Part, Store, StoreError};
 
+pub use nats::NatsError;
 pub use post::{Failure, Outcome, Poster};
 pub use signature::new_secret;
+pub use sink::Sink;
 
 /// How many endpoints that are down are asked at once.
 const PROBES: usize = 64;
 
 /// An instance that has said nothing for so many of its leases gets no share.
 const SILENT_AFTER: u32 = 2;
+
+/// How long stopping may take, posts and records together: the database may be away.
+const LAST: Duration = Duration::from_secs(4);
 
 /// What all of forwarding shares.
 #[derive(Debug, Clone)]
@@ -125,9 +133,15 @@ pub async fn run(
             () = tokio::time::sleep(period) => {}
         }
     }
-    manager.stop().await;
-    // The last who could record something has gone: it ends when all is written.
-    while recordings.join_next().await.is_some() {}
+    let ends = async {
+        manager.stop().await;
+        // The last who could record something has gone: it ends when all is written.
+        while recordings.join_next().await.is_some() {}
+    };
+    // What cannot be recorded by then is delivered again.
+    if tokio::time::timeout(LAST, ends).await.is_err() {
+        tracing::warn!("what came of the last deliveries could not be recorded");
+    }
 }
 
 struct Manager {

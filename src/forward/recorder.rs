@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 use crate::store::deliveries::Record;
@@ -20,7 +21,8 @@ const FAILED: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 enum Work {
-    Record(Record),
+    /// And whom to tell that the database refuses it.
+    Record(Record, CancellationToken),
     /// Tells when all before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -36,10 +38,11 @@ impl Recorder {
         (Self(sender), write(store, queue))
     }
 
-    /// Hands a record over.
-    pub async fn record(&self, record: Record) {
+    /// Hands a record over. Should the database refuse it, `refused` is cancelled, and nothing that
+    /// bears it is written any more: a later record would move the cursor past what is lost.
+    pub async fn record(&self, record: Record, refused: &CancellationToken) {
         // It ends after all who could hand something over.
-        let _ = self.0.send(Work::Record(record)).await;
+        let _ = self.0.send(Work::Record(record, refused.clone())).await;
     }
 
     /// Waits until all that was handed over is written.
@@ -52,6 +55,9 @@ impl Recorder {
 
 /// Writes records, however long the database is away. `false`: it refuses them.
 async fn recorded(store: &Store, records: &[Record]) -> bool {
+    if records.is_empty() {
+        return true;
+    }
     while let Err(error) = store.record_deliveries(records).await {
         if error.is_refusal() {
             tracing::warn!(%error, "deliveries cannot be recorded");
@@ -75,18 +81,24 @@ async fn write(store: Store, mut queue: mpsc::Receiver<Work>) {
                 works.push(more);
             }
         }
-        let (mut records, mut flushed) = (Vec::new(), Vec::new());
+        let (mut records, mut owners, mut flushed) = (Vec::new(), Vec::new(), Vec::new());
         for work in works.drain(..) {
             match work {
-                Work::Record(record) => records.push(record),
+                Work::Record(_, refused) if refused.is_cancelled() => {}
+                Work::Record(record, refused) => {
+                    records.push(record);
+                    owners.push(refused);
+                }
                 Work::Flush(written) => flushed.push(written),
             }
         }
-        if !records.is_empty() && !recorded(&store, &records).await {
+        if !recorded(&store, &records).await {
             // One of them alone is what the database refuses.
-            for record in records.chunks(1) {
-                if !recorded(&store, record).await {
-                    tracing::error!("what came of a subscription's deliveries is lost");
+            for (record, refused) in records.chunks(1).zip(owners) {
+                if !refused.is_cancelled() && !recorded(&store, record).await {
+                    let id = record[0].subscription;
+                    tracing::error!(subscription = %id, "goes on from its cursor, once its lease ends");
+                    refused.cancel();
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What of a subscription waits in `undelivered`: events that were refused, each with the later
 //! ones of its subject behind it. In memory as the table has it, or has it in a moment.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::feed::Subject;
 use crate::model::Timestamp;
@@ -11,17 +11,11 @@ use crate::store::feed::Place;
 /// What waits.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    entries: BTreeMap<Place, Entry>,
+    rows: BTreeMap<Place, Undelivered>,
     /// The first of each goes first.
     subjects: HashMap<Subject, BTreeSet<Place>>,
     /// How many are no replays.
     live: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    row: Undelivered,
-    posted: bool,
 }
 
 /// What an event's order counts within.
@@ -32,7 +26,7 @@ fn subject(row: &Undelivered) -> Subject {
 impl Waiting {
     /// How many.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.rows.len()
     }
 
     /// How many of them keep new events back: replays, which somebody asked for, do not.
@@ -47,64 +41,65 @@ impl Waiting {
 
     /// Whether this event does.
     pub fn has(&self, place: Place) -> bool {
-        self.entries.contains_key(&place)
+        self.rows.contains_key(&place)
     }
 
     /// An event that waits from now on, or as it stands after another attempt.
     pub fn put(&mut self, row: Undelivered) {
         let of = self.subjects.entry(subject(&row)).or_default();
         of.insert(row.place);
-        let entry = Entry { row, posted: false };
-        self.live += usize::from(!entry.row.replay);
-        if let Some(before) = self.entries.insert(entry.row.place, entry) {
-            self.live -= usize::from(!before.row.replay);
+        self.live += usize::from(!row.replay);
+        if let Some(before) = self.rows.insert(row.place, row) {
+            self.live -= usize::from(!before.replay);
         }
     }
 
     /// One that waits no longer. The next of its subject may go.
     pub fn remove(&mut self, place: Place) -> Option<Undelivered> {
-        let entry = self.entries.remove(&place)?;
-        self.live -= usize::from(!entry.row.replay);
-        let subject = subject(&entry.row);
+        let row = self.rows.remove(&place)?;
+        self.live -= usize::from(!row.replay);
+        let subject = subject(&row);
         if let Some(of) = self.subjects.get_mut(&subject) {
             of.remove(&place);
             if of.is_empty() {
                 self.subjects.remove(&subject);
             }
         }
-        Some(entry.row)
+        Some(row)
     }
 
     /// The one that may go now, if one may: of those the one whose time came first. With `early`
-    /// the one whose time comes first, even if it has not come.
-    pub fn take_due(&mut self, now: Timestamp, early: bool) -> Option<Undelivered> {
-        let (at, place) = self.next()?;
-        if at.is_some_and(|at| at > now) && !early {
-            return None;
+    /// the one whose time comes first, even if it has not come. None of a subject of which an event is
+    /// on its way.
+    pub fn take_due(
+        &self,
+        now: Timestamp,
+        early: bool,
+        busy: &HashSet<Subject>,
+    ) -> Option<Undelivered> {
+        let (at, place) = self.next(busy)?;
+        match at.is_some_and(|at| at > now) && !early {
+            true => None,
+            false => self.rows.get(&place).cloned(),
         }
-        let entry = self.entries.get_mut(&place)?;
-        entry.posted = true;
-        Some(entry.row.clone())
     }
 
     /// When one may go; the innermost `None`: now.
-    pub fn next_at(&self) -> Option<Option<Timestamp>> {
-        self.next().map(|(at, _)| at)
+    pub fn next_at(&self, busy: &HashSet<Subject>) -> Option<Option<Timestamp>> {
+        self.next(busy).map(|(at, _)| at)
     }
 
-    fn next(&self) -> Option<(Option<Timestamp>, Place)> {
-        let heads = self.subjects.values().filter_map(|of| of.first());
-        let heads = heads.filter_map(|place| self.entries.get(place));
-        let ready = heads.filter(|entry| !entry.posted);
-        ready
-            .map(|entry| (entry.row.next_at, entry.row.place))
-            .min()
+    fn next(&self, busy: &HashSet<Subject>) -> Option<(Option<Timestamp>, Place)> {
+        let ready = self.subjects.iter();
+        let ready = ready.filter(|(subject, _)| !busy.contains(subject));
+        let heads = ready.filter_map(|(_, of)| self.rows.get(of.first()?));
+        heads.map(|row| (row.next_at, row.place)).min()
     }
 
     /// The endpoint takes events again: none has to wait for its time.
     pub fn hurry(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.row.next_at = None;
+        for row in self.rows.values_mut() {
+            row.next_at = None;
         }
     }
 }
@@ -148,7 +143,12 @@ mod tests {
         // Without a subject, each is its own.
         waiting.put(row(4, 0, Some(60)));
         waiting.put(row(5, 0, Some(70)));
-        let mut taken = |now, early| Some(waiting.take_due(at(now), early)?.place);
+        let mut busy = HashSet::new();
+        let mut taken = |now, early| {
+            let row = waiting.take_due(at(now), early, &busy)?;
+            busy.insert(subject(&row));
+            Some(row.place)
+        };
         assert_eq!(taken(49, false), None);
         assert_eq!(taken(75, false), Some(place(3)));
         assert_eq!(taken(75, false), Some(place(4)));
@@ -156,9 +156,16 @@ mod tests {
         assert_eq!(taken(75, false), None, "2 is behind 1");
         assert_eq!(taken(75, true), Some(place(1)));
         waiting.remove(place(1));
-        assert_eq!(waiting.next_at(), Some(None), "it may go at once");
-        assert_eq!(waiting.take_due(at(75), false).unwrap().place, place(2));
+        assert_eq!(
+            waiting.next_at(&busy),
+            None,
+            "one of its subject is on its way"
+        );
         let subject = Subject::of(1, uuid::Uuid::from_u128(7), uuid::Uuid::nil());
+        busy.remove(&subject);
+        assert_eq!(waiting.next_at(&busy), Some(None), "it may go at once");
+        let next = waiting.take_due(at(75), false, &busy);
+        assert_eq!(next.unwrap().place, place(2));
         assert!(waiting.blocks(subject));
         waiting.remove(place(2));
         assert!(!waiting.blocks(subject));
@@ -187,12 +194,14 @@ mod tests {
     #[test]
     fn one_that_failed_again_waits_again_and_all_go_when_the_endpoint_is_back() {
         let mut waiting = Waiting::default();
+        let nothing = HashSet::new();
+        let due = |waiting: &Waiting, now| waiting.take_due(at(now), false, &nothing);
         waiting.put(row(1, 7, Some(10)));
-        assert!(waiting.take_due(at(10), false).is_some());
+        assert!(due(&waiting, 10).is_some());
         waiting.put(row(1, 7, Some(20)));
-        assert!(waiting.take_due(at(19), false).is_none());
+        assert!(due(&waiting, 19).is_none());
         waiting.hurry();
-        assert!(waiting.take_due(at(11), false).is_some());
+        assert!(due(&waiting, 11).is_some());
         assert_eq!(waiting.len(), 1);
     }
 }

@@ -15,7 +15,7 @@ use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::{Body, Query, id};
 use super::schema::DeliveryState;
-use crate::feed::{Filter, TypePattern};
+use crate::feed::Filter;
 use crate::forward::Failure;
 use crate::model::ids::{ConnectionId, EventId, SenderId, SubscriptionId};
 use crate::store::deliveries::{Attempted, LogFilter, Undelivered};
@@ -319,7 +319,7 @@ async fn replay(
             let until = asked.until.map_or(api.clock().now(), |until| until.0);
             let after = asked.cursor.map(|cursor| Place::from_bytes(cursor.0));
             let (mut facts, next) = store.facts_between(since.0, until, after).await?;
-            let wanted = filter(&subscription);
+            let wanted = Filter::of(&subscription);
             facts.retain(|fact| {
                 let connection = fact.connection.map(ConnectionId);
                 wanted.takes(&fact.r#type, fact.sender.map(SenderId), connection)
@@ -337,14 +337,4 @@ async fn replay(
         next_cursor,
     };
     Ok((StatusCode::ACCEPTED, Json(replayed)))
-}
-
-fn filter(subscription: &Subscription) -> Filter {
-    let wanted = &subscription.wanted;
-    let types = wanted.types.iter().map(|text| TypePattern::parse(text));
-    Filter {
-        types: types.filter_map(Result::ok).collect(),
-        senders: wanted.senders.clone(),
-        connections: wanted.connections.clone(),
-    }
 }

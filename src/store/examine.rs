@@ -27,6 +27,9 @@ pub struct Examined {
     pub clock_ahead: f64,
     /// Whether the key is the one that sealed what is there; `None`: nothing is sealed yet.
     pub key_fits: Option<bool>,
+    /// For how many seconds the next event has waited to be published to NATS; `None`: nobody
+    /// publishes.
+    pub unpublished: Option<f64>,
 }
 
 /// Looks at the database behind `url`.
@@ -53,6 +56,7 @@ pub async fn examine(url: &str, key: Option<&SealingKey>) -> Result<Examined, Op
             Some(key) => fits(&mut connection, key).await?,
             None => None,
         },
+        unpublished: unpublished(&mut connection).await?,
     };
     connection.close().await?;
     Ok(examined)
@@ -72,6 +76,20 @@ async fn applied(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Err
     sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
         .fetch_one(connection)
         .await
+}
+
+async fn unpublished(connection: &mut PgConnection) -> Result<Option<f64>, sqlx::Error> {
+    if !has(connection, "sinks").await? {
+        return Ok(None);
+    }
+    sqlx::query_scalar(
+        "SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - f.received_at)
+                          FROM facts f WHERE (f.xid, f.id) > (s.xid, s.event)
+                          ORDER BY f.xid, f.id LIMIT 1), 0)::double precision
+         FROM sinks s WHERE lease_until > clock_timestamp()",
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 async fn fits(

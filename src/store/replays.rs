@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::feed::{Fact, FeedFilter, Place};
-use super::subscriptions::touch;
+use super::subscription_changes::touch;
 use super::{Store, StoreError, again};
 use crate::model::ids::{EventId, SubscriptionId, first_at};
 use crate::model::{Timestamp, ids};

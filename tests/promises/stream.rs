@@ -95,6 +95,27 @@ async fn all<F: Future<Output = ()>>(all: impl Iterator<Item = F>) {
     .await;
 }
 
+/// What comes to one who asks these instances in turn for what lies behind the page before.
+async fn pages(app: &App, instances: [String; 2], all: usize) -> Vec<String> {
+    let client = reqwest::Client::new();
+    let (mut keys, mut after) = (Vec::new(), String::new());
+    let mut instances = instances.iter().cycle();
+    let asking = async {
+        while keys.len() < all {
+            let url = instances.next().unwrap();
+            let url = format!("{url}/v1/events?type=inbound.*&limit=7{after}");
+            let page = client.get(url).bearer_auth(&app.key).send().await.unwrap();
+            let page: Value = page.error_for_status().unwrap().json().await.unwrap();
+            let events = page["data"].as_array().unwrap().iter();
+            keys.extend(events.map(|event| event["data"]["key"].as_str().unwrap().to_owned()));
+            after = format!("&after={}", page["next_cursor"].as_str().unwrap());
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE * 2, asking).await;
+    in_time.expect("something is missing");
+    keys
+}
+
 #[tokio::test]
 async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
     const WRITERS: u128 = 6;
@@ -122,8 +143,10 @@ async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
         }
         keys
     };
+    let (address, _second) = beside(&app.store_beside().await, settings).await;
+    let paged = pages(&app, [app.url.clone(), format!("http://{address}")], ALL);
     let writing = write_beside_each_other(&app, WRITERS, EACH);
-    let ((), (), streamed) = tokio::join!(writing, instances, read);
+    let ((), (), streamed, paged) = tokio::join!(writing, instances, read, paged);
 
     let feed = app.get("/v1/events?type=inbound.fact&limit=500").await;
     let feed = feed["data"].as_array().unwrap().iter();
@@ -132,6 +155,7 @@ async fn feed_streams_and_subscriptions_tell_every_event_in_the_same_order() {
         .collect();
     assert_eq!(feed.len(), ALL);
     assert_eq!(streamed, feed);
+    assert_eq!(paged, feed);
     endpoint.takes(ALL).await;
     let taken = endpoint.taken();
     assert_eq!(BTreeSet::from_iter(&taken), BTreeSet::from_iter(&feed));

@@ -10,6 +10,9 @@ use crate::store::{Examined, OpenError, examine};
 /// The service follows the database's clock; more than this is worth mending all the same.
 const CLOCK_SECONDS: f64 = 2.0;
 
+/// An event is published in less, where nothing is wrong.
+const UNPUBLISHED_SECONDS: f64 = 60.0;
+
 const SEALING_KEY: &str = "TWOTICK_SEALING_KEY";
 
 pub(super) async fn check(url: &SecretString, report: &mut Report) {
@@ -71,6 +74,16 @@ fn found(examined: &Examined, has_key: bool, report: &mut Report) {
     match ahead.abs() > CLOCK_SECONDS {
         true => report.warn("clock", detail, "let both machines follow NTP"),
         false => report.ok("clock", detail),
+    }
+    if let Some(seconds) = examined.unpublished {
+        let detail = format!("the next event has waited for {seconds:.0} s");
+        match seconds > UNPUBLISHED_SECONDS {
+            true => {
+                let remedy = "see docs/OPERATIONS.md: events do not come to NATS";
+                report.fail("nats", detail, remedy);
+            }
+            false => report.ok("nats", "events are published"),
+        }
     }
     match examined.key_fits {
         Some(true) => report.ok("sealing key", "is the one that sealed what is there"),
