@@ -33,6 +33,8 @@ pub fn router() -> Router<Arc<Simulator>> {
             "/{version}/{id}",
             post(meta_edit).layer(DefaultBodyLimit::max(LARGEST_SAMPLE)),
         )
+        // Graph takes both, and clients write both.
+        .route("/{version}/{id}/", post(meta_edit))
         .route("/{version}/{id}/unpause", post(meta_unpause))
         .route("/v1/configs/templates", post(dialog360_create))
         .route("/v1/configs/templates/{name}", delete(dialog360_delete))

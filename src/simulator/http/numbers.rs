@@ -231,6 +231,12 @@ fn profile(
     if method == Method::GET {
         let mut shown = with(simulator, dialect, id, |number| Ok(number.profile.clone()))?;
         shown.insert("messaging_product".to_owned(), "whatsapp".into());
+        if dialect == Dialect::Meta {
+            let vertical = shown.entry("vertical").or_insert(Value::Null);
+            if vertical.is_null() {
+                *vertical = "UNDEFINED".into();
+            }
+        }
         return Ok(json!({"data": [shown]}));
     }
     let mut body = read(body)?;
