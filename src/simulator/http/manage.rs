@@ -202,7 +202,11 @@ async fn meta_edit(
         }
         let key = known(&simulator, Dialect::Meta, &id)?;
         let submission = submission::read(Dialect::Meta, &read(&body)?);
-        simulator.edit(&key, submission, |_| json!({"success": true}))
+        // Meta's page has `success` alone; its clients read the rest.
+        simulator.edit(&key, submission, |template| {
+            json!({"success": true, "id": template.id.to_string(), "name": template.key.name,
+                "category": template.category})
+        })
     })
 }
 
