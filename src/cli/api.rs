@@ -6,9 +6,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use reqwest::header::RETRY_AFTER;
+use reqwest::tls::TlsInfo;
 use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use time::OffsetDateTime;
+use x509_cert::certificate::Certificate;
+use x509_cert::der::Decode as _;
 
 /// Longer than the service waits for a provider, with all pages of a list.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -51,6 +55,37 @@ pub(super) struct Problem {
     pub(super) said: Value,
 }
 
+/// What answered at an address.
+#[derive(Debug)]
+pub(super) struct Knocked {
+    /// Of the answer.
+    pub(super) status: u16,
+    /// The end of the certificate that it showed, if it is one of TLS.
+    pub(super) good_until: Option<OffsetDateTime>,
+}
+
+/// The end of a certificate, which is DER.
+fn good_until(certificate: &[u8]) -> Option<OffsetDateTime> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after;
+    let seconds = end.to_unix_duration().as_secs();
+    OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()
+}
+
+/// Why a call failed, without the words of who made it: what happened last says most.
+fn plain(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let why = cause.to_string();
+    match error {
+        _ if error.is_timeout() => "no answer came in time".to_owned(),
+        _ if error.is_connect() => format!("nothing could be reached there: {why}"),
+        _ => why,
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = &self.said;
@@ -74,6 +109,7 @@ impl Service {
             .clone()
             .context("TWOTICK_API_KEY is not set: a key with the scope manage (twotick keys)")?;
         let http = reqwest::Client::builder()
+            .tls_info(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
@@ -114,20 +150,25 @@ impl Service {
     /// Whether it can work.
     pub(super) async fn ready(&self) -> anyhow::Result<()> {
         let request = self.http.get(format!("{}/health/ready", self.url));
-        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let answer = request.timeout(Duration::from_secs(10)).send().await;
+        let answer = answer.map_err(|error| anyhow::anyhow!(plain(&error)))?;
         let status = answer.status();
         anyhow::ensure!(status.is_success(), "it answered {status}");
         Ok(())
     }
 
-    /// Whether an address leads to this service: what proves nothing is refused there. The status
-    /// of what it answered.
-    pub(super) async fn knock(&self, address: &str) -> anyhow::Result<u16> {
+    /// Whether an address leads to this service: what proves nothing is refused there.
+    pub(super) async fn knock(&self, address: &str) -> anyhow::Result<Knocked> {
         let request = self.http.post(address).timeout(Duration::from_secs(10));
         let answer = request.json(&serde_json::json!({})).send().await;
         // Its address may have a secret.
-        let answer = answer.map_err(|error| error.without_url())?;
-        Ok(answer.status().as_u16())
+        let answer = answer.map_err(|error| anyhow::anyhow!(plain(&error.without_url())))?;
+        let shown = answer.extensions().get::<TlsInfo>();
+        let certificate = shown.and_then(TlsInfo::peer_certificate);
+        Ok(Knocked {
+            status: answer.status().as_u16(),
+            good_until: certificate.and_then(good_until),
+        })
     }
 
     async fn send(
@@ -165,7 +206,7 @@ impl Service {
         let answer = request
             .send()
             .await
-            .context("the service does not answer")?;
+            .map_err(|error| anyhow::anyhow!("the service does not answer: {}", plain(&error)))?;
         let status = answer.status();
         let wait = answer.headers().get(RETRY_AFTER);
         let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
@@ -210,7 +251,28 @@ pub(super) fn status(error: &anyhow::Error) -> Option<u16> {
     Some(error.downcast_ref::<Problem>()?.status)
 }
 
+/// The provider's own number for a refusal, if it has one.
+pub(super) fn provider_code(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Problem>()?.said["provider_error"]["code"].as_str()
+}
+
 /// The `code` of a refusal, if it is one.
 pub(super) fn code(error: &anyhow::Error) -> Option<&str> {
     error.downcast_ref::<Problem>()?.said["code"].as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2031, 3, 9);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let end = good_until(certificate.der()).unwrap();
+        assert_eq!(end, time::macros::datetime!(2031-03-09 00:00 UTC));
+        assert!(good_until(b"no certificate").is_none());
+    }
 }

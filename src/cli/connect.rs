@@ -3,8 +3,11 @@
 //! templates. It asks a running service over its API, as any operator could. What is there already
 //! is left, or brought up to date: it may be run again at any time.
 
+mod app;
 mod proof;
+mod remedy;
 mod secrets;
+mod senders;
 mod steps;
 
 use std::process::ExitCode;
@@ -13,7 +16,8 @@ use clap::{Args, ValueEnum};
 
 use super::api::{Service, ServiceArgs};
 use super::report::Report;
-pub(super) use steps::{UNREACHABLE, tell};
+pub(super) use remedy::of as remedy;
+pub(super) use steps::tell;
 
 /// Set a connection up: account, senders, webhooks at the provider, templates; prove that they come
 ///

@@ -34,7 +34,9 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum HowCodesCome {
+    #[value(name = "SMS")]
     Sms,
+    #[value(name = "VOICE")]
     Voice,
 }
 
@@ -53,7 +55,7 @@ struct Register {
     #[arg(long, value_name = "CSV")]
     file: PathBuf,
     /// How codes come where the row does not say
-    #[arg(long, value_enum, default_value = "sms")]
+    #[arg(long, value_enum, ignore_case = true, default_value = "SMS")]
     method: HowCodesCome,
     /// In which language they come where the row does not say
     #[arg(long, default_value = "en_US")]

@@ -379,7 +379,7 @@ async fn set(
     };
     let wish = Wish {
         level,
-        ours: ours.clone(),
+        ours,
         wanted,
     };
     let (manage, with) = (api.manage.clone(), Arc::clone(&connection));
@@ -390,7 +390,9 @@ async fn set(
         }
         Ok::<_, Failed>(answers)
     });
-    changed(&api, &connection, level, done.await?, Some(ours)).await
+    // An address that was given may be anybody's.
+    let ours = api.ours(&connection, None);
+    changed(&api, &connection, level, done.await?, ours).await
 }
 
 /// What is set now.

@@ -21,6 +21,8 @@ pub struct Flow {
     pub categories: Vec<Value>,
     pub status: &'static str,
     pub json: Option<Value>,
+    /// As Meta writes times.
+    pub updated_at: String,
 }
 
 /// What a caller wants of a flow that is there.
@@ -34,7 +36,12 @@ pub enum Wish {
 
 impl Flow {
     /// A new draft.
-    pub fn made(flows: &mut Flows, dialect: Dialect, given: &Value) -> Result<Self, Trouble> {
+    pub fn made(
+        flows: &mut Flows,
+        dialect: Dialect,
+        given: &Value,
+        now: &str,
+    ) -> Result<Self, Trouble> {
         let name = given["name"].as_str().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Trouble::invalid("name", "Param name is required."))?;
         let categories = given["categories"]
@@ -54,6 +61,7 @@ impl Flow {
             categories: categories.clone(),
             status: "DRAFT",
             json: None,
+            updated_at: now.to_owned(),
         };
         flows.insert(id, flow.clone());
         Ok(flow)
@@ -148,7 +156,10 @@ impl Flow {
             "categories": self.categories});
         match self.dialect {
             Dialect::Infobip => shown["businessAccountId"] = 40211.into(),
-            _ => shown["validation_errors"] = self.validation_errors(),
+            _ => {
+                shown["validation_errors"] = self.validation_errors();
+                shown["updated_at"] = self.updated_at.as_str().into();
+            }
         }
         shown
     }

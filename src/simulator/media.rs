@@ -103,6 +103,12 @@ impl Media {
         self.kept.get(id).filter(is).ok_or_else(unknown)
     }
 
+    /// Whether it is the id of media that is there, or was.
+    pub fn had(&self, id: &str) -> bool {
+        let number = id.parse().unwrap_or(0);
+        (FIRST_ID + 1..=FIRST_ID + self.ids).contains(&number)
+    }
+
     pub fn delete(
         &mut self,
         dialect: Dialect,

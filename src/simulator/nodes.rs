@@ -32,12 +32,59 @@ const REMEMBERED: usize = 10_000;
 const CURSOR_ERRORS: u16 = 24;
 
 /// Fields that a template may have or not.
-const OF_TEMPLATES: [&str; 5] = [
+const OF_TEMPLATES: [&str; 13] = [
     "components",
+    "correct_category",
+    "cta_url_link_tracking_opted_out",
+    "degrees_of_freedom_spec",
+    "health_status",
+    "last_updated_time",
+    "library_template_name",
     "message_send_ttl_seconds",
     "parameter_format",
     "previous_category",
+    "rejected_reason",
+    "source",
     "sub_category",
+];
+
+/// Fields that a number may have or not.
+const OF_NUMBERS: [&str; 15] = [
+    "certificate",
+    "conversational_automation",
+    "country_code",
+    "country_dial_code",
+    "eligibility_for_api_business_global_search",
+    "is_official_business_account",
+    "is_on_biz_app",
+    "is_pin_enabled",
+    "is_preverified_number",
+    "last_onboarded_time",
+    "new_certificate",
+    "new_name_status",
+    "quality_score",
+    "search_visibility",
+    "unified_cert_status",
+];
+
+/// Fields that an account may have or not.
+const OF_ACCOUNTS: [&str; 16] = [
+    "account_review_status",
+    "business_verification_status",
+    "country",
+    "disable_marketing_messages_on_cloud_api",
+    "health_status",
+    "is_enabled_for_insights",
+    "marketing_messages_lite_api_status",
+    "marketing_messages_onboarding_status",
+    "on_behalf_of_business_info",
+    "owner_business",
+    "owner_business_info",
+    "ownership_type",
+    "primary_business_location",
+    "purchase_order_number",
+    "status",
+    "subscribed_apps",
 ];
 
 /// What readings find, and what became of them.
@@ -103,6 +150,7 @@ struct Asked {
     category: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
+    summary: Option<String>,
 }
 
 async fn one(
@@ -136,10 +184,14 @@ async fn one(
             shown["preview"] = json!({"preview_url": url, "expires_at": until});
             return Ok(shown);
         }
-        if id.bytes().any(|byte| !byte.is_ascii_digit()) {
+        let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number || state.media.had(&id) {
             return Err(Trouble::UnknownObject(id).into());
         }
         let waba_id = &simulator.config.waba_id;
+        if id == *waba_id {
+            return only(account(waba_id), asked.fields.as_deref());
+        }
         let number = number(&state, &version, waba_id, &id);
         only(number, asked.fields.as_deref())
     })
@@ -167,8 +219,10 @@ async fn templates(
         };
         let state = simulator.state();
         let rest = state.templates.range((begin, Bound::Unbounded));
+        // One word, or several.
         let is = |wanted: &Option<String>, word: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == word)
+            let wanted = wanted.as_deref();
+            wanted.is_none_or(|wanted| wanted.split(',').any(|wanted| wanted == word))
         };
         let narrowed = |template: &Template| {
             is(&asked.status, &template.status)
@@ -187,8 +241,12 @@ async fn templates(
             ends = Some((before, cursor));
         }
         let more = rest.peek().is_some();
+        let mut page = json!({"data": data});
+        if asked.summary.is_some() {
+            page["summary"] = summary(&state);
+        }
         let Some((before, after)) = ends else {
-            return Ok(json!({"data": data}));
+            return Ok(page);
         };
         let mut paging = json!({"cursors": {"before": before, "after": after}});
         if more {
@@ -196,8 +254,24 @@ async fn templates(
             let next = format!("https://graph.facebook.com/{list}?limit={limit}&after={after}");
             paging["next"] = next.into();
         }
-        Ok(json!({"data": data, "paging": paging}))
+        page["paging"] = paging;
+        Ok(page)
     })
+}
+
+/// Of an account's templates.
+fn summary(state: &Known) -> Value {
+    let of_meta = |key: &&Key| key.dialect == Dialect::Meta;
+    let count = state.templates.keys().filter(of_meta).count();
+    json!({"total_count": count, "message_template_count": count,
+        "message_template_limit": 250, "are_translations_complete": true})
+}
+
+/// The account.
+fn account(id: &str) -> Value {
+    json!({"id": id, "name": "Simulated account", "currency": "GBP", "timezone_id": "1",
+        "message_template_namespace": "ba30dd89_2ebd_41e4_b805_f2c05ae04cc9",
+        "account_review_status": "APPROVED"})
 }
 
 /// Answers, and remembers what.
@@ -252,6 +326,9 @@ fn take_refusal(simulator: &Simulator) -> Option<Option<u32>> {
 
 fn shown(template: &Template) -> Value {
     let mut shown = template.to_json();
+    if shown["parameter_format"].is_null() {
+        shown["parameter_format"] = "POSITIONAL".into();
+    }
     shown["rejected_reason"] = template.rejected_reason.as_str().into();
     shown
 }
@@ -305,12 +382,20 @@ pub fn only(node: Value, fields: Option<&str>) -> Result<Value, Unread> {
     let Some(fields) = fields else {
         return Ok(node);
     };
+    let could_have: &[&str] = match &node {
+        node if node.get("language").is_some() => &OF_TEMPLATES,
+        node if node.get("display_phone_number").is_some() => &OF_NUMBERS,
+        node if node.get("timezone_id").is_some() => &OF_ACCOUNTS,
+        _ => &[],
+    };
     let mut shown = Map::new();
     for field in std::iter::once("id").chain(fields.split(',')) {
+        // Fields of what a field leads to are shown all.
+        let field = field.split(['.', '{']).next().unwrap_or_default();
         match node.get(field) {
             Some(value) => shown.insert(field.to_owned(), value.clone()),
             // What a node could have, and has not, is left out.
-            None if node.get("language").is_some() && OF_TEMPLATES.contains(&field) => None,
+            None if could_have.contains(&field) => None,
             None => return Err(Unread::NoField(field.to_owned())),
         };
     }

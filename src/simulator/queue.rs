@@ -17,7 +17,8 @@ use super::update::Update;
 
 /// Above this many waiting items new messages are refused as Meta does when it is overloaded.
 const MAX_WAITING: usize = 1_000_000;
-/// Of each dialect, and of what goes to an address that a message's caller named.
+/// Of each dialect, and of what waits for no address: decisions, and what goes to one that a
+/// message's caller named.
 const LANES: usize = Dialect::ALL.len() + 1;
 const ADDRESSED: usize = Dialect::ALL.len();
 
@@ -71,17 +72,15 @@ impl Open {
 
 impl Item {
     fn lane(&self) -> usize {
-        let (dialect, is_addressed) = match self {
+        let (dialect, waits_for_none) = match self {
             Self::Updates(updates) => match updates.first() {
                 Some(update) => (update.dialect(), update.notify_url().is_some()),
                 None => (Dialect::Meta, false),
             },
             Self::Webhook(webhook) => (webhook.dialect, webhook.url.is_some()),
-            Self::Settle(key) | Self::Unpause(key, _) | Self::Review(key, _) => {
-                (key.dialect, false)
-            }
+            Self::Settle(key) | Self::Unpause(key, _) | Self::Review(key, _) => (key.dialect, true),
         };
-        match is_addressed {
+        match waits_for_none {
             true => ADDRESSED,
             false => dialect as usize,
         }

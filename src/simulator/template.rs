@@ -58,6 +58,8 @@ pub struct Template {
     pub status: String,
     pub category: String,
     pub quality: String,
+    /// When it had this quality first, in seconds since 1970.
+    scored_at: i64,
     /// Counts the pauses, so that the planned end of one does not end another.
     pub pause: u64,
     /// What the last pause was called.
@@ -84,6 +86,7 @@ impl Template {
             status: "APPROVED".to_owned(),
             category: "MARKETING".to_owned(),
             quality: "GREEN".to_owned(),
+            scored_at: 1_762_335_000,
             pause: 0,
             pause_title: String::new(),
             held: Vec::new(),
@@ -154,6 +157,7 @@ impl Template {
 
     /// A new quality score.
     pub fn score(&mut self, quality: &str, now: OffsetDateTime) -> Update {
+        self.scored_at = now.unix_timestamp();
         let new = quality.to_owned();
         let previous = std::mem::replace(&mut self.quality, new.clone());
         self.news(now.unix_timestamp(), Change::Quality { previous, new })
@@ -177,7 +181,7 @@ impl Template {
             "language": self.key.language,
             "status": self.status,
             "category": self.category,
-            "quality_score": {"score": self.quality},
+            "quality_score": {"score": self.quality, "date": self.scored_at},
         });
         for (name, value) in &self.content {
             shown[name.as_str()] = value.clone();

@@ -136,7 +136,7 @@ async fn what_keeps_a_newcomer_from_being_set_up_is_said_with_how_to_mend_it() {
         text.contains("fail  key: ") && text.contains("190"),
         "{text}"
     );
-    assert!(text.contains("-> give a valid access token"), "{text}");
+    assert!(text.contains("-> Meta does not take the token"), "{text}");
 
     let few = json!({"permissions": ["whatsapp_business_messaging"]});
     app.control_send(Method::PUT, "token", few).await;
@@ -159,6 +159,10 @@ async fn what_keeps_a_newcomer_from_being_set_up_is_said_with_how_to_mend_it() {
     );
     assert!(
         text.contains("fail  webhooks: app: ") && text.contains("(#2200)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("-> Meta asked the address whether it is ours"),
         "{text}"
     );
 
@@ -195,4 +199,82 @@ async fn an_address_that_was_mistyped_is_mended_by_running_it_again() {
     let output = connect(&app, &[]).output().await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(app.get(&path).await["base_url"], *app.simulator);
+}
+
+#[tokio::test]
+async fn each_solution_provider_is_set_up_in_one_command_and_a_webhook_proves_it() {
+    for (provider, level) in [("dialog360", "number"), ("infobip", "events")] {
+        let app = newcomer().await;
+        let arguments = ["connect", "--name", "newcomer", "--provider", provider];
+        let where_and_what = ["--base-url", &app.simulator, "--number", NUMBER];
+        let proving = ["--test-to", "+447700900123"];
+        let all = [&arguments[..], &where_and_what[..], &proving[..]].concat();
+        let running = command(&app, &all).spawn().unwrap();
+        let posts = app.posts_until(1).await;
+        let id = posts[0]["wamid"].as_str().unwrap();
+        let status = format!("messages/{id}/status");
+        app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+            .await;
+        let output = running.wait_with_output().await.unwrap();
+        let text = said(&output);
+        assert!(output.status.success(), "{provider}: {text}");
+        let told = format!("ok    webhooks: those of the {level} come here");
+        for line in [told.as_str(), "ok    proof: a webhook came at "] {
+            assert!(text.contains(line), "{provider}: {line}: {text}");
+        }
+        let mut again = command(&app, &[&arguments[..], &where_and_what[..]].concat());
+        let again = again.output().await.unwrap();
+        assert!(again.status.success(), "{provider}: {}", said(&again));
+        let own = connected(&app).await;
+        let [own] = own.as_slice() else {
+            panic!("{own:#?}")
+        };
+        let of = format!("/v1/senders?connection={}", own["id"].as_str().unwrap());
+        assert_eq!(app.get(&of).await["data"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_app_secret_that_is_not_the_apps_is_never_stored() {
+    let app = newcomer().await;
+    let mut wrong = connect(&app, &[]);
+    wrong.env("PROVIDER_APP_SECRET", "another");
+    let output = wrong.output().await.unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("fail  app secret: Meta does not take it"),
+        "{text}"
+    );
+    assert!(!text.contains("another"), "{text}");
+    assert!(connected(&app).await.is_empty());
+
+    let output = connect(&app, &[]).output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!wrong.output().await.unwrap().status.success());
+    // The good one is still there: it is what the app's own webhooks are read with.
+    let own = connected(&app).await.remove(0);
+    let level = "webhook_subscriptions/app";
+    let path = format!("/v1/connections/{}/{level}", own["id"].as_str().unwrap());
+    let (status, answer) = app.send(Method::GET, &path, Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_number_that_the_account_has_not_makes_no_sender() {
+    let app = newcomer().await;
+    let output = connect(&app, &["--number", "999"]).output().await.unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("fail  sender: 999: "), "{text}");
+    let own = connected(&app).await.remove(0);
+    let of = format!("/v1/senders?connection={}", own["id"].as_str().unwrap());
+    let senders = app.get(&of).await;
+    let ids = senders["data"].as_array().unwrap().iter();
+    let ids: Vec<_> = ids.map(|it| it["phone_number_id"].clone()).collect();
+    assert_eq!(ids, [json!(NUMBER)]);
+
+    let output = connect(&app, &["--waba-id", "999"]).output().await.unwrap();
+    let text = said(&output);
+    assert!(text.contains("-> this key sees no such thing"), "{text}");
 }

@@ -220,6 +220,10 @@ async fn webhooks_of_360dialog_are_set_with_what_proves_them_and_it_is_not_shown
                 assert!(!said.contains(secret), "{said}");
             }
         }
+        let elsewhere = json!({"callback_url": "https://elsewhere.example/hook"});
+        let answer = set(&app, &connection, "number", elsewhere).await;
+        assert_eq!(answer["data"][0]["is_ours"], false, "{answer:#}");
+        set(&app, &connection, "number", json!({})).await;
         // The receiver takes what comes by it.
         let message = app
             .create("/v1/messages", text(&sender, "447700900123", "hi"))

@@ -4,13 +4,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::secrets::{Secrets, made};
-use super::{Carrier, ConnectArgs, proof};
-use crate::cli::api::{Service, code, status};
+use super::{Carrier, ConnectArgs, app, proof, remedy, senders};
+use crate::cli::api::{Knocked, Service};
 use crate::cli::report::{Report, Verdict};
-
-/// What to do about a provider that does not answer.
-pub(in crate::cli) const UNREACHABLE: &str = "the provider did not answer, which says nothing of the key: does the service reach the \
-     connection's base_url? twotick connect --base-url changes it";
 
 /// All of them.
 pub(super) async fn all(
@@ -32,7 +28,7 @@ pub(super) async fn all(
     let Some(accounts) = key(args, id, service, report).await else {
         return;
     };
-    senders(args, id, &accounts, service, report).await;
+    senders::make(args, id, &accounts, service, report).await;
     let Some(address) = address(args, id, service, report).await else {
         return;
     };
@@ -62,6 +58,9 @@ async fn connection(
             return None;
         }
     };
+    if !app::is_sound(args, secrets, known.as_ref(), report).await {
+        return None;
+    }
     let (came, word) = match &known {
         Some(known) => {
             let mut change = given(args, secrets);
@@ -145,14 +144,9 @@ async fn key(
     let told = match service.get(&format!("/v1/connections/{id}/token")).await {
         Ok(told) => told,
         Err(error) => {
-            let remedy = match code(&error) {
-                Some("provider_failed") => UNREACHABLE,
-                _ => {
-                    "give a valid access token in PROVIDER_KEY: a system user's, of the app whose \
-                     secret is PROVIDER_APP_SECRET (Business settings > System users)"
-                }
-            };
-            report.fail("key", format!("{error:#}"), remedy);
+            let otherwise = "give a valid access token in PROVIDER_KEY: a system user's, of the app \
+                             whose secret is PROVIDER_APP_SECRET (Business settings > System users)";
+            report.fail("key", format!("{error:#}"), remedy::of(&error, otherwise));
             return None;
         }
     };
@@ -193,72 +187,6 @@ async fn key(
     Some(accounts)
 }
 
-/// Makes those that the provider shows and those that were named.
-async fn senders(
-    args: &ConnectArgs,
-    id: &str,
-    accounts: &[String],
-    service: &Service,
-    report: &mut Report,
-) {
-    for number in &args.numbers {
-        let mut new = json!({"connection": id, "phone_number_id": number});
-        if let [account] = accounts {
-            new["waba_id"] = account.as_str().into();
-        }
-        match service.post("/v1/senders", &new).await {
-            Ok(_) => report.ok("sender", format!("{number} made")),
-            Err(error) if status(&error) == Some(409) => {
-                report.ok("sender", format!("{number} is there"));
-            }
-            Err(error) => report.fail("sender", format!("{number}: {error:#}"), "see --number"),
-        }
-    }
-    let all: Vec<Option<&String>> = match accounts.is_empty() {
-        true => vec![None],
-        false => accounts.iter().map(Some).collect(),
-    };
-    for account in all {
-        let mut asked = json!({"connection": id});
-        if let Some(account) = account {
-            asked["waba_id"] = account.as_str().into();
-        }
-        if args.provider == Carrier::Infobip && !args.numbers.is_empty() {
-            asked["numbers"] = json!(args.numbers);
-        }
-        let of = account
-            .map(|it| format!(" of account {it}"))
-            .unwrap_or_default();
-        match service.post("/v1/senders/sync", &asked).await {
-            Ok(synced) => {
-                let found = synced["data"].as_array().into_iter().flatten();
-                let names = found.map(|it| {
-                    let name = it["display_phone_number"].as_str();
-                    name.or(it["phone_number_id"].as_str())
-                        .unwrap_or("-")
-                        .to_owned()
-                });
-                let names: Vec<_> = names.collect();
-                report.ok(
-                    "senders",
-                    format!("{}{of}: {}", names.len(), names.join(", ")),
-                );
-            }
-            Err(error) if matches!(status(&error), Some(501 | 422)) => {
-                let detail = "the provider shows none; the first webhook of a number makes it";
-                let remedy = "name them by --number";
-                if args.numbers.is_empty() {
-                    report.warn("senders", format!("{detail} ({error:#})"), remedy);
-                }
-            }
-            Err(error) => {
-                let remedy = "the key needs the permission to manage this account";
-                report.fail("senders", format!("{error:#}"), remedy);
-            }
-        }
-    }
-}
-
 /// Where webhooks are to go, and whether that leads here.
 async fn address(
     args: &ConnectArgs,
@@ -285,8 +213,10 @@ async fn address(
         return None;
     };
     match service.knock(&address).await {
-        Ok(401) => report.ok("address", format!("{address} refuses what is not signed")),
-        Ok(status) => {
+        Ok(Knocked { status: 401, .. }) => {
+            report.ok("address", format!("{address} refuses what is not signed"));
+        }
+        Ok(Knocked { status, .. }) => {
             let remedy = "it should be 401: does the proxy in front pass /webhooks/… on unchanged?";
             report.warn("address", format!("{address} answered {status}"), remedy);
         }
@@ -329,13 +259,9 @@ async fn subscribe(
         match service.put(&path, &body).await {
             Ok(_) => report.ok("webhooks", said(args.provider, level, &body)),
             Err(error) => {
-                let remedy = match level {
-                    "app" => {
-                        "Meta asks the address whether it is ours: it must be public, with a \
-                         certificate that Meta trusts; PROVIDER_APP_SECRET must be the app's"
-                    }
-                    _ => "see what the provider says; the key must be allowed to manage this",
-                };
+                let otherwise =
+                    "see what the provider says; the key must be allowed to manage this";
+                let remedy = remedy::of(&error, otherwise);
                 report.fail("webhooks", format!("{level}: {error:#}"), remedy);
                 return false;
             }

@@ -5,13 +5,13 @@ use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::cli::api::{Service, code, status};
-use crate::cli::connect::{UNREACHABLE, tell};
+use crate::cli::api::{Knocked, Service, status};
+use crate::cli::connect::{remedy, tell};
 use crate::cli::report::Report;
 use crate::clock::Clock;
 use crate::model::rfc3339;
 
-/// A key that is good for less is to be renewed.
+/// A key, or a certificate, that is good for less is to be renewed.
 const RENEW_WITHIN: Duration = Duration::days(14);
 
 /// A day without a webhook is long for who sends.
@@ -71,14 +71,9 @@ impl Checking<'_> {
             Ok(told) => told,
             Err(error) if status(&error) == Some(501) => return,
             Err(error) => {
-                let remedy = match code(&error) {
-                    Some("provider_failed") => UNREACHABLE,
-                    _ => {
-                        "make a new token (Business settings > System users) and give it by twotick \
-                         connect"
-                    }
-                };
-                return report.fail(&check, format!("{error:#}"), remedy);
+                let otherwise = "make a new token (Business settings > System users) and give it by \
+                                 twotick connect";
+                return report.fail(&check, format!("{error:#}"), remedy(&error, otherwise));
             }
         };
         let missing = told["missing_permissions"].as_array().into_iter().flatten();
@@ -110,11 +105,8 @@ impl Checking<'_> {
         let told = match self.service.get(&path).await {
             Ok(told) => told,
             Err(error) => {
-                let remedy = match code(&error) {
-                    Some("provider_failed") => UNREACHABLE,
-                    _ => "see what the provider says: its key may be bad, or may not manage",
-                };
-                return report.fail(&check, format!("{error:#}"), remedy);
+                let otherwise = "see what the provider says: its key may be bad, or may not manage";
+                return report.fail(&check, format!("{error:#}"), remedy(&error, otherwise));
             }
         };
         let problems = told["problems"].as_array().cloned().unwrap_or_default();
@@ -139,14 +131,20 @@ impl Checking<'_> {
     /// Whether it leads to the service, as far as can be seen from here.
     async fn address(&self, url: &str, report: &mut Report) {
         let check = self.named("address");
-        match self.service.knock(url).await {
-            Ok(401) if url.starts_with("https://") => report.ok(&check, url),
-            Ok(401) => report.warn(
+        let knocked = self.service.knock(url).await;
+        if let Ok(knocked) = &knocked {
+            self.certificate(knocked, report);
+        }
+        match knocked {
+            Ok(Knocked { status: 401, .. }) if url.starts_with("https://") => {
+                report.ok(&check, url);
+            }
+            Ok(Knocked { status: 401, .. }) => report.warn(
                 &check,
                 format!("{url} has no TLS"),
                 "providers post to https:// with a certificate that they trust",
             ),
-            Ok(status) => report.fail(
+            Ok(Knocked { status, .. }) => report.fail(
                 &check,
                 format!("{url} answered {status}, not 401"),
                 "does http.public_url lead to this service, and does the proxy in front pass \
@@ -157,6 +155,28 @@ impl Checking<'_> {
                 format!("{url}: {error:#}"),
                 "it has to be public, with a certificate that is good (name, chain, date)",
             ),
+        }
+    }
+
+    /// How long the certificate of what answers is good for.
+    fn certificate(&self, knocked: &Knocked, report: &mut Report) {
+        let Some(until) = knocked.good_until else {
+            return;
+        };
+        let check = self.named("certificate");
+        let left = until - self.now;
+        let detail = format!(
+            "is good for {} days, until {}",
+            left.whole_days(),
+            rfc3339(until)
+        );
+        match left < RENEW_WITHIN {
+            true => report.warn(
+                &check,
+                detail,
+                "renew it: once it has ended no provider posts here any more",
+            ),
+            false => report.ok(&check, detail),
         }
     }
 

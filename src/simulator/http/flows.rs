@@ -20,7 +20,7 @@ use super::manage::{done, read};
 
 pub fn router() -> Router<Arc<Simulator>> {
     let infobip = "/whatsapp/1/senders/{sender}/flows";
-    let at = |end: &str| format!("{infobip}{end}");
+    let of = |end: &str| format!("{infobip}{end}");
     Router::new()
         .route("/{version}/{id}/flows", get(meta_list).post(meta_create))
         .route("/{version}/{id}/assets", get(meta_json).post(meta_upload))
@@ -28,11 +28,11 @@ pub fn router() -> Router<Arc<Simulator>> {
         .route("/{version}/{id}/deprecate", post(meta_deprecate))
         .route("/{version}/{id}", delete(meta_delete))
         .route(infobip, get(infobip_list).post(infobip_create))
-        .route(&at("/{id}"), patch(infobip_update).delete(infobip_delete))
-        .route(&at("/{id}/publish"), post(infobip_publish))
-        .route(&at("/{id}/deprecate"), post(infobip_deprecate))
-        .route(&at("/{id}/json"), get(infobip_json).put(infobip_upload))
-        .route(&at("/{id}/preview"), get(infobip_preview))
+        .route(&of("/{id}"), patch(infobip_update).delete(infobip_delete))
+        .route(&of("/{id}/publish"), post(infobip_publish))
+        .route(&of("/{id}/deprecate"), post(infobip_deprecate))
+        .route(&of("/{id}/json"), get(infobip_json).put(infobip_upload))
+        .route(&of("/{id}/preview"), get(infobip_preview))
         .route("/_flows/{id}/flow.json", get(download))
 }
 
@@ -51,8 +51,11 @@ fn change<T>(
     change(flow.ok_or_else(|| Trouble::UnknownObject(id.to_owned()))?)
 }
 
-/// What a form says: lists are their JSON.
+/// What a form says, where lists are their JSON; Graph takes all of it as JSON, too.
 pub fn form(body: &[u8]) -> Value {
+    if let Ok(said @ Value::Object(_)) = serde_json::from_slice(body) {
+        return said;
+    }
     let mut said = json!({});
     for (name, value) in
         reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(body)))
@@ -76,6 +79,7 @@ pub fn update(
 ) -> Result<(), Trouble> {
     change(simulator, dialect, id, |flow| {
         flow.lets(Wish::Change)?;
+        flow.updated_at = at(simulator, time::Duration::ZERO);
         if let Some(name) = said["name"].as_str() {
             name.clone_into(&mut flow.name);
         }
@@ -89,6 +93,7 @@ pub fn update(
 fn moved(simulator: &Simulator, dialect: Dialect, id: &str, wish: Wish) -> Result<(), Trouble> {
     change(simulator, dialect, id, |flow| {
         flow.lets(wish)?;
+        flow.updated_at = at(simulator, time::Duration::ZERO);
         match wish {
             Wish::Publish => flow.status = "PUBLISHED",
             Wish::Deprecate => flow.status = "DEPRECATED",
@@ -109,7 +114,8 @@ fn all(simulator: &Simulator, dialect: Dialect) -> Vec<Value> {
 }
 
 fn create(simulator: &Simulator, dialect: Dialect, said: &Value) -> Result<Flow, Trouble> {
-    Flow::made(&mut simulator.state().flows, dialect, said)
+    let now = at(simulator, time::Duration::ZERO);
+    Flow::made(&mut simulator.state().flows, dialect, said, &now)
 }
 
 /// Where the simulator is, as its caller called it.
@@ -123,6 +129,7 @@ pub fn here(headers: &HeaderMap) -> String {
 fn put(simulator: &Simulator, dialect: Dialect, id: &str, flow: Value) -> Result<Value, Trouble> {
     change(simulator, dialect, id, |known| {
         known.lets(Wish::Change)?;
+        known.updated_at = at(simulator, time::Duration::ZERO);
         known.json = Some(flow);
         Ok(known.validation_errors())
     })
@@ -132,10 +139,15 @@ const PREVIEW: &str = "https://business.facebook.com/wa/manage/flows/preview/?to
 
 /// Where a flow can be looked at, for 30 days.
 pub fn preview(simulator: &Simulator) -> (&'static str, String) {
-    let until = simulator.clock.now() + time::Duration::days(30);
+    (PREVIEW, at(simulator, time::Duration::days(30)))
+}
+
+/// So long from now, as Meta writes it.
+fn at(simulator: &Simulator, from_now: time::Duration) -> String {
     let format =
         time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+0000");
-    (PREVIEW, until.format(format).unwrap_or_default())
+    let time = simulator.clock.now() + from_now;
+    time.format(format).unwrap_or_default()
 }
 
 async fn meta_list(State(simulator): Simulated, headers: HeaderMap) -> Response {

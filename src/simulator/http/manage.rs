@@ -33,6 +33,8 @@ pub fn router() -> Router<Arc<Simulator>> {
             "/{version}/{id}",
             post(meta_edit).layer(DefaultBodyLimit::max(LARGEST_SAMPLE)),
         )
+        // Graph takes both, and clients write both.
+        .route("/{version}/{id}/", post(meta_edit))
         .route("/{version}/{id}/unpause", post(meta_unpause))
         .route("/v1/configs/templates", post(dialog360_create))
         .route("/v1/configs/templates/{name}", delete(dialog360_delete))
@@ -200,7 +202,11 @@ async fn meta_edit(
         }
         let key = known(&simulator, Dialect::Meta, &id)?;
         let submission = submission::read(Dialect::Meta, &read(&body)?);
-        simulator.edit(&key, submission, |_| json!({"success": true}))
+        // Meta's page has `success` alone; its clients read the rest.
+        simulator.edit(&key, submission, |template| {
+            json!({"success": true, "id": template.id.to_string(), "name": template.key.name,
+                "category": template.category})
+        })
     })
 }
 

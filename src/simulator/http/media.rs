@@ -33,6 +33,8 @@ pub fn router() -> Router<Arc<Simulator>> {
         .route("/v1/media", post(onprem_upload))
         .route("/v1/media/{id}", get(onprem_bytes).delete(onprem_delete))
         .route(infobip, delete(infobip_delete))
+        // As Infobip's own client for Node.js asks for it.
+        .route(&format!("{infobip}/"), delete(infobip_delete))
         .route(&format!("{infobip}/{{id}}"), get(infobip_bytes))
         .route("/_media/{id}", get(download))
         .route("/whatsapp_business/attachments/{id}", get(download))

@@ -18,6 +18,7 @@ use super::super::number::Number;
 use super::super::state::Simulator;
 use super::super::trouble::Trouble;
 use super::Simulated;
+use super::flows::form;
 use super::manage::{done, read};
 use super::pictures;
 
@@ -185,6 +186,8 @@ async fn meta_step(
         let step = uri.path().rsplit('/').next().unwrap_or_default();
         let body = match step {
             "deregister" => Value::Null,
+            // Graph takes what a query says, too.
+            _ if body.is_empty() => form(uri.query().unwrap_or_default().as_bytes()),
             _ => read(&body)?,
         };
         with(&simulator, Dialect::Meta, &id, |number| match step {
@@ -231,6 +234,12 @@ fn profile(
     if method == Method::GET {
         let mut shown = with(simulator, dialect, id, |number| Ok(number.profile.clone()))?;
         shown.insert("messaging_product".to_owned(), "whatsapp".into());
+        if dialect == Dialect::Meta {
+            let vertical = shown.entry("vertical").or_insert(Value::Null);
+            if vertical.is_null() {
+                *vertical = "UNDEFINED".into();
+            }
+        }
         return Ok(json!({"data": [shown]}));
     }
     let mut body = read(body)?;
