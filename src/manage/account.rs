@@ -41,12 +41,7 @@ impl Account {
 
     /// Said before anything else is wrong with what is asked for.
     pub fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
-        let provider = self.provider();
-        let lacking = Failed::Lacking {
-            provider,
-            operation,
-        };
-        operation.at(provider).map(|_| ()).ok_or(lacking)
+        super::has(&self.connection, operation)
     }
 }
 

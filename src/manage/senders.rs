@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::failed::Steps;
 use super::{Account, Failed, Manage};
 use crate::model::ids::SenderId;
 use crate::model::provider::Provider;
@@ -150,9 +151,11 @@ impl Manage {
         account: &Account,
         given: &Map<String, Value>,
     ) -> Result<Value, Failed> {
+        let asks = profile::update(account.provider(), &account.named(), given);
+        let mut steps = Steps::of(asks.iter().map(|ask| ask.operation.name));
         let mut answers = Vec::new();
-        for ask in profile::update(account.provider(), &account.named(), given) {
-            answers.push(self.change(account, &ask).await?);
+        for ask in asks {
+            answers.push(steps.took(self.change(account, &ask).await)?);
         }
         Ok(one_or_all(answers))
     }

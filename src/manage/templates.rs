@@ -222,12 +222,16 @@ impl Manage {
         template: &Template,
         came: Result<Value, Failed>,
     ) -> Result<Value, Failed> {
+        self.ask_where_unknown(template, &came).await;
+        came
+    }
+
+    async fn ask_where_unknown(&self, template: &Template, came: &Result<Value, Failed>) {
         if came.as_ref().is_err_and(Failed::may_be_done)
             && let Err(error) = self.store.ask_for_reading(template).await
         {
             tracing::warn!(%error, "a template that may have changed is read late");
         }
-        came
     }
 
     /// Ends a pause, and reads the template again.
@@ -265,7 +269,11 @@ impl Manage {
         let known = self.store.languages_of(connection, waba_id, name).await?;
         let known = self.as_of(known).await?;
         let asked_at = self.store.clock().now();
-        let answer = self.change(account, &ask).await?;
+        let came = self.change(account, &ask).await;
+        for (template, _) in &known {
+            self.ask_where_unknown(template, &came).await;
+        }
+        let answer = came?;
         let deleted = self.deleted(&known, asked_at).await;
         deleted.map_err(Failed::unrecorded(&answer))?;
         Ok(known.into_iter().map(|(template, _)| template).collect())

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::{Account, Failed, Manage};
-use crate::provider::operations::Operation;
 use crate::provider::operations::welcome::LIST_WELCOME;
 use crate::provider::welcome::{self, Welcome};
 
@@ -11,11 +10,6 @@ use crate::provider::welcome::{self, Welcome};
 const PAGES: usize = 100;
 
 impl Manage {
-    /// Whether an account's provider has it at all: said before anything else is wrong.
-    pub fn has(account: &Account, operation: &'static Operation) -> Result<(), Failed> {
-        account.has(operation)
-    }
-
     /// All sequences of an account, with the provider's own object of each.
     pub async fn welcome_all(&self, account: &Account) -> Result<Vec<(Welcome, Value)>, Failed> {
         account.has(&LIST_WELCOME)?;
