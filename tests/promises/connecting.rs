@@ -196,3 +196,23 @@ async fn an_address_that_was_mistyped_is_mended_by_running_it_again() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(app.get(&path).await["base_url"], *app.simulator);
 }
+
+#[tokio::test]
+async fn another_app_secret_does_not_drop_those_that_webhooks_are_signed_with() {
+    let app = newcomer().await;
+    let output = connect(&app, &[]).output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let mut newer = connect(&app, &[]);
+    newer.env("PROVIDER_APP_SECRET", "a newer secret");
+    let output = newer.output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let own = connected(&app).await.remove(0);
+    let url = format!("{}/webhooks/{}", app.url, own["id"].as_str().unwrap());
+    for secret in [SECRET, "a newer secret"] {
+        let bytes = serde_json::to_vec(&body(&[])).unwrap();
+        let webhook = reqwest::Client::new().post(&url);
+        let webhook = webhook.header("X-Hub-Signature-256", signature(secret, &bytes));
+        let status = webhook.body(bytes).send().await.unwrap().status();
+        assert_eq!(status, StatusCode::OK, "{secret}");
+    }
+}
