@@ -344,7 +344,7 @@ async fn no_key_that_only_manages_has_secrets_sent_elsewhere() {
     let manages = json!({"name": "manages", "scopes": ["manage"]});
     for address in [
         "https://elsewhere.example/in".to_owned(),
-        format!("{}.elsewhere.example/webhooks/{connection}", app.url),
+        format!("http://127.0.0.1/webhooks/{connection}"),
         format!("{}@elsewhere.example/webhooks/{connection}", app.url),
     ] {
         let body = json!({"callback_url": address});
