@@ -7,7 +7,9 @@ use crate::provider::operations::welcome::LIST_WELCOME;
 use crate::provider::welcome::{self, Welcome};
 
 /// What a page of a list has, and where the next begins.
-fn page(answer: Value) -> Result<(Vec<(Welcome, Value)>, Option<String>), Failed> {
+type Page = (Vec<(Welcome, Value)>, Option<String>);
+
+fn page(answer: Value) -> Result<Page, Failed> {
     welcome::page(&answer).ok_or_else(|| Failed::unread(answer, "the list is missing"))
 }
 
