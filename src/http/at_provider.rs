@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::problem::ApiError;
-use crate::manage::{EditRefused, Failed, Said};
+use crate::manage::{EditRefused, Failed, Said, Unsuccessful};
 use crate::model::error_class::ErrorClass;
 use crate::model::rfc3339;
 use crate::provider::refused::Refused;
@@ -56,6 +56,8 @@ pub enum Outcome {
     Failed,
     /// Nobody knows whether it was done.
     Unknown,
+    /// Of several steps the first were done, and one was not.
+    Partly,
 }
 
 /// A problem that a provider, or what is known of its limits, is the cause of.
@@ -114,6 +116,7 @@ impl AtProvider {
                 "outcome_unknown",
                 "Nobody knows whether it was done",
             ),
+            Outcome::Partly => (S::BAD_GATEWAY, "partly_done", "Partly done"),
         }
     }
 
@@ -198,9 +201,14 @@ impl AtProvider {
                 Outcome::Unknown,
                 "nobody knows whether the provider did it: the call failed: operation timed out",
             ),
+            (
+                Outcome::Partly,
+                "done: account 204411887755301; not done: account 204411887755302: the provider \
+                 refused it: Invalid parameter",
+            ),
         ];
         all.into_iter().map(move |(outcome, detail)| {
-            let has_said = matches!(outcome, Outcome::Refused | Outcome::Taken);
+            let has_said = matches!(outcome, Outcome::Refused | Outcome::Taken | Outcome::Partly);
             Self::of(outcome, detail).saying(said.clone().filter(|_| has_said))
         })
     }
@@ -259,9 +267,46 @@ impl ApiError {
         self
     }
 
+    /// A request of this name went out before.
+    pub fn unknown_before() -> Self {
+        let detail = format!(
+            "a request with this Idempotency-Key went out to the provider before, and nobody knows \
+             what became of it; it is not done again under this key: {FIND_OUT}"
+        );
+        Self::AtProvider(Box::new(AtProvider::of(Outcome::Unknown, detail)))
+    }
+
     /// The provider's answer has nothing of what was asked for.
     pub fn not_there(detail: &str) -> Self {
         Self::AtProvider(Box::new(AtProvider::of(Outcome::NotThere, detail)))
+    }
+}
+
+impl Unsuccessful for ApiError {
+    fn may_be_done(&self) -> bool {
+        match self {
+            Self::AtProvider(it) => matches!(it.outcome, Outcome::Unknown | Outcome::Partly),
+            _ => false,
+        }
+    }
+}
+
+/// What was done before a step that was not: of that, all else is told as of any.
+fn partly(done: &[String], left: &[String], failed: Failed) -> ApiError {
+    let of = |steps: &[String]| steps.join(", ");
+    let before = format!("done: {}; not done: {}", of(done), of(left));
+    match ApiError::from(failed) {
+        ApiError::AtProvider(mut problem) => {
+            problem.detail = format!("{before}: {}", problem.detail);
+            if problem.outcome != Outcome::Unknown {
+                problem.outcome = Outcome::Partly;
+            }
+            ApiError::AtProvider(problem)
+        }
+        other => {
+            let detail = format!("{before}: {other}");
+            ApiError::AtProvider(Box::new(AtProvider::of(Outcome::Partly, detail)))
+        }
     }
 }
 
@@ -270,6 +315,7 @@ impl From<Failed> for ApiError {
         let detail = failed.to_string();
         Self::AtProvider(Box::new(match failed {
             Failed::Store(error) => return error.into(),
+            Failed::Partly { done, left, failed } => return partly(&done, &left, *failed),
             Failed::Lacking { .. } => AtProvider::of(Outcome::Lacking, detail),
             Failed::NoKey => AtProvider::of(Outcome::Key, detail),
             Failed::TooMany { wait } => AtProvider {

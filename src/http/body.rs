@@ -54,6 +54,12 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// Bytes that are answered with: they hold their share until they are gone.
+pub fn held(bytes: Vec<u8>, share: OwnedSemaphorePermit) -> Bytes {
+    let _share = share;
+    Bytes::from_owner(Held { bytes, _share })
+}
+
 /// The bytes of a webhook, at most `http.max_body_bytes` and within `limit`. They hold their share
 /// of `ingest.queue_bytes` as long as they are anywhere.
 pub async fn webhook_body(request: Request, api: &Api, limit: Duration) -> Result<Bytes, ApiError> {
@@ -132,8 +138,7 @@ async fn read_within(
             }
             bytes.extend_from_slice(&chunk);
         }
-        let _share = share;
-        Ok(Bytes::from_owner(Held { bytes, _share }))
+        Ok(held(bytes, share))
     };
     let read = tokio::time::timeout(limit, reading).await;
     read.map_err(|_| ApiError::TooSlow)?

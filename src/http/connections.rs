@@ -79,6 +79,8 @@ struct Update {
     /// All of them: what is not named is not valid any more.
     #[schema(min_items = 1)]
     app_secrets: Option<Vec<SecretText>>,
+    /// Another one: those that there are stay valid. Not beside `app_secrets`.
+    add_app_secret: Option<SecretText>,
     verify_token: Option<SecretText>,
     api_key: Option<SecretText>,
     /// All of it: what is not named is not valid any more.
@@ -230,7 +232,11 @@ async fn update(
     };
     let names = new.client_certificate_names;
     let mut errors: Vec<_> = check_names(names.as_deref().unwrap_or_default()).collect();
+    let added = new.add_app_secret;
+    let is_beside = secrets.app_secrets.is_some();
+    errors.extend(check_added(added.as_ref(), is_beside, known.provider));
     let mut change = secrets.read(known.provider, &mut errors);
+    change.added_app_secret = added.map(|secret| secret.0);
     errors.extend(check_address(
         new.base_url.as_deref(),
         change.access_token.is_some(),
@@ -347,9 +353,36 @@ impl Secrets {
             app_secrets: self.app_secrets.map(|secrets| hidden(secrets).collect()),
             verify_token: self.verify_token.map(|secret| secret.0),
             proofs: self.webhook_auth.map(|auth| auth.read(provider, errors)),
+            added_app_secret: None,
             base_url: None,
         }
     }
+}
+
+fn check_added(
+    added: Option<&SecretText>,
+    is_beside: bool,
+    provider: Provider,
+) -> impl Iterator<Item = FieldError> {
+    let name = "add_app_secret";
+    let is_given = added.is_some();
+    broken([
+        (
+            added.is_some_and(SecretText::is_empty),
+            name,
+            "must not be empty",
+        ),
+        (
+            is_given && is_beside,
+            name,
+            "stands beside `app_secrets`, which are all of them",
+        ),
+        (
+            is_given && provider != Provider::Meta,
+            name,
+            "is not of this provider",
+        ),
+    ])
 }
 
 fn check_secrets(

@@ -204,6 +204,12 @@ fn standard(
     }
     if calls_out(method, path) {
         met.extend(AT_PROVIDER);
+        if method != "get" {
+            met.push(("502", "partly_done"));
+        }
+        if once {
+            met.push(("409", "under_way"));
+        }
     }
     met
 }

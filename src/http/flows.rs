@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
@@ -22,7 +22,10 @@ use crate::manage::Account;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::provider::flows::{self, Flow, FlowError, LARGEST_JSON};
 use crate::provider::operations::Operation;
-use crate::provider::operations::flows::{DELETE_FLOW, DEPRECATE_FLOW, PUBLISH_FLOW};
+use crate::provider::operations::flows::{
+    CREATE_FLOW, DELETE_FLOW, DEPRECATE_FLOW, LIST_FLOWS, PREVIEW_FLOW, PUBLISH_FLOW, READ_FLOW,
+    READ_FLOW_JSON, UPDATE_FLOW, UPLOAD_FLOW_JSON,
+};
 use crate::store::Once;
 
 pub fn router() -> OpenApiRouter<Api> {
@@ -33,30 +36,6 @@ pub fn router() -> OpenApiRouter<Api> {
         .routes(routes!(deprecate))
         .routes(routes!(json, upload))
         .routes(routes!(preview))
-}
-
-/// Whose flow.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Of {
-    /// A sender of the account: its connection and its account are meant.
-    sender: Option<SenderId>,
-    /// Needed without `sender`.
-    connection: Option<ConnectionId>,
-    /// Meta's account; for a list it is needed where the connection's senders are of several, or of
-    /// none.
-    waba_id: Option<String>,
-}
-
-impl From<Of> for Whose {
-    fn from(of: Of) -> Self {
-        Self {
-            sender: of.sender,
-            connection: of.connection,
-            waba_id: of.waba_id,
-        }
-    }
 }
 
 /// A flow, as the provider shows it.
@@ -135,11 +114,11 @@ struct Done {
     path = "/flows",
     operation_id = "list_flows",
     tag = "Flows",
-    params(Of),
+    params(Whose),
     responses((status = 200, body = FlowList)),
 )]
-async fn list(State(api): State<Api>, Query(of): Query<Of>) -> Result<Json<FlowList>, ApiError> {
-    let account = api.account(&of.into()).await?;
+async fn list(State(api): State<Api>, Query(of): Query<Whose>) -> Result<Json<FlowList>, ApiError> {
+    let account = api.account(&of, &LIST_FLOWS).await?;
     let found = api.manage.flows(&account).await?;
     let data = found.into_iter().map(View::from).collect();
     Ok(Json(FlowList { data }))
@@ -200,12 +179,8 @@ async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    let whose = Whose {
-        sender: new.sender,
-        connection: new.connection,
-        waba_id: new.waba_id,
-    };
-    let account = api.account(&whose).await?;
+    let whose = Whose::of(new.sender, new.connection, new.waba_id);
+    let account = api.account(&whose, &CREATE_FLOW).await?;
     note(&account, &format!("flow {:?}", new.name));
     let given = members([
         ("name", Some(new.name.into())),
@@ -225,25 +200,30 @@ async fn create(
     path = "/flows/{id}",
     operation_id = "get_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = View)),
 )]
 async fn one(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Json<View>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &READ_FLOW).await?;
     let found = api.manage.flow(&account, &id).await?;
     Ok(Json(found.ok_or(ApiError::NotFound("flow"))?.into()))
 }
 
 /// Whose flow it is, by an id that can be one.
-async fn account(api: &Api, of: Of, id: &str) -> Result<Account, ApiError> {
+async fn account(
+    api: &Api,
+    of: Whose,
+    id: &str,
+    operation: &'static Operation,
+) -> Result<Account, ApiError> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ApiError::NotFound("flow"));
     }
-    api.account_if(&of.into(), false).await
+    api.account_of_any(&of, operation).await
 }
 
 /// Changes a draft's name, categories or endpoint.
@@ -252,17 +232,17 @@ async fn account(api: &Api, of: Of, id: &str) -> Result<Account, ApiError> {
     path = "/flows/{id}",
     operation_id = "update_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of, Once),
+    params(("id" = String, Path), Whose, Once),
     request_body = Update,
     responses((status = 200, body = Done)),
 )]
 async fn update(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
     OnceBody(once, change): OnceBody<Update>,
 ) -> Result<Response, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &UPDATE_FLOW).await?;
     note(&account, &format!("flow {id}"));
     let given = members([
         ("name", change.name.map(Value::from)),
@@ -293,12 +273,12 @@ impl Done {
 
 async fn moved(
     api: &Api,
-    of: Of,
+    of: Whose,
     id: String,
     once: &Once,
     operation: &'static Operation,
 ) -> Result<Response, ApiError> {
-    let account = account(api, of, &id).await?;
+    let account = account(api, of, &id, operation).await?;
     note(&account, &format!("flow {id}"));
     let work = async {
         let done = api.manage.move_flow(&account, operation, &id).await?;
@@ -313,13 +293,13 @@ async fn moved(
     path = "/flows/{id}",
     operation_id = "delete_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = Done)),
 )]
 async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Response, ApiError> {
     moved(&api, of, id, &Once::default(), &DELETE_FLOW).await
 }
@@ -330,13 +310,13 @@ async fn delete(
     path = "/flows/{id}/publish",
     operation_id = "publish_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of, Once),
+    params(("id" = String, Path), Whose, Once),
     responses((status = 200, body = Done)),
 )]
 async fn publish(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
     once: Once,
 ) -> Result<Response, ApiError> {
     moved(&api, of, id, &once, &PUBLISH_FLOW).await
@@ -348,13 +328,13 @@ async fn publish(
     path = "/flows/{id}/deprecate",
     operation_id = "deprecate_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of, Once),
+    params(("id" = String, Path), Whose, Once),
     responses((status = 200, body = Done)),
 )]
 async fn deprecate(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
     once: Once,
 ) -> Result<Response, ApiError> {
     moved(&api, of, id, &once, &DEPRECATE_FLOW).await
@@ -375,15 +355,15 @@ struct JsonView {
     path = "/flows/{id}/json",
     operation_id = "get_flow_json",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = JsonView)),
 )]
 async fn json(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Json<JsonView>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &READ_FLOW_JSON).await?;
     let (download_url, provider_answer) = api.manage.flow_json(&account, &id).await?;
     Ok(Json(JsonView {
         download_url,
@@ -420,17 +400,17 @@ impl FromRequest<Api> for FlowBody {
     path = "/flows/{id}/json",
     operation_id = "upload_flow_json",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     request_body = Object,
     responses((status = 200, body = UploadView)),
 )]
 async fn upload(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
     FlowBody(bytes): FlowBody,
 ) -> Result<Json<UploadView>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &UPLOAD_FLOW_JSON).await?;
     note(&account, &format!("flow {id}"));
     let malformed = |why: &str| ApiError::Malformed(format!("the body is no flow's JSON: {why}"));
     // Looked through, and not held a second time.
@@ -465,15 +445,15 @@ struct PreviewView {
     path = "/flows/{id}/preview",
     operation_id = "preview_flow",
     tag = "Flows",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = PreviewView)),
 )]
 async fn preview(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Json<PreviewView>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &PREVIEW_FLOW).await?;
     let (preview_url, expires_at, provider_answer) = api.manage.preview_flow(&account, &id).await?;
     Ok(Json(PreviewView {
         preview_url,

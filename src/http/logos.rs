@@ -1,7 +1,5 @@
 //! `/v1/senders/{id}/logo`: a number's picture, at the provider.
 
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -10,14 +8,17 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::body::big_body;
-use super::managed::{note, refuse, whole};
+use super::body::held;
+use super::managed::{note, refuse};
+use super::once::big;
 use super::problem::ApiError;
 use super::request::json;
 use super::sender_manage::Done;
 use crate::manage::Logo;
 use crate::model::ids::SenderId;
 use crate::provider::logo::{Given, LARGEST, check};
+use crate::provider::operations::senders::{READ_LOGO, SET_LOGO};
+use crate::store::Once;
 
 /// How to find out whether it is there.
 const LOOK: &str = "look with `GET /v1/senders/{id}/logo`; the same picture again does no harm";
@@ -36,9 +37,9 @@ struct Address {
     url: String,
 }
 
-/// A picture itself, or where it is, by the request's `Content-Type`.
+/// A picture itself, or where it is, by the request's `Content-Type`; and which request it is.
 #[derive(Debug)]
-struct LogoBody(Given);
+struct LogoBody(Once, Given);
 
 impl FromRequest<Api> for LogoBody {
     type Rejection = ApiError;
@@ -46,12 +47,12 @@ impl FromRequest<Api> for LogoBody {
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE);
         let is_picture = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"image/"));
-        let bytes: Bytes = big_body(request, api, LARGEST).await?;
+        let (once, bytes) = big(request, api, LARGEST).await?;
         if is_picture {
-            return Ok(Self(Given::Bytes(bytes.to_vec())));
+            return Ok(Self(once, Given::Bytes(bytes.to_vec())));
         }
         let Address { url } = json(&bytes)?;
-        Ok(Self(Given::Address(url)))
+        Ok(Self(once, Given::Address(url)))
     }
 }
 
@@ -62,22 +63,24 @@ impl FromRequest<Api> for LogoBody {
     path = "/senders/{id}/logo",
     operation_id = "set_sender_logo",
     tag = "Senders",
-    params(("id" = SenderId, Path)),
+    params(("id" = SenderId, Path), Once),
     request_body = Address,
     responses((status = 200, body = Done)),
 )]
 async fn set(
     State(api): State<Api>,
     Path(sender): Path<String>,
-    LogoBody(given): LogoBody,
-) -> Result<Json<Done>, ApiError> {
-    let (sender, account) = api.sender_account(&sender).await?;
+    LogoBody(once, given): LogoBody,
+) -> Result<Response, ApiError> {
+    let (sender, account) = api.sender_account(&sender, &SET_LOGO).await?;
     note(&account, &format!("number {}", sender.phone_number_id));
     refuse(check(account.connection.provider, &given))?;
-    let manage = api.manage.clone();
-    let done = whole(async move { manage.set_logo(&account, given).await }).await;
-    let done = done.map_err(|error| error.found_out_by(LOOK))?;
-    Ok(Done::of(sender.id, done))
+    let work = async {
+        let done = api.manage.set_logo(&account, given).await?;
+        Ok(Done::of(sender.id, done))
+    };
+    let done = api.once(&once, StatusCode::OK, work).await;
+    done.map_err(|error| error.found_out_by(LOOK))
 }
 
 /// Shows a number's picture: itself, or with Meta and 360dialog the way to it (307), which needs no
@@ -94,12 +97,14 @@ async fn set(
     ),
 )]
 async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Response, ApiError> {
-    let (_, account) = api.sender_account(&sender).await?;
+    let (_, account) = api.sender_account(&sender, &READ_LOGO).await?;
+    // Before it comes: what is shown counts as what is taken does.
+    let share = api.api_bytes.take(LARGEST)?;
     let found = api.manage.logo(&account).await?;
     match found.ok_or_else(|| ApiError::not_there("the number has no picture"))? {
         Logo::Bytes(picture, bytes) => {
             let kind = [(header::CONTENT_TYPE, picture.content_type)];
-            Ok((kind, bytes).into_response())
+            Ok((kind, held(bytes, share)).into_response())
         }
         Logo::At(address) => {
             let is_web = address.starts_with("https://") || address.starts_with("http://");

@@ -1,31 +1,49 @@
 //! What all that is managed at the providers has in common here: whose it is, what is said of what is
-//! wrong with it, and that who hangs up meanwhile does not undo it.
-
-use std::future::Future;
+//! wrong with it, and that it is done once. Who hangs up meanwhile does not undo it: as whatever is
+//! audited (`auth`) it runs to its end.
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::IntoParams;
 
 use super::Api;
 use super::permit;
 use super::problem::{ApiError, FieldError};
-use crate::manage::Account;
+use crate::manage::{Account, has};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
 use crate::provider::content::Fault;
+use crate::provider::operations::Operation;
 use crate::store::Once;
 
 /// Whose: a sender's, or a connection's.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Whose {
     /// A sender of the account: its connection and its account are meant.
     pub(super) sender: Option<SenderId>,
     /// Needed without `sender`.
     pub(super) connection: Option<ConnectionId>,
-    /// Meta's account; needed where the connection's senders are of several, or of none.
+    /// Meta's account; needed for what has no id of its own, where the connection's senders are of
+    /// several, or of none.
     pub(super) waba_id: Option<String>,
+}
+
+impl Whose {
+    pub(super) fn of(
+        sender: Option<SenderId>,
+        connection: Option<ConnectionId>,
+        waba_id: Option<String>,
+    ) -> Self {
+        Self {
+            sender,
+            connection,
+            waba_id,
+        }
+    }
 }
 
 /// What is there of it.
@@ -35,15 +53,28 @@ pub(super) fn given(mut content: Map<String, Value>) -> Map<String, Value> {
 }
 
 impl Api {
-    /// Whose account is meant.
-    pub(super) async fn account(&self, whose: &Whose) -> Result<Account, ApiError> {
-        self.account_if(whose, true).await
-    }
-
-    /// The same, where Meta's account may not matter: what is asked for has an id of its own.
-    pub(super) async fn account_if(
+    /// Whose account is meant, where its provider has such a call at all.
+    pub(super) async fn account(
         &self,
         whose: &Whose,
+        operation: &'static Operation,
+    ) -> Result<Account, ApiError> {
+        self.account_if(whose, operation, true).await
+    }
+
+    /// The same, where Meta's account does not matter: what is asked for has an id of its own.
+    pub(super) async fn account_of_any(
+        &self,
+        whose: &Whose,
+        operation: &'static Operation,
+    ) -> Result<Account, ApiError> {
+        self.account_if(whose, operation, false).await
+    }
+
+    async fn account_if(
+        &self,
+        whose: &Whose,
+        operation: &'static Operation,
         needs_waba: bool,
     ) -> Result<Account, ApiError> {
         let (connection, waba_id, number) = match (whose.sender, whose.connection) {
@@ -73,7 +104,9 @@ impl Api {
         };
         let known = self.connections.get(connection).await?;
         let no_such = || ApiError::field("connection", "there is no such connection");
-        let provider = known.ok_or_else(no_such)?.provider;
+        let known = known.ok_or_else(no_such)?;
+        has(&known, operation)?;
+        let provider = known.provider;
         let waba_id = match (provider, waba_id) {
             (Provider::Meta, Some(waba_id)) if is_number(&waba_id) => waba_id,
             (Provider::Meta, Some(_)) => {
@@ -116,13 +149,6 @@ impl Api {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// What runs to its end, though its caller hang up: as whatever is audited does (`auth`).
-pub(super) async fn whole<T, E: Into<ApiError>>(
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, ApiError> {
-    work.await.map_err(Into::into)
 }
 
 impl Api {

@@ -22,7 +22,9 @@ use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
 use crate::provider::media::{self, File, LARGEST_SAMPLE};
 use crate::provider::operations::Operation;
-use crate::provider::operations::media::{BEGIN_SAMPLE, UPLOAD_MEDIA};
+use crate::provider::operations::media::{
+    BEGIN_SAMPLE, DELETE_MEDIA, DOWNLOAD_MEDIA, READ_MEDIA, UPLOAD_MEDIA,
+};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -125,13 +127,10 @@ impl Api {
         &self,
         sender: Option<SenderId>,
         connection: Option<ConnectionId>,
+        operation: &'static Operation,
     ) -> Result<Account, ApiError> {
-        let whose = Whose {
-            sender,
-            connection,
-            waba_id: None,
-        };
-        self.account_if(&whose, false).await
+        let whose = Whose::of(sender, connection, None);
+        self.account_of_any(&whose, operation).await
     }
 }
 
@@ -166,10 +165,6 @@ fn file(request: &Request, name: Option<String>) -> Result<File, ApiError> {
     })
 }
 
-fn has(account: &Account, operation: &'static Operation) -> Result<(), ApiError> {
-    Ok(account.has(operation)?)
-}
-
 /// Uploads media to send: the body is the file, `Content-Type` its type. It is passed on to the
 /// provider as it comes.
 #[utoipa::path(
@@ -186,8 +181,8 @@ async fn upload(
     Query(new): Query<New>,
     request: Request,
 ) -> Result<(StatusCode, Json<KeptView>), ApiError> {
-    let account = api.media_account(new.sender, new.connection).await?;
-    has(&account, &UPLOAD_MEDIA)?;
+    let account = api.media_account(new.sender, new.connection, &UPLOAD_MEDIA);
+    let account = account.await?;
     let file = file(&request, new.filename)?;
     let provider = account.connection.provider;
     if provider == Provider::Meta && account.number.is_empty() {
@@ -231,8 +226,8 @@ async fn sample(
     Query(new): Query<NewSample>,
     request: Request,
 ) -> Result<(StatusCode, Json<SampleView>), ApiError> {
-    let account = api.media_account(new.sender, new.connection).await?;
-    has(&account, &BEGIN_SAMPLE)?;
+    let account = api.media_account(new.sender, new.connection, &BEGIN_SAMPLE);
+    let account = account.await?;
     let app = new.app_id.as_deref();
     let is_id = |app: &str| !app.is_empty() && app.bytes().all(|byte| byte.is_ascii_digit());
     if app.is_some_and(|app| !is_id(app)) {
@@ -257,8 +252,14 @@ async fn sample(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-async fn account(api: &Api, of: Of, id: &str) -> Result<Account, ApiError> {
-    let account = api.media_account(of.sender, of.connection).await?;
+async fn account(
+    api: &Api,
+    of: Of,
+    id: &str,
+    operation: &'static Operation,
+) -> Result<Account, ApiError> {
+    let account = api.media_account(of.sender, of.connection, operation);
+    let account = account.await?;
     match media::is_id(account.connection.provider, id) {
         true => Ok(account),
         false => Err(ApiError::NotFound("media")),
@@ -279,7 +280,7 @@ async fn one(
     Path(id): Path<String>,
     Query(of): Query<Of>,
 ) -> Result<Json<View>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &READ_MEDIA).await?;
     let found = api.manage.media(&account, &id).await?;
     let (media, answer) = found.ok_or(ApiError::NotFound("media"))?;
     Ok(Json(View {
@@ -305,7 +306,7 @@ async fn content(
     Path(id): Path<String>,
     Query(of): Query<Of>,
 ) -> Result<Response, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &DOWNLOAD_MEDIA).await?;
     let found = api.manage.media_content(&account, &id).await?;
     let content = found.ok_or(ApiError::NotFound("media"))?;
     let kind = content
@@ -341,7 +342,7 @@ async fn delete(
     Path(id): Path<String>,
     Query(of): Query<Of>,
 ) -> Result<Json<Gone>, ApiError> {
-    let account = account(&api, of, &id).await?;
+    let account = account(&api, of, &id, &DELETE_MEDIA).await?;
     note(&account, &format!("media {id}"));
     let answer = api.manage.delete_media(&account, &id).await?;
     let answer = answer.ok_or(ApiError::NotFound("media"))?;

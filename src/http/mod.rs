@@ -60,6 +60,7 @@ mod template_diff;
 mod template_manage;
 mod templates;
 mod tls;
+mod token;
 mod webhook_auth;
 mod webhook_subscriptions;
 mod webhooks;
@@ -197,6 +198,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(media::router())
         .merge(capabilities::router())
         .merge(webhook_subscriptions::router())
+        .merge(token::router())
         .merge(events::router())
         .merge(stream::router())
         .merge(subscriptions::router())

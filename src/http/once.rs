@@ -1,6 +1,6 @@
 //! `Idempotency-Key`, on every POST that makes or changes something: the same request again gets
 //! the first answer again, marked by `Idempotency-Replayed`. Refusals are not kept, for they
-//! changed nothing. Other requests may bear the header too: they can be made again as they are.
+//! changed nothing; what nobody knows the end of is not done again. Other requests may bear the header too: they can be made again as they are.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, OriginalUri, Request};
@@ -12,7 +12,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
 use super::Api;
-use super::body::whole_body;
+use super::body::{big_body, whole_body};
 use super::problem::ApiError;
 use super::request::json;
 use crate::model::ids::KeyId;
@@ -65,15 +65,45 @@ impl IntoParams for Once {
 }
 
 async fn read(request: Request, api: &Api) -> Result<(Once, Bytes), ApiError> {
-    let Some(key) = key(&request)? else {
-        return Ok((Once::default(), whole_body(request, api).await?));
-    };
-    let extensions = request.extensions();
-    let api_key = *extensions.get::<KeyId>().ok_or(ApiError::Internal)?;
-    let uri = extensions.get::<OriginalUri>().ok_or(ApiError::Internal)?;
-    let endpoint = format!("{} {}", request.method(), uri.path());
+    let name = Name::of(&request)?;
     let body = whole_body(request, api).await?;
-    Ok((Once::named(api_key, endpoint, key, &body), body))
+    Ok((Name::with(name, &body), body))
+}
+
+/// An upload that may be bigger than other bodies, and which request it is.
+pub async fn big(request: Request, api: &Api, most: usize) -> Result<(Once, Bytes), ApiError> {
+    let name = Name::of(&request)?;
+    let body = big_body(request, api, most).await?;
+    Ok((Name::with(name, &body), body))
+}
+
+/// What a request's head says of which it is.
+struct Name {
+    api_key: KeyId,
+    endpoint: String,
+    key: String,
+}
+
+impl Name {
+    fn of(request: &Request) -> Result<Option<Self>, ApiError> {
+        let Some(key) = key(request)? else {
+            return Ok(None);
+        };
+        let extensions = request.extensions();
+        let uri = extensions.get::<OriginalUri>().ok_or(ApiError::Internal)?;
+        Ok(Some(Self {
+            api_key: *extensions.get::<KeyId>().ok_or(ApiError::Internal)?,
+            endpoint: format!("{} {}", request.method(), uri.path()),
+            key,
+        }))
+    }
+
+    fn with(name: Option<Self>, body: &[u8]) -> Once {
+        match name {
+            None => Once::default(),
+            Some(it) => Once::named(it.api_key, it.endpoint, it.key, body),
+        }
+    }
 }
 
 fn key(request: &Request) -> Result<Option<String>, ApiError> {
@@ -99,6 +129,8 @@ pub fn answer(status: StatusCode, reply: Reply) -> Result<Response, ApiError> {
         Reply::Done(body) => (body, false),
         Reply::Replayed(body) => (body, true),
         Reply::KeyReused => return Err(ApiError::KeyReused),
+        Reply::UnderWay => return Err(ApiError::UnderWay),
+        Reply::Unknown => return Err(ApiError::unknown_before()),
     };
     let json = [(header::CONTENT_TYPE, "application/json")];
     let mut response = (status, json, body).into_response();

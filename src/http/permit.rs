@@ -43,6 +43,20 @@ pub fn of_sender(sender: SenderId) -> Result<(), ApiError> {
     }
 }
 
+/// Whether the key of the request that is being answered leads everywhere.
+pub fn of_all() -> Result<(), ApiError> {
+    match KEY.try_with(|key| key.reach.is_all()) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(out_of_reach()),
+    }
+}
+
+/// Whether the key of the request that is being answered has this scope.
+pub fn has(scope: Scope) -> bool {
+    KEY.try_with(|key| allow(&key.scopes, scope))
+        .unwrap_or(false)
+}
+
 /// The scopes of which a call needs one. The first is the one to ask for.
 fn needed(method: &Method, path: &str) -> &'static [Scope] {
     use Scope::{Admin, EventsRead, Manage, MessagesRead, MessagesWrite};
@@ -84,10 +98,21 @@ enum Named {
     Nowhere,
 }
 
-fn named(method: &Method, path: &str) -> Named {
+/// An app's and an account's webhooks are those of others too.
+fn is_of_others(level: &str) -> bool {
+    !matches!(level, "number" | "events")
+}
+
+fn named(method: &Method, path: &str, uri: &Uri) -> Named {
     let path = path.trim_start_matches("/v1");
     let resource = path.split('/').nth(1).unwrap_or_default();
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
     match (method, path) {
+        (method, "/connections/{id}/webhook_subscriptions/{level}")
+            if !method.is_safe() && is_of_others(last) =>
+        {
+            Named::Nowhere
+        }
         (_, path) if path.starts_with("/media") => Named::InQuery,
         (
             &Method::GET,
@@ -130,7 +155,7 @@ pub fn check(
     if key.reach.is_all() {
         return Ok(needed);
     }
-    let reached = match named(method, path) {
+    let reached = match named(method, path, uri) {
         Named::InBody => true,
         Named::InPath => {
             // As it is written: no id has anything to be decoded.
@@ -209,7 +234,41 @@ mod tests {
         assert_eq!(lookup, [Scope::MessagesRead]);
         let change = needed(&Method::PATCH, "/v1/senders/{id}");
         assert_eq!(change, [Scope::Manage]);
-        assert_eq!(named(&Method::GET, "/v1/something/{id}"), Named::Nowhere);
+        let uri = "/v1/something/a".parse().unwrap();
+        let named = named(&Method::GET, "/v1/something/{id}", &uri);
+        assert_eq!(named, Named::Nowhere);
+    }
+
+    #[test]
+    fn a_key_of_one_connection_changes_no_webhooks_of_others() {
+        let connection = ConnectionId(Uuid::nil());
+        let key = Key {
+            id: KeyId(Uuid::nil()),
+            name: "test".to_owned(),
+            scopes: vec![Scope::Manage],
+            reach: Reach::Only {
+                senders: Vec::new(),
+                connections: vec![connection],
+            },
+            requests_per_second: None,
+        };
+        let path = "/v1/connections/{id}/webhook_subscriptions/{level}";
+        for (method, level, allowed) in [
+            (Method::GET, "app", true),
+            (Method::PUT, "app", false),
+            (Method::DELETE, "app", false),
+            (Method::PUT, "account", false),
+            (Method::DELETE, "account", false),
+            (Method::PUT, "a%70p", false),
+            (Method::PUT, "app/", false),
+            // Of a number the handler asks whose it is; events are named after the connection.
+            (Method::PUT, "number", true),
+            (Method::PUT, "events", true),
+        ] {
+            let uri = format!("/v1/connections/{connection}/webhook_subscriptions/{level}");
+            let checked = check(&key, &method, path, &uri.parse().unwrap());
+            assert_eq!(checked.is_ok(), allowed, "{method} {level}");
+        }
     }
 
     #[test]

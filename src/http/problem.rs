@@ -109,6 +109,9 @@ pub enum ApiError {
     /// The request's `Idempotency-Key` belongs to another request.
     #[error("this Idempotency-Key was used in the last 24 hours for a request with another body")]
     KeyReused,
+    /// Another request with the same `Idempotency-Key` is being done, and is not done yet.
+    #[error("a request with this Idempotency-Key is being done; ask again for its answer")]
+    UnderWay,
     /// The sender's provider cannot send this: each field by name.
     #[error("{}", in_words(.0))]
     NotSupportedByProvider(Vec<FieldError>),
@@ -215,6 +218,7 @@ impl ApiError {
             Self::MethodNotAllowed,
             Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
             Self::KeyReused,
+            Self::UnderWay,
             Self::of_fields(vec![FieldError::not_supported(
                 "template.components[0].parameters[0].parameter_name",
                 "Infobip takes parameters by their place alone, not by name",
@@ -263,6 +267,7 @@ impl ApiError {
                 "idempotency_conflict",
                 "Idempotency-Key used before",
             ),
+            Self::UnderWay => (S::CONFLICT, "under_way", "Being done"),
             Self::NotSupportedByProvider(_) => (
                 S::UNPROCESSABLE_ENTITY,
                 "not_supported_by_provider",
@@ -339,7 +344,10 @@ impl IntoResponse for ApiError {
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Overloaded(_) | Self::TooManyBodies | Self::TooManyRequests(_) => {
+            Self::Overloaded(_)
+            | Self::TooManyBodies
+            | Self::TooManyRequests(_)
+            | Self::UnderWay => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::AtProvider(problem) => {

@@ -3,18 +3,22 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::managed::{given, note, refuse, whole};
+use super::managed::{given, note, refuse};
+use super::once::OnceBody;
 use super::problem::ApiError;
-use super::request::Body;
 use super::sender_manage::Done;
 use crate::model::ids::SenderId;
+use crate::provider::operations::senders::{READ_PROFILE, UPDATE_PROFILE};
 use crate::provider::profile::{self, Profile};
+use crate::store::Once;
 
 /// How to find out whether a change was made.
 const LOOK: &str = "look with `GET /v1/senders/{id}/profile`; the same change again does no harm";
@@ -70,7 +74,7 @@ impl View {
     responses((status = 200, body = View)),
 )]
 async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Json<View>, ApiError> {
-    let (sender, account) = api.sender_account(&sender).await?;
+    let (sender, account) = api.sender_account(&sender, &READ_PROFILE).await?;
     let (profile, provider) = api.manage.profile(&account).await?;
     Ok(Json(View::of(sender.id, profile, provider)))
 }
@@ -101,16 +105,16 @@ struct Update {
     path = "/senders/{id}/profile",
     operation_id = "update_sender_profile",
     tag = "Senders",
-    params(("id" = SenderId, Path)),
+    params(("id" = SenderId, Path), Once),
     request_body = Update,
     responses((status = 200, body = Done)),
 )]
 async fn update(
     State(api): State<Api>,
     Path(sender): Path<String>,
-    Body(change): Body<Update>,
-) -> Result<Json<Done>, ApiError> {
-    let (sender, account) = api.sender_account(&sender).await?;
+    OnceBody(once, change): OnceBody<Update>,
+) -> Result<Response, ApiError> {
+    let (sender, account) = api.sender_account(&sender, &UPDATE_PROFILE).await?;
     note(&account, &format!("number {}", sender.phone_number_id));
     let change = match serde_json::to_value(change) {
         Ok(Value::Object(members)) => given(members),
@@ -121,8 +125,10 @@ async fn update(
     }
     let provider = account.connection.provider;
     refuse(profile::check(provider, &Value::Object(change.clone())))?;
-    let manage = api.manage.clone();
-    let done = whole(async move { manage.update_profile(&account, &change).await }).await;
-    let done = done.map_err(|error| error.found_out_by(LOOK))?;
-    Ok(Done::of(sender.id, done))
+    let work = async {
+        let done = api.manage.update_profile(&account, &change).await?;
+        Ok(Done::of(sender.id, done))
+    };
+    let done = api.once(&once, StatusCode::OK, work).await;
+    done.map_err(|error| error.found_out_by(LOOK))
 }

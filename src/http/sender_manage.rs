@@ -13,15 +13,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::connections::SecretText;
-use super::managed::{Whose, note, refuse, whole};
+use super::managed::{Whose, note, refuse};
 use super::once::OnceBody;
 use super::problem::ApiError;
 use super::request::{Body, id};
 use super::senders::{View, read};
-use crate::manage::{Account, Manage};
+use crate::manage::Account;
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::model::provider::Provider;
-use crate::provider::operations::senders::ADD_SENDER;
+use crate::provider::operations::Operation;
+use crate::provider::operations::senders::{ADD_SENDER, LIST_SENDERS, READ_SENDER};
 use crate::provider::registration::{Change, Method, NewNumber};
 use crate::store::Once;
 use crate::store::senders::Sender;
@@ -53,31 +54,33 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn of(id: SenderId, provider_answer: Value) -> Json<Self> {
-        Json(Self {
+    pub(super) fn of(id: SenderId, provider_answer: Value) -> Self {
+        Self {
             id,
             provider_answer,
-        })
+        }
     }
 }
 
 impl Api {
     /// A sender by its id in a path, and its account.
-    pub(super) async fn sender_account(&self, text: &str) -> Result<(Sender, Account), ApiError> {
+    pub(super) async fn sender_account(
+        &self,
+        text: &str,
+        operation: &'static Operation,
+    ) -> Result<(Sender, Account), ApiError> {
         let known = self.store.sender(id(text, "sender")?).await?;
         let sender = known.ok_or(ApiError::NotFound("sender"))?;
-        let whose = Whose {
-            sender: Some(sender.id),
-            connection: None,
-            waba_id: None,
-        };
-        let account = self.account_if(&whose, false).await?;
+        let whose = Whose::of(Some(sender.id), None, None);
+        let account = self.account_of_any(&whose, operation).await?;
         Ok((sender, account))
     }
 
     /// A sender as its provider shows it now.
     pub(super) async fn fresh_sender(&self, sender: SenderId) -> Result<View, ApiError> {
-        let (sender, account) = self.sender_account(&sender.to_string()).await?;
+        let (sender, account) = self
+            .sender_account(&sender.to_string(), &READ_SENDER)
+            .await?;
         let shown = self.manage.read_sender(&account, &sender).await?;
         let (object, told) = shown.ok_or_else(|| {
             ApiError::not_there("the provider shows nothing of this number to this key")
@@ -96,16 +99,13 @@ impl Api {
 
     /// Takes a step of a sender's registration.
     async fn step(&self, sender: &str, change: Change) -> Result<Json<Done>, ApiError> {
-        let (sender, account) = self.sender_account(sender).await?;
+        let operation = change.operation();
+        let (sender, account) = self.sender_account(sender, operation).await?;
         note(&account, &format!("number {}", sender.phone_number_id));
-        Manage::has(&account, change.operation())?;
         refuse(change.check())?;
-        let manage = self.manage.clone();
-        let done = whole(async move { manage.register(&account, &change).await }).await;
-        Ok(Done::of(
-            sender.id,
-            done.map_err(|error| error.found_out_by(LOOK))?,
-        ))
+        let done = self.manage.register(&account, &change).await;
+        let done = done.map_err(|error| ApiError::from(error).found_out_by(LOOK))?;
+        Ok(Json(Done::of(sender.id, done)))
     }
 }
 
@@ -161,15 +161,10 @@ async fn sync(
         let most = format!("expected at most {MOST_NUMBERS}");
         return Err(ApiError::field("numbers", most));
     }
-    let whose = Whose {
-        sender: asked.sender,
-        connection: asked.connection,
-        waba_id: asked.waba_id,
-    };
+    let whose = Whose::of(asked.sender, asked.connection, asked.waba_id);
     let account = api.account_of_numbers(&whose).await?;
     note(&account, "numbers");
-    let manage = api.manage.clone();
-    let synced = whole(async move { manage.sync_senders(&account, &asked.numbers).await }).await?;
+    let synced = api.manage.sync_senders(&account, &asked.numbers).await?;
     api.told(synced.told);
     let mut data = Vec::with_capacity(synced.senders.len());
     for (sender, object) in synced.senders {
@@ -189,7 +184,7 @@ impl Api {
             _ => None,
         };
         match connection.filter(|connection| connection.provider == Provider::Infobip) {
-            None => self.account(whose).await,
+            None => self.account(whose, &LIST_SENDERS).await,
             Some(connection) => Ok(Account {
                 connection,
                 waba_id: String::new(),
@@ -287,15 +282,14 @@ async fn add(
         language: new.language,
     };
     note(&account, &format!("number {}", number.digits()));
-    Manage::has(&account, &ADD_SENDER)?;
+    account.has(&ADD_SENDER)?;
     let waba_id = &account.waba_id;
     if waba_id.is_empty() || !waba_id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ApiError::field("waba_id", "expected digits"));
     }
     refuse(number.check())?;
     let work = async {
-        let added = api.manage.add_sender(&account, &number).await;
-        let (sender, added) = added.map_err(|error| ApiError::from(error).found_out_by(LOOK))?;
+        let (sender, added) = api.manage.add_sender(&account, &number).await?;
         api.signals.sender_is_free();
         Ok(AddedView {
             sender: sender.into(),
@@ -303,7 +297,8 @@ async fn add(
             provider_answer: added.answer,
         })
     };
-    api.once(&once, StatusCode::CREATED, work).await
+    let added = api.once(&once, StatusCode::CREATED, work).await;
+    added.map_err(|error| error.found_out_by(LOOK))
 }
 
 /// How a number's code is to come.

@@ -18,6 +18,7 @@ use super::templates::View;
 use crate::manage::{Diff, Step};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::provider::compare;
+use crate::provider::operations::templates::LIST_TEMPLATES;
 use crate::provider::templates::check;
 
 /// Definitions in one request.
@@ -148,7 +149,7 @@ async fn diff(State(api): State<Api>, Body(asked): Body<Asked>) -> Result<Json<S
         connection: asked.connection,
         waba_id: asked.waba_id,
     };
-    let account = api.account(&whose).await?;
+    let account = api.account(&whose, &LIST_TEMPLATES).await?;
     note(&account, "compare templates");
     let definitions = asked.templates.into_iter().map(|template| {
         let mut definition = given(template.content);

@@ -12,13 +12,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::at_provider::AtProvider;
-use super::managed::{Whose, given, note, refuse, whole};
+use super::managed::{Whose, given, note, refuse};
 use super::once::{OnceBody, answer};
 use super::problem::ApiError;
 use super::request::{Body, Query};
 use super::templates::{View, find};
 use crate::manage::{Account, Changed, Failed};
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
+use crate::model::provider::Provider;
+use crate::provider::operations::templates::{
+    CREATE_TEMPLATE, CREATE_TEMPLATE_V1, DELETE_TEMPLATE_NAME, LIST_TEMPLATES, LIST_TEMPLATES_V1,
+};
 use crate::provider::templates::{Filter, check, check_edit, check_v1};
 use crate::store::Once;
 use crate::store::templates_read::Template;
@@ -90,6 +94,21 @@ impl Api {
         account.ok_or(ApiError::NotFound("connection"))
     }
 
+    /// Infobip's account is that of a number: a connection's numbers may be of several.
+    async fn only_number(&self, account: &Account) -> Result<(), ApiError> {
+        let connection = &account.connection;
+        if connection.provider != Provider::Infobip {
+            return Ok(());
+        }
+        match self.store.listing_numbers(connection.id).await?.len() {
+            0 | 1 => Ok(()),
+            _ => Err(ApiError::field(
+                "sender",
+                "is needed: the connection has several numbers, which may be of several accounts",
+            )),
+        }
+    }
+
     /// A template as its provider shows it now.
     pub(super) async fn read_template(&self, template: Template) -> Result<Template, ApiError> {
         let account = self.account_of(&template).await?;
@@ -117,12 +136,12 @@ async fn create(
     State(api): State<Api>,
     OnceBody(once, new): OnceBody<Create>,
 ) -> Result<Response, ApiError> {
-    let whose = Whose {
-        sender: new.sender,
-        connection: new.connection,
-        waba_id: new.waba_id.clone(),
+    let whose = Whose::of(new.sender, new.connection, new.waba_id);
+    let operation = match new.deprecated_v1 {
+        true => &CREATE_TEMPLATE_V1,
+        false => &CREATE_TEMPLATE,
     };
-    let account = api.account(&whose).await?;
+    let account = api.account(&whose, operation).await?;
     note(&account, &format!("template {} {}", new.name, new.language));
     let mut definition = given(new.content);
     definition.insert("name".to_owned(), new.name.into());
@@ -136,6 +155,13 @@ async fn create(
     let show = |template| api.show_template(template);
     let reply = api.manage.create(&account, &definition, by_v1, &once, show);
     answer(StatusCode::CREATED, reply.await?)
+}
+
+fn note_template(account: &Account, template: &Template) {
+    note(
+        account,
+        &format!("template {} {}", template.name, template.language),
+    );
 }
 
 /// Edits a template: what is not named stays, but all components are replaced where any are named.
@@ -163,10 +189,7 @@ async fn edit(
     let change = Value::Object(change);
     let provider = account.connection.provider;
     refuse(check_edit(provider, &change, template.category.as_deref()))?;
-    note(
-        &account,
-        &format!("template {} {}", template.name, template.language),
-    );
+    note_template(&account, &template);
     let work = async {
         let changed = api.manage.edit(&account, &template, &change).await?;
         Ok(Answered::of(&api, changed))
@@ -218,10 +241,7 @@ async fn unpause(
 ) -> Result<Response, ApiError> {
     let template = find(&api, &template).await?;
     let account = api.account_of(&template).await?;
-    note(
-        &account,
-        &format!("template {} {}", template.name, template.language),
-    );
+    note_template(&account, &template);
     let work = async {
         let changed = api.manage.unpause(&account, &template).await?;
         Ok(Answered::of(&api, changed))
@@ -244,12 +264,9 @@ async fn delete(
 ) -> Result<Json<View>, ApiError> {
     let template = find(&api, &template).await?;
     let account = api.account_of(&template).await?;
-    note(
-        &account,
-        &format!("template {} {}", template.name, template.language),
-    );
+    note_template(&account, &template);
     let id = TemplateId(template.id);
-    whole(api.manage.delete(&account, &template)).await?;
+    api.manage.delete(&account, &template).await?;
     let now = api
         .store
         .template(id)
@@ -296,14 +313,13 @@ async fn delete_name(
         let message = "expected 1 to 512 lower-case letters, digits and `_`";
         return Err(ApiError::field("name", message));
     }
-    let whose = Whose {
-        sender: asked.sender,
-        connection: asked.connection,
-        waba_id: asked.waba_id,
-    };
-    let account = api.account(&whose).await?;
+    let whose = Whose::of(asked.sender, asked.connection, asked.waba_id);
+    let account = api.account(&whose, &DELETE_TEMPLATE_NAME).await?;
+    if asked.sender.is_none() {
+        api.only_number(&account).await?;
+    }
     note(&account, &format!("templates {}", asked.name));
-    let gone = whole(api.manage.delete_name(&account, &asked.name)).await?;
+    let gone = api.manage.delete_name(&account, &asked.name).await?;
     let ids: Vec<_> = gone
         .iter()
         .map(|template| TemplateId(template.id))
@@ -370,12 +386,12 @@ async fn sync(
     State(api): State<Api>,
     Body(asked): Body<Sync>,
 ) -> Result<Json<SyncedView>, ApiError> {
-    let whose = Whose {
-        sender: asked.sender,
-        connection: asked.connection,
-        waba_id: asked.waba_id,
+    let whose = Whose::of(asked.sender, asked.connection, asked.waba_id);
+    let operation = match asked.deprecated_v1 {
+        true => &LIST_TEMPLATES_V1,
+        false => &LIST_TEMPLATES,
     };
-    let account = api.account(&whose).await?;
+    let account = api.account(&whose, operation).await?;
     let filter = Filter {
         name: asked.name,
         status: asked.status,

@@ -1,6 +1,8 @@
 //! `/v1/connections/{id}/webhook_subscriptions`: where the provider posts webhooks, beside where it
-//! should; and `/v1/connections/{id}/token`, what the provider says of the connection's key. Nothing
-//! of it is kept here, and no secret is shown.
+//! should. Nothing of it is kept here, and no secret is shown; none is sent elsewhere than here, unless
+//! a key says so that may do everything.
+
+mod view;
 
 use std::sync::Arc;
 
@@ -8,30 +10,26 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::view::{ProblemView, View};
 use super::Api;
-use super::at_provider::{AtProvider, Outcome, ProviderError};
-use super::managed::whole;
-use super::moment::Moment;
+use super::at_provider::{AtProvider, Outcome};
 use super::permit;
 use super::problem::ApiError;
 use super::request::{Body, Query, id};
-use crate::manage::{Failed, Manage, Wish};
+use crate::manage::{Manage, Wish};
 use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
-use crate::provider::subscriptions::{
-    Found, LONGEST_OVERRIDE, Level, Ours, Place, Problem, Token, Wanted, hide, shown,
-};
+use crate::model::scope::Scope;
+use crate::provider::subscriptions::{LONGEST_OVERRIDE, Level, Ours, Place, Wanted, shown};
 use crate::store::Connection;
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(all))
         .routes(routes!(one, set, remove))
-        .routes(routes!(token))
 }
 
 /// Where a provider posts webhooks, beside where it should.
@@ -47,53 +45,14 @@ struct WebhookSubscriptions {
     provider_clock_offset_seconds: Option<i64>,
 }
 
-/// What a provider has set, at one place.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WebhookSubscription)]
-struct View {
-    /// `app`, `account`, `number`, or Infobip's `events`.
-    level: &'static str,
-    /// The provider's id of the app, the account or the number, where it has one.
-    id: Option<String>,
-    /// The account that a number is of.
-    waba_id: Option<String>,
-    /// Where webhooks go, if anything is set here; what stands behind a `?` is not shown.
-    callback_url: Option<String>,
-    /// Whether that is here; `null` where nobody said where here is.
-    is_ours: Option<bool>,
-    /// Whether any come.
-    active: bool,
-    /// What is told, where it can be chosen.
-    events: Option<Vec<String>>,
-    /// The provider's own object, without the secrets in it.
-    provider: Value,
-}
-
-/// Something that is wrong.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WebhookProblem)]
-struct ProblemView {
-    /// Stable: `no_public_url`, `not_subscribed`, `elsewhere`, `override_elsewhere`,
-    /// `blind_to_templates`, `not_active`, `missing_events`, `unproven`, `unreadable`.
-    code: &'static str,
-    /// `fail`: webhooks are missed. `warn`: some may be.
-    severity: &'static str,
-    level: Option<&'static str>,
-    /// The provider's id of the app, the account or the number.
-    id: Option<String>,
-    detail: String,
-    remedy: String,
-    /// What the provider answered, where it could not be read.
-    provider_error: Option<ProviderError>,
-}
-
 /// What is to be set.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewWebhookSubscription)]
 struct Change {
     /// Where webhooks are to go; else to `http.public_url` and the connection's path. What proves them
-    /// is added.
+    /// is added: only a key with the scope `admin` may name an address that is not below
+    /// `http.public_url`.
     callback_url: Option<String>,
     /// What is to be told, where it can be chosen; else all that is understood here, and what is told
     /// already.
@@ -142,114 +101,15 @@ struct Listed {
 struct Changed {
     data: Vec<View>,
     provider_answers: Vec<Value>,
-}
-
-/// What the provider says of a connection's key.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ConnectionToken)]
-struct TokenView {
-    /// Meta's id of the app that it is of.
-    app_id: Option<String>,
-    app_name: Option<String>,
-    valid: bool,
-    /// `null`: it does not expire.
-    expires_at: Option<Moment>,
-    permissions: Vec<String>,
-    /// Those of `whatsapp_business_messaging` and `whatsapp_business_management` that it lacks.
-    missing_permissions: Vec<&'static str>,
-    /// The accounts that it is for; none are named where it is for all.
-    waba_ids: Vec<String>,
-    /// How many seconds the provider's clock is ahead of this service's.
-    provider_clock_offset_seconds: Option<i64>,
-    /// The provider's own answer.
-    provider: Value,
-}
-
-/// Without the one nothing is sent, without the other nothing is managed.
-const NEEDED: [&str; 2] = [
-    "whatsapp_business_messaging",
-    "whatsapp_business_management",
-];
-
-impl From<(Token, Value, Option<i64>)> for TokenView {
-    fn from((token, provider, offset): (Token, Value, Option<i64>)) -> Self {
-        let missing = NEEDED
-            .into_iter()
-            .filter(|it| !token.permissions.iter().any(|permission| permission == it));
-        let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();
-        Self {
-            missing_permissions: missing.collect(),
-            app_id: token.app_id,
-            app_name: token.app,
-            valid: token.is_valid,
-            expires_at: token.expires_at.and_then(at).map(Moment),
-            permissions: token.permissions,
-            waba_ids: token.accounts,
-            provider_clock_offset_seconds: offset,
-            provider,
-        }
-    }
-}
-
-impl View {
-    fn of(found: Found, ours: Option<&Ours>) -> Self {
-        let mut provider = found.answer;
-        hide(&mut provider);
-        Self {
-            level: found.level.as_str(),
-            id: Some(found.id).filter(|id| !id.is_empty()),
-            waba_id: found.waba,
-            is_ours: ours.map(|ours| found.url.as_deref() == Some(ours.url.as_str())),
-            callback_url: found.url.as_deref().map(shown),
-            active: found.active,
-            events: found.events,
-            provider,
-        }
-    }
-
-    fn all(found: Vec<Found>, ours: Option<&Ours>) -> Vec<Self> {
-        let views = found.into_iter().map(|it| Self::of(it, ours));
-        views.collect()
-    }
-}
-
-impl From<Problem> for ProblemView {
-    fn from(problem: Problem) -> Self {
-        Self {
-            code: problem.code,
-            severity: problem.severity.as_str(),
-            level: problem.level.map(Level::as_str),
-            id: Some(problem.id).filter(|id| !id.is_empty()),
-            detail: problem.detail,
-            remedy: problem.remedy,
-            provider_error: None,
-        }
-    }
-}
-
-impl From<(Level, Failed)> for ProblemView {
-    fn from((level, failed): (Level, Failed)) -> Self {
-        let problem = ApiError::from(failed);
-        let provider_error = match &problem {
-            ApiError::AtProvider(problem) => problem.provider_error(),
-            _ => None,
-        };
-        Self {
-            code: "unreadable",
-            severity: "fail",
-            level: Some(level.as_str()),
-            id: None,
-            detail: problem.to_string(),
-            remedy: "see what the provider says; the connection's key needs the permission to \
-                     manage, and for Meta's app one of its app secrets"
-                .to_owned(),
-            provider_error,
-        }
-    }
+    /// Why it could not be read afterwards, where `data` is empty for that: it was done all the same.
+    problems: Vec<ProblemView>,
 }
 
 impl Api {
-    async fn connection_of(&self, connection: &str) -> Result<Arc<Connection>, ApiError> {
+    pub(super) async fn connection_of(
+        &self,
+        connection: &str,
+    ) -> Result<Arc<Connection>, ApiError> {
         let connection: ConnectionId = id(connection, "connection")?;
         let known = self.connections.get(connection).await?;
         known.ok_or(ApiError::NotFound("connection"))
@@ -361,6 +221,7 @@ async fn set(
     Manage::can_set(&connection, level, false)?;
     let ours = api.ours(&connection, change.callback_url.as_deref());
     let ours = check(&connection, level, &change, ours)?;
+    api.may_be_told(change.callback_url.as_deref())?;
     let places = api.places(
         &connection,
         level,
@@ -382,33 +243,29 @@ async fn set(
         ours,
         wanted,
     };
-    let (manage, with) = (api.manage.clone(), Arc::clone(&connection));
-    let done = whole(async move {
-        let mut answers = Vec::new();
-        for place in &places {
-            answers.push(manage.subscribe(&with, place, &wish).await?);
-        }
-        Ok::<_, Failed>(answers)
-    });
+    let answers = api.manage.subscribe(&connection, &places, &wish).await?;
     // An address that was given may be anybody's.
     let ours = api.ours(&connection, None);
-    changed(&api, &connection, level, done.await?, ours).await
+    Ok(Json(changed(&api, &connection, level, answers, ours).await))
 }
 
-/// What is set now.
+/// What is set now. It was done: that it cannot be read changes nothing of that.
 async fn changed(
     api: &Api,
     connection: &Connection,
     level: Level,
-    mut provider_answers: Vec<Value>,
+    provider_answers: Vec<Value>,
     ours: Option<Ours>,
-) -> Result<Json<Changed>, ApiError> {
-    provider_answers.iter_mut().for_each(hide);
-    let found = api.manage.subscribed(connection, level, None).await?;
-    Ok(Json(Changed {
-        data: View::all(found, ours.as_ref()),
+) -> Changed {
+    let (data, problems) = match api.manage.subscribed(connection, level, None).await {
+        Ok(found) => (View::all(found, ours.as_ref()), Vec::new()),
+        Err(failed) => (Vec::new(), vec![ProblemView::from((level, failed))]),
+    };
+    Changed {
+        data,
         provider_answers,
-    }))
+        problems,
+    }
 }
 
 /// The address that is to be told, if it can be one.
@@ -449,7 +306,39 @@ fn check(
     Ok(ours)
 }
 
+/// Whether an address is below another.
+fn is_below(address: &str, own: &str) -> bool {
+    let (Ok(address), Ok(own)) = (reqwest::Url::parse(address), reqwest::Url::parse(own)) else {
+        return false;
+    };
+    let path = own.path().trim_end_matches('/');
+    let rest = address.path().strip_prefix(path);
+    address.origin() == own.origin() && rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
 impl Api {
+    /// Webhooks bring what proves them: whoever has the address is told the receiver's secrets.
+    fn may_be_told(&self, given: Option<&str>) -> Result<(), ApiError> {
+        let own = &self.config.http.public_url;
+        match given {
+            Some(address) if !is_below(address, own) && !permit::has(Scope::Admin) => {
+                let message = "is not below `http.public_url`, and the connection's webhook secrets \
+                               would go there: set `http.public_url` to this service's public \
+                               address, or use an API key with the scope `admin`";
+                Err(ApiError::field("callback_url", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A restricted key leads to the numbers of its senders alone.
+    async fn may_reach(&self, connection: &Connection, number: &str) -> Result<(), ApiError> {
+        match self.store.sender_of(connection.id, number).await? {
+            Some(sender) => permit::of_sender(sender),
+            None => permit::of_all(),
+        }
+    }
+
     /// Where it is to be changed.
     async fn places(
         &self,
@@ -462,9 +351,11 @@ impl Api {
             let is_id = |number: &String| number.bytes().all(|byte| byte.is_ascii_digit());
             let wrong = || ApiError::field("phone_number_id", "expected Meta's id of a number");
             let number = number.filter(|number| !number.is_empty() && is_id(number));
+            let number = number.ok_or_else(wrong)?;
+            self.may_reach(connection, &number).await?;
             return Ok(vec![Place {
                 api_version: connection.api_version.clone().unwrap_or_default(),
-                number: number.ok_or_else(wrong)?,
+                number,
                 ..Place::default()
             }]);
         }
@@ -507,31 +398,31 @@ async fn remove(
         "webhooks of the {word} at {} come no more",
         connection.provider.as_str()
     ));
-    let (manage, with) = (api.manage.clone(), Arc::clone(&connection));
-    let done = whole(async move {
-        let mut answers = Vec::new();
-        for place in &places {
-            answers.push(manage.unsubscribe(&with, place, level).await?);
-        }
-        Ok::<_, Failed>(answers)
-    });
+    let answers = api.manage.unsubscribe(&connection, &places, level).await?;
     let ours = api.ours(&connection, None);
-    changed(&api, &connection, level, done.await?, ours).await
+    Ok(Json(changed(&api, &connection, level, answers, ours).await))
 }
 
-/// Shows whose the connection's key is, what it may do, and until when.
-#[utoipa::path(
-    get,
-    path = "/connections/{id}/token",
-    operation_id = "get_connection_token",
-    tag = "Connections",
-    params(("id" = ConnectionId, Path)),
-    responses((status = 200, body = TokenView)),
-)]
-async fn token(
-    State(api): State<Api>,
-    Path(connection): Path<String>,
-) -> Result<Json<TokenView>, ApiError> {
-    let connection = api.connection_of(&connection).await?;
-    Ok(Json(api.manage.token(&connection).await?.into()))
+#[cfg(test)]
+mod tests {
+    use super::is_below;
+
+    #[test]
+    fn an_address_below_another_does_not_only_begin_like_it() {
+        let own = "https://twotick.example/in/";
+        for (address, expected) in [
+            ("https://twotick.example/in/webhooks/con_a", true),
+            ("https://TWOTICK.example:443/in/webhooks/con_a", true),
+            ("https://twotick.example/webhooks/con_a", false),
+            ("https://twotick.example/in/../webhooks/con_a", false),
+            ("https://twotick.example/in%2F..", false),
+            ("https://twotick.example/inside", false),
+            ("https://twotick.example.evil/in/webhooks", false),
+            ("https://twotick.example@evil.example/in/webhooks", false),
+            ("http://twotick.example/in/webhooks", false),
+        ] {
+            assert_eq!(is_below(address, own), expected, "{address}");
+        }
+        assert!(!is_below("https://twotick.example/webhooks", ""));
+    }
 }

@@ -4,21 +4,22 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
-use super::managed::{Whose, given, note, refuse, whole};
+use super::managed::{Whose, given, note, refuse};
 use super::moment::Moment;
+use super::once::OnceBody;
 use super::problem::ApiError;
-use super::request::{Body, Query};
-use crate::manage::{Account, Manage};
+use super::request::Query;
 use crate::model::ids::{ConnectionId, SenderId};
-use crate::provider::operations::Operation;
 use crate::provider::operations::welcome as op;
 use crate::provider::welcome::{self, Welcome};
+use crate::store::Once;
 
 /// How to find out what became of a call whose answer was lost.
 const LOOK: &str = "look with `GET /v1/welcome_sequences` before you ask again: a second one of a \
@@ -28,42 +29,6 @@ pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(one, update, delete))
-}
-
-/// Whose sequence.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Of {
-    /// A sender of the account: its connection and its account are meant.
-    sender: Option<SenderId>,
-    /// Needed without `sender`.
-    connection: Option<ConnectionId>,
-    /// Needed where the connection's senders are of several accounts, or of none.
-    waba_id: Option<String>,
-}
-
-impl From<Of> for Whose {
-    fn from(of: Of) -> Self {
-        Self {
-            sender: of.sender,
-            connection: of.connection,
-            waba_id: of.waba_id,
-        }
-    }
-}
-
-impl Api {
-    /// Whose account is meant, where its provider has such a call at all.
-    async fn account_with(
-        &self,
-        whose: impl Into<Whose>,
-        operation: &'static Operation,
-    ) -> Result<Account, ApiError> {
-        let account = self.account(&whose.into()).await?;
-        Manage::has(&account, operation)?;
-        Ok(account)
-    }
 }
 
 /// A welcome message sequence, as the provider shows it.
@@ -117,11 +82,11 @@ struct Done {
     path = "/welcome_sequences",
     operation_id = "list_welcome_sequences",
     tag = "Welcome sequences",
-    params(Of),
+    params(Whose),
     responses((status = 200, body = List)),
 )]
-async fn list(State(api): State<Api>, Query(of): Query<Of>) -> Result<Json<List>, ApiError> {
-    let account = api.account_with(of, &op::LIST_WELCOME).await?;
+async fn list(State(api): State<Api>, Query(of): Query<Whose>) -> Result<Json<List>, ApiError> {
+    let account = api.account(&of, &op::LIST_WELCOME).await?;
     let found = api.manage.welcome_all(&account).await?;
     let data = found.into_iter().map(View::from).collect();
     Ok(Json(List { data }))
@@ -152,29 +117,27 @@ struct Create {
     path = "/welcome_sequences",
     operation_id = "create_welcome_sequence",
     tag = "Welcome sequences",
+    params(Once),
     request_body = Create,
     responses((status = 201, body = Done)),
 )]
 async fn create(
     State(api): State<Api>,
-    Body(new): Body<Create>,
-) -> Result<(StatusCode, Json<Done>), ApiError> {
-    let of = Of {
-        sender: new.sender,
-        connection: new.connection,
-        waba_id: new.waba_id,
-    };
-    let account = api.account_with(of, &op::CREATE_WELCOME).await?;
+    OnceBody(once, new): OnceBody<Create>,
+) -> Result<Response, ApiError> {
+    let of = Whose::of(new.sender, new.connection, new.waba_id);
+    let account = api.account(&of, &op::CREATE_WELCOME).await?;
     note(&account, &format!("welcome sequence {:?}", new.name));
     let given = members(json!({"name": new.name, "sequence": new.sequence}), true)?;
-    let manage = api.manage.clone();
-    let made = whole(async move { manage.create_welcome(&account, &given).await }).await;
-    let (id, provider_answer) = made.map_err(|error| error.found_out_by(LOOK))?;
-    let done = Done {
-        id,
-        provider_answer,
+    let work = async {
+        let (id, provider_answer) = api.manage.create_welcome(&account, &given).await?;
+        Ok(Done {
+            id,
+            provider_answer,
+        })
     };
-    Ok((StatusCode::CREATED, Json(done)))
+    let made = api.once(&once, StatusCode::CREATED, work).await;
+    made.map_err(|error| error.found_out_by(LOOK))
 }
 
 /// What is said of a sequence, if nothing is wrong with it.
@@ -204,16 +167,16 @@ fn known(id: String) -> Result<String, ApiError> {
     path = "/welcome_sequences/{id}",
     operation_id = "get_welcome_sequence",
     tag = "Welcome sequences",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = View)),
 )]
 async fn one(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Json<View>, ApiError> {
     let id = known(id)?;
-    let account = api.account_with(of, &op::READ_WELCOME).await?;
+    let account = api.account(&of, &op::READ_WELCOME).await?;
     let found = api.manage.welcome(&account, &id).await?;
     let found = found.ok_or(ApiError::NotFound("welcome sequence"))?;
     Ok(Json(found.into()))
@@ -235,28 +198,30 @@ struct Update {
     path = "/welcome_sequences/{id}",
     operation_id = "update_welcome_sequence",
     tag = "Welcome sequences",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose, Once),
     request_body = Update,
     responses((status = 200, body = Done)),
 )]
 async fn update(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
-    Body(change): Body<Update>,
-) -> Result<Json<Done>, ApiError> {
+    Query(of): Query<Whose>,
+    OnceBody(once, change): OnceBody<Update>,
+) -> Result<Response, ApiError> {
     let id = known(id)?;
-    let account = api.account_with(of, &op::UPDATE_WELCOME).await?;
+    let account = api.account(&of, &op::UPDATE_WELCOME).await?;
     note(&account, &format!("welcome sequence {id}"));
     let said = json!({"name": change.name, "sequence": change.sequence});
     let given = members(said, false)?;
-    let (manage, of) = (api.manage.clone(), id.clone());
-    let done = whole(async move { manage.update_welcome(&account, &of, &given).await }).await;
-    let provider_answer = done.map_err(|error| error.found_out_by(LOOK))?;
-    Ok(Json(Done {
-        id,
-        provider_answer,
-    }))
+    let work = async {
+        let provider_answer = api.manage.update_welcome(&account, &id, &given).await?;
+        Ok(Done {
+            id: id.clone(),
+            provider_answer,
+        })
+    };
+    let done = api.once(&once, StatusCode::OK, work).await;
+    done.map_err(|error| error.found_out_by(LOOK))
 }
 
 /// Deletes a welcome message sequence that no ad uses.
@@ -265,20 +230,19 @@ async fn update(
     path = "/welcome_sequences/{id}",
     operation_id = "delete_welcome_sequence",
     tag = "Welcome sequences",
-    params(("id" = String, Path), Of),
+    params(("id" = String, Path), Whose),
     responses((status = 200, body = Done)),
 )]
 async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(of): Query<Of>,
+    Query(of): Query<Whose>,
 ) -> Result<Json<Done>, ApiError> {
     let id = known(id)?;
-    let account = api.account_with(of, &op::DELETE_WELCOME).await?;
+    let account = api.account(&of, &op::DELETE_WELCOME).await?;
     note(&account, &format!("welcome sequence {id}"));
-    let (manage, of) = (api.manage.clone(), id.clone());
-    let done = whole(async move { manage.delete_welcome(&account, &of).await }).await;
-    let provider_answer = done.map_err(|error| error.found_out_by(LOOK))?;
+    let done = api.manage.delete_welcome(&account, &id).await;
+    let provider_answer = done.map_err(|error| ApiError::from(error).found_out_by(LOOK))?;
     Ok(Json(Done {
         id,
         provider_answer,

@@ -15,6 +15,9 @@ use crate::send::ask::Answered;
 use crate::store::templates_read::Template;
 use crate::store::{Connection, StoreError};
 
+/// Pages of a list.
+const PAGES: usize = 100;
+
 /// Whose something is, and by which number it is asked for.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -41,12 +44,7 @@ impl Account {
 
     /// Said before anything else is wrong with what is asked for.
     pub fn has(&self, operation: &'static Operation) -> Result<(), Failed> {
-        let provider = self.provider();
-        let lacking = Failed::Lacking {
-            provider,
-            operation,
-        };
-        operation.at(provider).map(|_| ()).ok_or(lacking)
+        super::has(&self.connection, operation)
     }
 }
 
@@ -133,6 +131,26 @@ impl Manage {
                 class: ErrorClass::FixRequest,
             }))),
         }
+    }
+
+    /// All items of a list, page by page. `page`: what an answer has, and where the next begins.
+    pub(super) async fn pages<T>(
+        &self,
+        account: &Account,
+        ask: impl Fn(Option<&str>) -> Ask,
+        page: impl Fn(Value) -> Result<(Vec<T>, Option<String>), Failed>,
+    ) -> Result<Vec<T>, Failed> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        for _ in 0..PAGES {
+            let answer = self.asked(account, &ask(after.as_deref())).await?;
+            let (some, next) = page(answer)?;
+            all.extend(some);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(all)
     }
 
     /// Makes a call that only reads; its answer.

@@ -70,8 +70,71 @@ impl Failed {
     pub fn may_be_done(&self) -> bool {
         matches!(
             self,
-            Self::Unknown { .. } | Self::Unreadable { .. } | Self::Unrecorded { .. }
+            Self::Unknown { .. }
+                | Self::Unreadable { .. }
+                | Self::Unrecorded { .. }
+                | Self::Partly { .. }
         )
+    }
+
+    /// The same of a step that nobody sees anything of, whatever became of it: what it belongs to
+    /// was not done.
+    pub(super) fn unseen(self) -> Self {
+        match self {
+            Self::Unknown { reason, said } => Self::Unreachable { reason, said },
+            Self::Unreadable { reason, said } => Self::Unreachable {
+                reason: format!("its answer is not understood: {reason}"),
+                said: Some(said),
+            },
+            other => other,
+        }
+    }
+
+    /// What the provider answered, if it did.
+    pub(super) fn said_mut(&mut self) -> Option<&mut Said> {
+        match self {
+            Self::Refused(said) | Self::Unreadable { said, .. } | Self::Unrecorded { said, .. } => {
+                Some(said)
+            }
+            Self::Unreachable { said, .. } | Self::Unknown { said, .. } => said.as_deref_mut(),
+            Self::Partly { failed, .. } => failed.said_mut(),
+            Self::Lacking { .. } | Self::NoKey | Self::TooMany { .. } | Self::Store(_) => None,
+        }
+    }
+}
+
+/// Steps that are taken one after the other, by their names: of one that fails it is told what was
+/// done before it.
+#[derive(Debug)]
+pub(super) struct Steps {
+    names: Vec<String>,
+    done: usize,
+}
+
+impl Steps {
+    /// All of them, in their order.
+    pub(super) fn of(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        Self { names, done: 0 }
+    }
+
+    /// What came of the next one.
+    pub(super) fn took<T>(&mut self, came: Result<T, Failed>) -> Result<T, Failed> {
+        match came {
+            Ok(it) => {
+                self.done += 1;
+                Ok(it)
+            }
+            Err(failed) if self.done == 0 => Err(failed),
+            Err(failed) => {
+                let (done, left) = self.names.split_at(self.done.min(self.names.len()));
+                Err(Failed::Partly {
+                    done: done.to_vec(),
+                    left: left.to_vec(),
+                    failed: Box::new(failed),
+                })
+            }
+        }
     }
 }
 
@@ -129,6 +192,16 @@ pub enum Failed {
         said: Box<Said>,
         /// Why, in words.
         error: StoreError,
+    },
+    /// Of several steps the first were done, and one was not.
+    #[error("done: {}; not done: {}: {failed}", .done.join(", "), .left.join(", "))]
+    Partly {
+        /// Those that were.
+        done: Vec<String>,
+        /// The one that was not, and those behind it.
+        left: Vec<String>,
+        /// Why.
+        failed: Box<Failed>,
     },
     /// The database failed.
     #[error(transparent)]

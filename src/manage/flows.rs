@@ -10,9 +10,6 @@ use crate::provider::flows::{self, Flow, FlowError};
 use crate::provider::operations::Operation;
 use crate::provider::operations::flows::{READ_FLOW_JSON, UPLOAD_FLOW_JSON};
 
-/// Pages of a list.
-const PAGES: usize = 100;
-
 /// What came of an upload.
 #[derive(Debug)]
 pub struct Uploaded {
@@ -30,24 +27,15 @@ impl Manage {
     /// All flows of an account, with the provider's own object of each.
     pub async fn flows(&self, account: &Account) -> Result<Vec<(Flow, Value)>, Failed> {
         let provider = account.connection.provider;
-        let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let ask = flows::list(provider, &account.named(), after.as_deref());
-            let answer = self.asked(account, &ask).await?;
-            let page = flows::page(&answer);
-            let (objects, next) = page.ok_or_else(|| unread(answer, "the list"))?;
-            all.extend(
-                objects
-                    .into_iter()
-                    .filter_map(|it| Some((flows::flow(&it)?, it))),
-            );
-            match next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-        Ok(all)
+        let ask = |after: Option<&str>| flows::list(provider, &account.named(), after);
+        let page = |answer: Value| {
+            let (objects, next) = flows::page(&answer).ok_or_else(|| unread(answer, "the list"))?;
+            let flows = objects
+                .into_iter()
+                .filter_map(|it| Some((flows::flow(&it)?, it)));
+            Ok((flows.collect(), next))
+        };
+        self.pages(account, ask, page).await
     }
 
     /// One flow. `None`: the provider's list does not have it, or its id is of something else.

@@ -1,11 +1,12 @@
 //! A number's picture at its provider. Of the steps that put it there only the last changes
-//! anything that users see.
+//! anything that users see: what came of that is what came of all.
 
 use serde_json::Value;
 
+use super::uploads::Session;
 use super::{Account, Failed, Manage, shown};
 use crate::model::provider::Provider;
-use crate::provider::logo::{self, Given, Picture};
+use crate::provider::logo::{self, Given, LARGEST, Picture};
 use crate::provider::operations::senders::READ_LOGO;
 use crate::provider::profile;
 
@@ -39,12 +40,13 @@ impl Manage {
             return self.change(account, &logo::put(&of, picture, bytes)).await;
         }
         let begin = logo::begin(&of, picture, bytes.len());
-        let begun = self.change(account, &begin).await?;
-        let id = logo::begun(&begun).ok_or_else(|| missing(begun, "`id`"))?;
-        let upload = logo::upload(&of, &id, picture, bytes);
-        let uploaded = self.change(account, &upload).await?;
-        let handle = logo::handle(&uploaded).ok_or_else(|| missing(uploaded, "`h`"))?;
-        self.change(account, &logo::set(provider, &of, &handle))
+        let session = |id: &str| Session {
+            send: logo::upload(&of, id),
+            ask: None,
+            kind: Some(picture.content_type),
+        };
+        let uploaded = self.upload(account, &begin, session, bytes.into()).await?;
+        self.change(account, &logo::set(provider, &of, &uploaded.id))
             .await
     }
 
@@ -53,7 +55,7 @@ impl Manage {
         account.has(&READ_LOGO)?;
         let provider = account.provider();
         let ask = logo::read(provider, &account.named());
-        let answered = self.call(&account.connection, &ask).await?;
+        let answered = self.call_within(&account.connection, &ask, LARGEST).await?;
         if matches!(provider, Provider::Meta | Provider::Dialog360) {
             let answer = [shown(&answered.body)];
             let told = profile::profile(provider, &answer);

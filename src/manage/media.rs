@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use reqwest::{Method, Response, header};
 use serde_json::Value;
 
+use super::uploads::Session;
 use super::{Account, Answered, Failed, Manage, call_of, lost, method, shown, tell};
 use crate::model::provider::Provider;
 use crate::provider::media::{self, File, Media};
@@ -15,13 +16,10 @@ use crate::provider::operations::{Ask, Call};
 use crate::send::ask::{self, Opening};
 
 /// A transfer may take so long: 100 MB at 170 KB a second.
-const TRANSFER: Duration = Duration::from_secs(600);
+pub(super) const TRANSFER: Duration = Duration::from_secs(600);
 
 /// The longest answer that is no media.
-const ANSWER_BYTES: usize = 1 << 20;
-
-/// How often a sample is sent on from where it broke off.
-const RESUMES: usize = 4;
+pub(super) const ANSWER_BYTES: usize = 1 << 20;
 
 /// Media as it goes out: what stands around the file, and the file, passed on as it comes.
 #[derive(Debug)]
@@ -54,7 +52,7 @@ pub struct Content {
 
 impl Manage {
     /// Makes a call whose body, or whose answer's, is passed on.
-    async fn open(
+    pub(super) async fn open(
         &self,
         account: &Account,
         ask: &Ask,
@@ -94,7 +92,7 @@ impl Manage {
         }
     }
 
-    fn address(&self, account: &Account, ask: &Ask) -> Result<(Call, String), Failed> {
+    pub(super) fn address(&self, account: &Account, ask: &Ask) -> Result<(Call, String), Failed> {
         let call = call_of(&account.connection, ask.operation)?;
         let base = &account.connection.base_url;
         Ok((call, format!("{base}/{}", ask.address(&call))))
@@ -230,63 +228,14 @@ impl Manage {
         bytes: Bytes,
     ) -> Result<Kept, Failed> {
         account.has(&BEGIN_SAMPLE)?;
-        let begun = self
-            .change(account, &media::begin_sample(&account.named(), app, file))
-            .await?;
-        let Some(session) = begun["id"].as_str() else {
-            return Err(Failed::unreadable(begun, "`id` is missing"));
+        let named = account.named();
+        let session = |id: &str| Session {
+            send: media::sample(&named, id, false),
+            ask: Some(media::sample(&named, id, true)),
+            kind: None,
         };
-        let (mut offset, mut left) = (0, RESUMES);
-        loop {
-            let failed = match self.send_sample(account, session, offset, &bytes).await {
-                Ok(answer) => {
-                    return match answer["h"].as_str() {
-                        Some(handle) => Ok(Kept {
-                            id: handle.to_owned(),
-                            answer,
-                        }),
-                        None => Err(Failed::unreadable(answer, "`h` is missing")),
-                    };
-                }
-                Err(failed @ (Failed::Unknown { .. } | Failed::Unreachable { .. })) => failed,
-                Err(failed) => return Err(failed),
-            };
-            if left == 0 {
-                return Err(failed);
-            }
-            left -= 1;
-            let ask = media::sample(&account.named(), session, true);
-            let answer = self.asked(account, &ask).await?;
-            let came = &answer["file_offset"];
-            let came = came.as_u64().or_else(|| came.as_str()?.parse().ok());
-            let came = came.and_then(|came| usize::try_from(came).ok());
-            offset = match came.filter(|came| *came <= bytes.len()) {
-                Some(came) => came,
-                None => return Err(Failed::unread(answer, "`file_offset` is missing")),
-            };
-        }
-    }
-
-    async fn send_sample(
-        &self,
-        account: &Account,
-        session: &str,
-        offset: usize,
-        bytes: &Bytes,
-    ) -> Result<Value, Failed> {
-        let ask = media::sample(&account.named(), session, false);
-        let (call, address) = self.address(account, &ask)?;
-        let opening = Opening {
-            method: method(call.verb),
-            address: &address,
-            with_key: true,
-            headers: vec![("file_offset", offset.to_string())],
-            body: Some(bytes.slice(offset..).into()),
-            limit: TRANSFER,
-        };
-        let response = self.open(account, &ask, opening).await?;
-        let body = ask::rest(response, ANSWER_BYTES).await;
-        Ok(shown(&body.map_err(|error| lost(&call, error))?))
+        let begin = media::begin_sample(&named, app, file);
+        self.upload(account, &begin, session, bytes).await
     }
 }
 

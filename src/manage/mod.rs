@@ -17,6 +17,7 @@ mod pace;
 mod senders;
 mod subscriptions;
 mod templates;
+mod uploads;
 mod welcome;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use failed::{Failed, Said};
 pub use flows::Uploaded;
 pub use logos::Logo;
 pub use media::{Content, Kept, Parcel};
+pub use once::Unsuccessful;
 pub use senders::SyncedSenders;
 pub use subscriptions::{Overview, Wish};
 pub use templates::{Changed, EditRefused, Synced};
@@ -91,11 +93,21 @@ impl Manage {
     /// Makes a call. What only reads is made again a few times where a provider does not answer, or
     /// says that it failed; what changes something goes out once.
     pub async fn call(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
+        self.call_within(connection, ask, ANSWER_BYTES).await
+    }
+
+    /// The same, with an answer of at most so many bytes.
+    async fn call_within(
+        &self,
+        connection: &Connection,
+        ask: &Ask,
+        most: usize,
+    ) -> Result<Answered, Failed> {
         let call = call_of(connection, ask.operation)?;
         let address = ask.address(&call);
         let mut tries = 0;
         loop {
-            let came = self.once(connection, &call, &address, ask).await;
+            let came = self.once(connection, &call, &address, ask, most).await;
             tell(connection, ask, &came);
             let again = match &came {
                 Err(Failed::Unreachable { said, .. } | Failed::Unknown { said, .. }) => {
@@ -119,6 +131,7 @@ impl Manage {
         call: &Call,
         address: &str,
         ask: &Ask,
+        most: usize,
     ) -> Result<Answered, Failed> {
         self.take_turn(connection, call).await?;
         let question = Question {
@@ -127,7 +140,7 @@ impl Manage {
             body: ask.body.as_ref(),
             as_app: ask.as_app.as_ref(),
             limit: self.settings.timeout,
-            most: ANSWER_BYTES,
+            most,
         };
         let answered = ask::exchange(&self.client, connection, question).await;
         let answered = answered.map_err(|error| lost(call, error))?;
@@ -190,14 +203,22 @@ impl Manage {
     }
 }
 
-/// A provider's call, for whom there is a key.
-fn call_of(connection: &Connection, operation: &'static Operation) -> Result<Call, Failed> {
+/// Whether a connection's provider has a call for it: said before anything else is wrong.
+pub(crate) fn has(connection: &Connection, operation: &'static Operation) -> Result<(), Failed> {
+    known(connection, operation).map(|_| ())
+}
+
+fn known(connection: &Connection, operation: &'static Operation) -> Result<Call, Failed> {
     let provider = connection.provider;
-    let lacking = Failed::Lacking {
+    operation.at(provider).ok_or(Failed::Lacking {
         provider,
         operation,
-    };
-    let call = operation.at(provider).ok_or(lacking)?;
+    })
+}
+
+/// A provider's call, for whom there is a key.
+fn call_of(connection: &Connection, operation: &'static Operation) -> Result<Call, Failed> {
+    let call = known(connection, operation)?;
     match ask::has_key(connection) {
         true => Ok(call),
         false => Err(Failed::NoKey),

@@ -1,51 +1,83 @@
 //! Requests that are done once, whose work is done at a provider: the name is claimed before the
-//! provider is called, so that of two at once one calls, and the other gets its answer.
+//! provider is called, so that of two at once one calls, and the other gets its answer. What
+//! certainly was not done leaves the name free; what may have been done leaves it taken, and who
+//! comes with it again is told that nobody knows.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Manage;
+use super::{Failed, Manage};
 use crate::store::{Claim, Once, Reply, StoreError, shown};
 
 /// How often who waits for another looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A claim lasts as long as the calls of one request may take, twice, and so much longer.
+/// Beside its calls a request takes so long at most.
 const BESIDE: Duration = Duration::from_secs(30);
 
+/// Calls of one request, each with its repetitions: what is changed is read before or after.
+const CALLS: u32 = 3;
+
+/// Why a request's work has no answer.
+pub trait Unsuccessful: From<StoreError> {
+    /// Whether it may have been done all the same.
+    fn may_be_done(&self) -> bool;
+}
+
+impl Unsuccessful for Failed {
+    fn may_be_done(&self) -> bool {
+        self.may_be_done()
+    }
+}
+
 impl Manage {
-    /// Does what a request wants, unless it was done: `work` keeps its answer itself. What fails
-    /// leaves the request's name free.
-    pub async fn once_at_provider<E: From<StoreError>>(
+    /// Does what a request wants, unless it was done: `work` keeps its answer itself.
+    pub async fn once_at_provider<E: Unsuccessful>(
         &self,
         once: &Once,
         work: impl Future<Output = Result<Reply, E>>,
     ) -> Result<Reply, E> {
-        let length = self.settings.timeout * 2 + BESIDE;
-        let until = loop {
-            match self.store.claim_request(once, length).await? {
-                Claim::Ours(until) => break until,
-                Claim::Done(reply) => return Ok(reply),
-                Claim::Held => tokio::time::sleep(LOOK).await,
-            }
+        let until = match self.claim(once).await? {
+            Claim::Ours(until) => until,
+            Claim::Held => return Ok(Reply::UnderWay),
+            Claim::Done(reply) => return Ok(reply),
         };
         let came = work.await;
-        if came.is_err()
-            && let Err(error) = self.store.release_request(once, until).await
-        {
-            tracing::warn!(%error, "a request's name is free later than it could be");
+        if let Err(failed) = &came {
+            let ended = match failed.may_be_done() {
+                true => self.store.end_claim(once, until).await,
+                false => self.store.release_request(once, until).await,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%error, "a request's name is held until its claim runs out");
+            }
         }
         came
     }
 
-    /// Keeps what was done as the answer to a request. It was done, whether that is kept or not.
+    /// Claims a request's name. Who finds it held waits as long as a call may take.
+    async fn claim(&self, once: &Once) -> Result<Claim, StoreError> {
+        let timeout = self.settings.timeout;
+        let length = timeout * (self.settings.retries + 1) * CALLS + BESIDE;
+        let patience = self.store.clock().monotonic() + timeout;
+        loop {
+            let claim = self.store.claim_request(once, length).await?;
+            if !matches!(claim, Claim::Held) || self.store.clock().monotonic() >= patience {
+                return Ok(claim);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Keeps what was done as the answer to a request. It was done, whether that is kept or not:
+    /// where it is not, who asks again is told that nobody knows.
     pub async fn kept(&self, once: &Once, view: &impl Serialize) -> Result<Reply, StoreError> {
         let answer = shown(view)?;
         match self.store.keep_reply(once, answer.clone()).await {
             Ok(reply) => Ok(reply),
             Err(error) => {
-                tracing::warn!(%error, "an answer could not be kept under its request's name");
+                tracing::error!(%error, "an answer could not be kept under its request's name");
                 Ok(Reply::Done(answer))
             }
         }

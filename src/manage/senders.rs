@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::failed::Steps;
 use super::{Account, Failed, Manage};
 use crate::model::ids::SenderId;
 use crate::model::provider::Provider;
@@ -12,9 +13,6 @@ use crate::provider::registration::{self, Added, Change, NewNumber};
 use crate::provider::senders::{self, AT_ONCE, Number};
 use crate::store::senders::{CreateSenderError, NewSender, STANDARD_RATE, Sender};
 use crate::store::{Once, StoreError};
-
-/// Pages of a list.
-const PAGES: usize = 100;
 
 /// What a reading of numbers brought.
 #[derive(Debug)]
@@ -84,29 +82,19 @@ impl Manage {
 
     async fn numbers(&self, account: &Account, asked: &[String]) -> Result<Vec<Number>, Failed> {
         let (provider, connection) = (account.provider(), account.connection.id);
-        let mut all = Vec::new();
-        if provider == Provider::Infobip {
-            let known = match asked.is_empty() {
-                true => self.store.listing_numbers(connection).await?,
-                false => asked.to_vec(),
-            };
-            for some in known.chunks(AT_ONCE) {
-                let ask = senders::list(provider, &account.named(), some, None);
-                let answer = self.asked(account, &ask).await?;
-                all.extend(read(answer, |answer| senders::page(provider, answer))?.0);
-            }
-            return Ok(all);
+        let page = |answer| read(answer, |answer| senders::page(provider, answer));
+        if provider != Provider::Infobip {
+            let ask = |after: Option<&str>| senders::list(provider, &account.named(), &[], after);
+            return self.pages(account, ask, page).await;
         }
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let ask = senders::list(provider, &account.named(), &[], after.as_deref());
-            let answer = self.asked(account, &ask).await?;
-            let (some, next) = read(answer, |answer| senders::page(provider, answer))?;
-            all.extend(some);
-            match next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
+        let known = match asked.is_empty() {
+            true => self.store.listing_numbers(connection).await?,
+            false => asked.to_vec(),
+        };
+        let mut all = Vec::new();
+        for some in known.chunks(AT_ONCE) {
+            let ask = senders::list(provider, &account.named(), some, None);
+            all.extend(page(self.asked(account, &ask).await?)?.0);
         }
         Ok(all)
     }
@@ -150,9 +138,11 @@ impl Manage {
         account: &Account,
         given: &Map<String, Value>,
     ) -> Result<Value, Failed> {
+        let asks = profile::update(account.provider(), &account.named(), given);
+        let mut steps = Steps::of(asks.iter().map(|ask| ask.operation.name));
         let mut answers = Vec::new();
-        for ask in profile::update(account.provider(), &account.named(), given) {
-            answers.push(self.change(account, &ask).await?);
+        for ask in asks {
+            answers.push(steps.took(self.change(account, &ask).await)?);
         }
         Ok(one_or_all(answers))
     }

@@ -2,16 +2,18 @@
 //! it is kept here. Meta's app is told by its key, and its accounts are those of the connection's
 //! senders and those that the key is for.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
+use super::failed::Steps;
 use super::{Failed, Manage, shown};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
-use crate::provider::operations::{Ask, Operation};
+use crate::provider::operations::Ask;
+use crate::provider::operations::subscriptions::READ_TOKEN;
+use crate::provider::refused::Refused;
 use crate::provider::subscriptions::{
-    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, infobip, problems,
+    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, hide, infobip, problems,
+    without,
 };
 use crate::send::ask::Answered;
 use crate::store::Connection;
@@ -59,16 +61,17 @@ enum Doing {
 }
 
 fn has(connection: &Connection, level: Level, doing: Doing) -> Result<(), Failed> {
-    has_call(connection, level.calls()[doing as usize])
+    super::has(connection, level.calls()[doing as usize])
 }
 
-fn has_call(connection: &Connection, operation: &'static Operation) -> Result<(), Failed> {
-    let provider = connection.provider;
-    let lacking = Failed::Lacking {
-        provider,
-        operation,
-    };
-    operation.at(provider).map(|_| ()).ok_or(lacking)
+/// What a provider said against it, without the secrets that it was told.
+fn hidden(connection: &Connection, mut failed: Failed) -> Failed {
+    if let Some(said) = failed.said_mut() {
+        let secrets = connection.credentials.as_told();
+        hide(&mut said.body, &secrets);
+        said.message = said.message.take().map(|text| without(text, &secrets));
+    }
+    failed
 }
 
 impl Manage {
@@ -79,10 +82,7 @@ impl Manage {
         connection: &Connection,
     ) -> Result<(Token, Value, Option<i64>), Failed> {
         use secrecy::ExposeSecret as _;
-        has_call(
-            connection,
-            &crate::provider::operations::subscriptions::READ_TOKEN,
-        )?;
+        super::has(connection, &READ_TOKEN)?;
         let place = Place {
             api_version: connection.api_version.clone().unwrap_or_default(),
             ..Place::default()
@@ -162,7 +162,12 @@ impl Manage {
         let mut reading = Reading::default();
         for place in self.places(connection, level, waba).await? {
             self.read_place(connection, level, &place, &mut reading)
-                .await?;
+                .await
+                .map_err(|failed| hidden(connection, failed))?;
+        }
+        let secrets = connection.credentials.as_told();
+        for found in &mut reading.found {
+            hide(&mut found.answer, &secrets);
         }
         Ok(reading)
     }
@@ -251,29 +256,42 @@ impl Manage {
         Ok(overview)
     }
 
-    /// Sets it at a place; the provider's answer.
+    /// Sets it at each place; the provider's answers, without secrets.
     pub async fn subscribe(
         &self,
-        connection: &Arc<Connection>,
+        connection: &Connection,
+        places: &[Place],
+        wish: &Wish,
+    ) -> Result<Vec<Value>, Failed> {
+        has(connection, wish.level, Doing::Set)?;
+        let mut steps = Steps::of(places.iter().map(|place| place.named(wish.level)));
+        let mut answers = Vec::new();
+        for place in places {
+            let came = match wish.level {
+                Level::Events => self.subscribe_events(connection, place, wish).await,
+                _ => self.set_place(connection, place, wish).await,
+            };
+            let came = steps.took(came);
+            answers.push(came.map_err(|failed| hidden(connection, failed))?);
+        }
+        let secrets = connection.credentials.as_told();
+        answers.iter_mut().for_each(|it| hide(it, &secrets));
+        Ok(answers)
+    }
+
+    async fn set_place(
+        &self,
+        connection: &Connection,
         place: &Place,
         wish: &Wish,
     ) -> Result<Value, Failed> {
-        has(connection, wish.level, Doing::Set)?;
-        if wish.level == Level::Events {
-            return self.subscribe_events(connection, place, wish).await;
-        }
         let mut known = Vec::new();
         if wish.level == Level::App && wish.wanted.events.is_none() {
             let mut reading = Reading::default();
             self.read_place(connection, wish.level, place, &mut reading)
                 .await?;
-            known.extend(
-                reading
-                    .found
-                    .into_iter()
-                    .filter_map(|it| it.events)
-                    .flatten(),
-            );
+            let found = reading.found.into_iter().filter_map(|it| it.events);
+            known.extend(found.flatten());
         }
         let (provider, level) = (connection.provider, wish.level);
         let ask =
@@ -281,16 +299,25 @@ impl Manage {
         self.done_as_whoever_may(connection, place, ask).await
     }
 
-    /// Removes it from a place; the provider's answer.
+    /// Removes it from each place; the provider's answers, without secrets.
     pub async fn unsubscribe(
         &self,
         connection: &Connection,
-        place: &Place,
+        places: &[Place],
         level: Level,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Vec<Value>, Failed> {
         has(connection, level, Doing::Remove)?;
-        let ask = |place: &Place| wire::remove(level, place);
-        self.done_as_whoever_may(connection, place, ask).await
+        let mut steps = Steps::of(places.iter().map(|place| place.named(level)));
+        let mut answers = Vec::new();
+        for place in places {
+            let ask = |place: &Place| wire::remove(level, place);
+            let came = self.done_as_whoever_may(connection, place, ask).await;
+            let came = steps.took(came);
+            answers.push(came.map_err(|failed| hidden(connection, failed))?);
+        }
+        let secrets = connection.credentials.as_told();
+        answers.iter_mut().for_each(|it| hide(it, &secrets));
+        Ok(answers)
     }
 
     async fn done_as_whoever_may(
@@ -341,8 +368,8 @@ impl Manage {
         Ok(())
     }
 
-    /// Makes the connection's own at once, or brings its parts up to date, what proves it first. Of
-    /// the answers the last is shown.
+    /// Makes the connection's own, or brings its parts up to date, what proves it first: until the
+    /// last step it goes where it went. Of the answers the last is shown.
     async fn subscribe_events(
         &self,
         connection: &Connection,
@@ -351,23 +378,56 @@ impl Manage {
     ) -> Result<Value, Failed> {
         let mut reading = Reading::default();
         self.read_events(connection, place, &mut reading).await?;
-        let own = reading.found.iter().find(|it| it.id == place.own);
-        let Some(known) = own else {
+        let known = reading.found.iter().find(|it| it.id == place.own);
+        if known.is_none() && !self.has_profile(connection, place).await? {
             let ask = infobip::create(place, &wish.ours, &wish.wanted);
             return Self::done(&self.call(connection, &ask).await?);
-        };
-        if let Some(security) = &wish.ours.security {
-            let ask = |is_new| infobip::write_security(place, security, is_new);
-            match self.call(connection, &ask(false)).await {
-                Err(Failed::Refused(said)) if said.status == 404 => {
-                    self.call(connection, &ask(true)).await?;
-                }
-                came => drop(came?),
-            }
         }
+        let mut steps = Steps::of(["what proves it", "its profile", "its events"]);
+        let proved = self.prove_events(connection, place, &wish.ours).await;
+        steps.took(proved)?;
         let ask = infobip::update_profile(place, &wish.ours);
-        self.call(connection, &ask).await?;
-        let ask = infobip::update(place, known, &wish.wanted);
-        Self::done(&self.call(connection, &ask).await?)
+        steps.took(self.call(connection, &ask).await)?;
+        let ask = match known {
+            Some(known) => infobip::update(place, known, &wish.wanted),
+            None => infobip::create_with_profile(place, &wish.wanted),
+        };
+        let came = self.call(connection, &ask).await;
+        steps.took(came.and_then(|answered| Self::done(&answered)))
+    }
+
+    /// Whether what a subscription had is there: that goes alone.
+    async fn has_profile(&self, connection: &Connection, place: &Place) -> Result<bool, Failed> {
+        match self
+            .call(connection, &infobip::read_own_profile(place))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Failed::Refused(said))
+                if Refused::is_not_there(said.status, said.code.as_deref()) =>
+            {
+                Ok(false)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    async fn prove_events(
+        &self,
+        connection: &Connection,
+        place: &Place,
+        ours: &Ours,
+    ) -> Result<(), Failed> {
+        let Some(security) = &ours.security else {
+            return Ok(());
+        };
+        let ask = |is_new| infobip::write_security(place, security, is_new);
+        match self.call(connection, &ask(false)).await {
+            Err(Failed::Refused(said)) if said.status == 404 => {
+                self.call(connection, &ask(true)).await?;
+            }
+            came => drop(came?),
+        }
+        Ok(())
     }
 }

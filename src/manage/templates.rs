@@ -3,47 +3,39 @@
 //!
 //! What an answer to a change of ours says is newer than all that was known when the change was
 //! made, and older than whatever the provider says of it by webhooks, which have whole seconds
-//! alone: it is dated to just before the second in which it was asked for ([`dated`]).
+//! alone: it is dated to just before the second in which it was asked for ([`dated`]). What only reads
+//! is in `reading`.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+mod reading;
 
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Account, Failed, Manage, shown};
 use crate::config::EditBudget;
 use crate::model::Timestamp;
 use crate::model::ids::TemplateId;
-use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
 use crate::model::template::{Health, is_approved, is_editable};
 use crate::provider::operations::templates::{
     DELETE_TEMPLATE, DELETE_TEMPLATE_NAME, EDIT_TEMPLATE, UNPAUSE_TEMPLATE,
 };
-use crate::provider::reading::TemplatePage;
-use crate::provider::templates::{self, Filter, Named};
-use crate::send::{read_at, said_of};
+use crate::provider::templates::{self, Named};
+use crate::send::said_of;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::template_manage::Record;
-use crate::store::template_readings::ListedOf;
 use crate::store::templates_read::Template;
 use crate::store::{Once, Reply, StoreError};
-
-/// Pages of one list: more than the templates that an account may have.
-const PAGES: usize = 200;
-
-/// All pages of one list, in bytes: 6000 templates of 10 KB. What is beyond is not read.
-const LIST_BYTES: usize = 64 << 20;
 
 impl Account {
     fn template(&self, name: &str, language: &str) -> TemplateId {
         TemplateId::of(self.connection.id, &self.waba_id, name, language)
     }
 }
+
+pub use reading::Synced;
 
 /// A template after a change of ours.
 #[derive(Debug)]
@@ -52,19 +44,6 @@ pub struct Changed {
     pub template: Template,
     /// The provider's answer to the change itself.
     pub answer: Value,
-}
-
-/// What a list of the provider's brought.
-#[derive(Debug)]
-pub struct Synced {
-    /// All that were asked for, as they are known now.
-    pub templates: Vec<TemplateId>,
-    /// How many facts tell of what differed.
-    pub told: usize,
-    /// Whether the list was read to its end, and all of it understood.
-    pub whole: bool,
-    /// As long as what was read is shown: a few lists at once.
-    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a template was not edited.
@@ -222,12 +201,16 @@ impl Manage {
         template: &Template,
         came: Result<Value, Failed>,
     ) -> Result<Value, Failed> {
+        self.ask_where_unknown(template, &came).await;
+        came
+    }
+
+    async fn ask_where_unknown(&self, template: &Template, came: &Result<Value, Failed>) {
         if came.as_ref().is_err_and(Failed::may_be_done)
             && let Err(error) = self.store.ask_for_reading(template).await
         {
             tracing::warn!(%error, "a template that may have changed is read late");
         }
-        came
     }
 
     /// Ends a pause, and reads the template again.
@@ -265,7 +248,11 @@ impl Manage {
         let known = self.store.languages_of(connection, waba_id, name).await?;
         let known = self.as_of(known).await?;
         let asked_at = self.store.clock().now();
-        let answer = self.change(account, &ask).await?;
+        let came = self.change(account, &ask).await;
+        for (template, _) in &known {
+            self.ask_where_unknown(template, &came).await;
+        }
+        let answer = came?;
         let deleted = self.deleted(&known, asked_at).await;
         deleted.map_err(Failed::unrecorded(&answer))?;
         Ok(known.into_iter().map(|(template, _)| template).collect())
@@ -368,183 +355,8 @@ impl Manage {
         })
     }
 
-    /// Reads one from the provider, into its row. `false`: the provider does not show it.
-    pub async fn read(&self, account: &Account, template: &Template) -> Result<bool, Failed> {
-        let asked_at = self.store.clock().now();
-        self.read_dated(account, template, asked_at, None).await
-    }
-
-    async fn read_dated(
-        &self,
-        account: &Account,
-        template: &Template,
-        asked_at: Timestamp,
-        at: Option<Timestamp>,
-    ) -> Result<bool, Failed> {
-        let provider = account.provider();
-        let id = template.provider_template_id.as_deref();
-        let page = match id.filter(|_| templates::reads_by_id(provider)) {
-            None => {
-                let filter = Filter {
-                    name: Some(template.name.clone()),
-                    language: Some(template.language.clone()),
-                    ..Filter::default()
-                };
-                self.list_named(account, &filter).await?
-            }
-            Some(id) => {
-                let name = &template.name;
-                let ask = templates::read(provider, &account.named(), Named { id, name });
-                let answered = self.call(&account.connection, &ask).await?;
-                let one = templates::one(provider, &answered.body);
-                one.map_err(|error| Failed::unread(shown(&answered.body), error))?
-            }
-        };
-        let found = page.templates.into_iter().zip(page.objects);
-        let records: Vec<_> = found
-            .filter(|(found, _)| found.name == template.name && found.language == template.language)
-            .map(|(reading, object)| {
-                let from = at.unwrap_or_else(|| read_at(asked_at, &reading.status));
-                let mut said = self.said(account, from, reading);
-                // A reading that was asked for before a change of ours may have been written since.
-                if let (Some(_), Some((_, said_at))) = (at, &mut said.category) {
-                    *said_at = asked_at.max(from);
-                }
-                Record {
-                    said,
-                    object: raw(object),
-                    asked_at,
-                    submitted: None,
-                    merges: false,
-                }
-            })
-            .take(1)
-            .collect();
-        self.store.record_managed(&records).await?;
-        Ok(!records.is_empty())
-    }
-
-    /// Reads an account's templates from the provider, all pages of what is asked for, into their
-    /// rows; with all of them, those that are gone are noticed as the poller notices them.
-    pub async fn sync(
-        &self,
-        account: &Account,
-        filter: &Filter,
-        by_v1: bool,
-    ) -> Result<Synced, Failed> {
-        let asked_at = self.store.clock().now();
-        let turn = Arc::clone(&self.lists).acquire_owned().await.ok();
-        let mut synced = Synced {
-            templates: Vec::new(),
-            told: 0,
-            whole: true,
-            _turn: turn,
-        };
-        let mut known = HashSet::new();
-        let mut pages = Pages::new(filter, by_v1);
-        while let Some(page) = self.next_page(account, &mut pages).await? {
-            let found = page.templates.into_iter().zip(page.objects);
-            let found = found.filter(|(template, _)| filter.takes(template));
-            let mut records: Vec<Record> = Vec::new();
-            for (reading, object) in found {
-                let said = self.said(account, read_at(asked_at, &reading.status), reading);
-                // One that two pages show while the list moves on.
-                if known.insert(said.id.0) {
-                    synced.templates.push(said.id);
-                    records.push(Record {
-                        said,
-                        object: raw(object),
-                        asked_at,
-                        submitted: None,
-                        merges: false,
-                    });
-                }
-            }
-            // A page at a time: what was read is not held.
-            synced.told += self.store.record_managed(&records).await?;
-        }
-        synced.whole = pages.whole;
-        // Infobip lists by a number; another of the connection's may be of another account.
-        if synced.whole && filter.is_all() && account.provider() != Provider::Infobip {
-            let of = ListedOf {
-                connection: account.connection.id,
-                waba_id: &account.waba_id,
-                asked_at,
-            };
-            let told = self.store.record_unlisted(&of, &synced.templates).await?;
-            synced.told += told;
-        }
-        Ok(synced)
-    }
-
-    /// What a list has of one name and language.
-    async fn list_named(&self, account: &Account, filter: &Filter) -> Result<TemplatePage, Failed> {
-        let mut all = TemplatePage::default();
-        let mut pages = Pages::new(filter, false);
-        while let Some(page) = self.next_page(account, &mut pages).await? {
-            let found = page.templates.into_iter().zip(page.objects);
-            for (template, object) in found.filter(|(template, _)| filter.takes(template)) {
-                all.templates.push(template);
-                all.objects.push(object);
-            }
-        }
-        Ok(all)
-    }
-
-    /// The next page of a list. `None`: there is none, or no more is read of it.
-    async fn next_page(
-        &self,
-        account: &Account,
-        pages: &mut Pages<'_>,
-    ) -> Result<Option<TemplatePage>, Failed> {
-        if pages.ended {
-            return Ok(None);
-        }
-        if pages.read >= PAGES || pages.bytes >= LIST_BYTES {
-            (pages.ended, pages.whole) = (true, false);
-            return Ok(None);
-        }
-        let (provider, from) = (account.provider(), pages.from.as_deref());
-        let ask = templates::list(provider, &account.named(), pages.filter, from, pages.by_v1);
-        let answered = self.call(&account.connection, &ask).await?;
-        let page = templates::listed(provider, &answered.body);
-        let page = page.map_err(|error| Failed::unread(shown(&answered.body), error))?;
-        pages.read += 1;
-        pages.bytes += answered.body.len();
-        pages.whole &= page.whole;
-        pages.from.clone_from(&page.next);
-        pages.ended = page.next.is_none();
-        Ok(Some(page))
-    }
-
     fn said(&self, account: &Account, at: Timestamp, reading: TemplateReading) -> TemplateSaid {
         said_of(account.connection.id, &account.waba_id, at, reading)
-    }
-}
-
-/// How far a list was read.
-struct Pages<'a> {
-    filter: &'a Filter,
-    by_v1: bool,
-    from: Option<String>,
-    read: usize,
-    bytes: usize,
-    /// Nothing is missing so far.
-    whole: bool,
-    ended: bool,
-}
-
-impl<'a> Pages<'a> {
-    fn new(filter: &'a Filter, by_v1: bool) -> Self {
-        Self {
-            filter,
-            by_v1,
-            from: None,
-            read: 0,
-            bytes: 0,
-            whole: true,
-            ended: false,
-        }
     }
 }
 
@@ -578,6 +390,7 @@ fn known(template: &Template, status: Option<TemplateStatusSaid>) -> TemplateSai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::send::read_at;
 
     fn at(seconds: i64, nanoseconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + Duration::new(seconds, nanoseconds as i32)

@@ -3,36 +3,22 @@
 use serde_json::{Map, Value};
 
 use super::{Account, Failed, Manage};
-use crate::provider::operations::Operation;
 use crate::provider::operations::welcome::LIST_WELCOME;
 use crate::provider::welcome::{self, Welcome};
 
-/// Pages of a list.
-const PAGES: usize = 100;
+/// What a page of a list has, and where the next begins.
+type Page = (Vec<(Welcome, Value)>, Option<String>);
+
+fn page(answer: Value) -> Result<Page, Failed> {
+    welcome::page(&answer).ok_or_else(|| Failed::unread(answer, "the list is missing"))
+}
 
 impl Manage {
-    /// Whether an account's provider has it at all: said before anything else is wrong.
-    pub fn has(account: &Account, operation: &'static Operation) -> Result<(), Failed> {
-        account.has(operation)
-    }
-
     /// All sequences of an account, with the provider's own object of each.
     pub async fn welcome_all(&self, account: &Account) -> Result<Vec<(Welcome, Value)>, Failed> {
         account.has(&LIST_WELCOME)?;
-        let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let ask = welcome::list(&account.named(), after.as_deref());
-            let answer = self.asked(account, &ask).await?;
-            let (some, next) = welcome::page(&answer)
-                .ok_or_else(|| Failed::unread(answer.clone(), "the list is missing"))?;
-            all.extend(some);
-            match next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-        Ok(all)
+        let ask = |after: Option<&str>| welcome::list(&account.named(), after);
+        self.pages(account, ask, page).await
     }
 
     /// One sequence. `None`: the provider's list does not have it.
@@ -44,8 +30,7 @@ impl Manage {
         let answer = self
             .asked(account, &welcome::read(&account.named(), id))
             .await?;
-        let (some, _) = welcome::page(&answer)
-            .ok_or_else(|| Failed::unread(answer.clone(), "the list is missing"))?;
+        let (some, _) = page(answer)?;
         Ok(some.into_iter().find(|(welcome, _)| welcome.id == id))
     }
 

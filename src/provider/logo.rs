@@ -2,10 +2,9 @@
 //! by a resumable upload, whose handle goes into the profile; 360dialog's On-Premises API takes its
 //! bytes, Infobip an address that it fetches it from.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::content::{Fault, Faults, Place};
-use super::lenient::plain;
 use super::operations::{Ask, Body, senders as op};
 use super::templates::{Account, Named, names};
 use crate::model::provider::Provider;
@@ -122,27 +121,14 @@ pub fn begin(account: &Account<'_>, picture: Picture, length: usize) -> Ask {
         .query("file_name", Some("logo"))
 }
 
-/// The upload's id, in the answer to that.
-pub fn begun(answer: &Value) -> Option<String> {
-    plain(&answer["id"])
-}
-
-/// Uploads all of it.
-pub fn upload(account: &Account<'_>, id: &str, picture: Picture, bytes: Vec<u8>) -> Ask {
+/// Uploads its bytes.
+pub fn upload(account: &Account<'_>, id: &str) -> Ask {
     // An id brings its signature along, as a parameter.
     let (id, signature) = id.split_once("?sig=").unwrap_or((id, ""));
     let named = Named { id, name: "" };
     let ask = Ask::of(&op::UPLOAD, &names(account, Some(named)));
     let signature = Some(signature).filter(|signature| !signature.is_empty());
-    ask.query("sig", signature).saying(Body::Upload {
-        content_type: picture.content_type,
-        bytes,
-    })
-}
-
-/// The handle, in the answer to that.
-pub fn handle(answer: &Value) -> Option<String> {
-    plain(&answer["h"])
+    ask.query("sig", signature)
 }
 
 /// Puts what was uploaded, or is at an address, there.

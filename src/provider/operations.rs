@@ -236,13 +236,6 @@ pub enum Body {
     Json(Value),
     /// A form of texts.
     Form(Vec<(&'static str, String)>),
-    /// All of the bytes of a resumable upload.
-    Upload {
-        /// What they are.
-        content_type: &'static str,
-        /// As they are.
-        bytes: Vec<u8>,
-    },
     /// Bytes of a kind.
     Raw {
         /// What they are.

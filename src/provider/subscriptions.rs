@@ -98,6 +98,19 @@ pub struct Place {
     pub own: String,
 }
 
+impl Place {
+    /// For people.
+    pub fn named(&self, level: Level) -> String {
+        let id = match level {
+            Level::App => &self.app,
+            Level::Account => &self.waba,
+            Level::Number => &self.number,
+            Level::Events => &self.own,
+        };
+        format!("{} {id}", level.as_str()).trim_end().to_owned()
+    }
+}
+
 /// What is to be at the provider.
 #[derive(Clone)]
 pub struct Ours {
@@ -385,9 +398,25 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// A provider's answer without the secrets that were given to it: values of headers, and what
-/// stands behind an address.
-pub fn hide(answer: &mut Value) {
+/// A text without what was told in secret, in whatever form it went out.
+pub fn without(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        for form in [
+            secret.clone(),
+            encoded(secret),
+            BASE64.encode(secret.as_bytes()),
+        ] {
+            if text.contains(&form) {
+                text = text.replace(&form, "…");
+            }
+        }
+    }
+    text
+}
+
+/// A provider's answer without the secrets that were given to it: these, values of headers, and
+/// what stands behind an address.
+pub fn hide(answer: &mut Value, secrets: &[String]) {
     match answer {
         Value::Object(members) => {
             for (name, value) in members {
@@ -396,13 +425,16 @@ pub fn hide(answer: &mut Value) {
                         headers.values_mut().for_each(|value| *value = "…".into());
                     }
                     ("credentials", value) => *value = "…".into(),
-                    (_, value) => hide(value),
+                    (_, value) => hide(value, secrets),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::String(text) if text.starts_with("http") && text.contains('?') => {
-            *text = shown(text);
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, secrets)),
+        Value::String(text) => {
+            if text.starts_with("http") && text.contains('?') {
+                *text = shown(text);
+            }
+            *text = without(std::mem::take(text), secrets);
         }
         _ => {}
     }

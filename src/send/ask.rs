@@ -166,13 +166,6 @@ pub(crate) async fn exchange(
             call.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(bytes)
         }
-        Some(Body::Upload {
-            content_type,
-            bytes,
-        }) => call
-            .header(CONTENT_TYPE, *content_type)
-            .header("file_offset", "0")
-            .body(bytes.clone()),
         Some(Body::Raw {
             content_type,
             bytes,

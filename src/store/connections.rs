@@ -72,6 +72,19 @@ pub struct Credentials {
     pub proofs: Vec<Proof>,
 }
 
+impl Credentials {
+    /// What a provider is told in secret, so that its webhooks can be proved: it may say it back.
+    pub fn as_told(&self) -> Vec<String> {
+        let proofs = self.proofs.iter().flat_map(|proof| &proof.secrets);
+        let secrets = proofs.chain([&self.verify_token]);
+        let secrets = secrets.map(ExposeSecret::expose_secret);
+        // Of a name and a password each goes out alone, too; the name is no secret.
+        let parts = secrets.flat_map(|it| [Some(it), it.split_once(':').map(|(_, end)| end)]);
+        let parts = parts.flatten().filter(|secret| !secret.is_empty());
+        parts.map(str::to_owned).collect()
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
@@ -84,6 +97,8 @@ impl fmt::Debug for Credentials {
 pub struct CredentialsChange {
     pub access_token: Option<SecretString>,
     pub app_secrets: Option<Vec<SecretString>>,
+    /// Beside those there are, before them.
+    pub added_app_secret: Option<SecretString>,
     pub verify_token: Option<SecretString>,
     pub proofs: Option<Vec<Proof>>,
     pub base_url: Option<String>,
@@ -129,9 +144,14 @@ impl CredentialsChange {
 
     /// These, and what is not among them as it was.
     pub fn over(self, known: Credentials) -> Credentials {
+        let mut app_secrets = self.app_secrets.unwrap_or(known.app_secrets);
+        if let Some(added) = self.added_app_secret {
+            app_secrets.retain(|it| it.expose_secret() != added.expose_secret());
+            app_secrets.insert(0, added);
+        }
         Credentials {
             access_token: self.access_token.unwrap_or(known.access_token),
-            app_secrets: self.app_secrets.unwrap_or(known.app_secrets),
+            app_secrets,
             verify_token: self.verify_token.unwrap_or(known.verify_token),
             proofs: self.proofs.unwrap_or(known.proofs),
         }

@@ -8,7 +8,8 @@
 //!
 //! What is done at a provider takes longer than a transaction may: such a request claims its name
 //! (`claim_request`), does its work, and keeps its answer or releases the name. A second waits for
-//! that. A claim whose instance died ends by itself.
+//! that. Where nobody knows whether the work was done, because the provider's answer was lost or the
+//! instance died, the claim runs out and is nobody's again: to do it once more could do it twice.
 
 use std::time::Duration;
 
@@ -72,16 +73,20 @@ pub enum Reply {
     Replayed(Vec<u8>),
     /// Its name is that of another request. Nothing was done.
     KeyReused,
+    /// It is being done at a provider, by another that came with its name.
+    UnderWay,
+    /// It went out to a provider before, and nobody knows what became of it. Nothing was done now.
+    Unknown,
 }
 
 /// What is to be done with a request whose work is done at a provider.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is to be done, by who asked: its name is taken, until then at most.
+    /// It is to be done, by who asked: its name is taken, and it counts as under way until then.
     Ours(Option<Timestamp>),
     /// It is being done.
     Held,
-    /// It was done.
+    /// There is nothing to do.
     Done(Reply),
 }
 
@@ -162,7 +167,8 @@ impl Store {
                 ON CONFLICT (api_key, endpoint, key) DO UPDATE
                 SET digest = excluded.digest, created_at = excluded.created_at, answer = NULL,
                     claimed_until = excluded.claimed_until
-                WHERE k.created_at <= $7 OR k.answer IS NULL AND k.claimed_until <= $5
+                -- A claim that ran out is not taken again: its work may have been done.
+                WHERE k.created_at <= $7
                 RETURNING claimed_until
                 "#,
                 name.api_key.0,
@@ -181,7 +187,7 @@ impl Store {
             let first = sqlx::query!(
                 r#"
                 -- claim_request: first
-                SELECT digest, answer FROM idempotency_keys
+                SELECT digest, answer, claimed_until FROM idempotency_keys
                 WHERE api_key = $1 AND endpoint = $2 AND key = $3
                 "#,
                 name.api_key.0,
@@ -192,9 +198,10 @@ impl Store {
             .await?;
             Ok(match first {
                 Some(first) if first.digest != name.digest => Claim::Done(Reply::KeyReused),
-                Some(first) => match first.answer {
-                    Some(answer) => Claim::Done(Reply::Replayed(answer)),
-                    None => Claim::Held,
+                Some(first) => match (first.answer, first.claimed_until) {
+                    (Some(answer), _) => Claim::Done(Reply::Replayed(answer)),
+                    (None, Some(until)) if until > now => Claim::Held,
+                    (None, _) => Claim::Done(Reply::Unknown),
                 },
                 // Released since.
                 None => Claim::Held,
@@ -230,6 +237,30 @@ impl Store {
         })
     }
 
+    /// Nobody knows whether its work was done: the claim ends, and the name stays taken.
+    pub async fn end_claim(&self, once: &Once, until: Option<Timestamp>) -> Result<(), StoreError> {
+        let Once(Some(name)) = once else {
+            return Ok(());
+        };
+        again!(self, "end_claim", {
+            sqlx::query!(
+                r#"
+                -- end_claim
+                UPDATE idempotency_keys SET claimed_until = created_at
+                WHERE api_key = $1 AND endpoint = $2 AND key = $3
+                    AND answer IS NULL AND claimed_until = $4
+                "#,
+                name.api_key.0,
+                name.endpoint,
+                name.key,
+                until,
+            )
+            .execute(&mut *self.pool.acquire().await?)
+            .await?;
+            Ok(())
+        })
+    }
+
     /// Keeps what a claimed request is answered.
     pub async fn keep_reply(&self, once: &Once, answer: Vec<u8>) -> Result<Reply, StoreError> {
         if once.0.is_none() {
@@ -249,19 +280,29 @@ impl Store {
         answer: Vec<u8>,
     ) -> Result<Reply, StoreError> {
         if let Once(Some(name)) = once {
-            sqlx::query!(
+            let kept = sqlx::query!(
                 r#"
                 -- keep_reply
                 UPDATE idempotency_keys SET answer = $4
+                -- Nobody else's: a name that was taken anew after its time has another digest, or
+                -- an answer.
                 WHERE api_key = $1 AND endpoint = $2 AND key = $3
+                    AND digest = $5 AND answer IS NULL
                 "#,
                 name.api_key.0,
                 name.endpoint,
                 name.key,
                 answer,
+                name.digest.as_slice(),
             )
             .execute(&mut *transaction)
             .await?;
+            if kept.rows_affected() == 0 {
+                tracing::error!(
+                    endpoint = name.endpoint,
+                    "an answer was not kept: its request's name is another's"
+                );
+            }
         }
         transaction.commit().await?;
         Ok(Reply::Done(answer))

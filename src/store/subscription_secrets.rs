@@ -113,7 +113,7 @@ impl Store {
         Ok(match reply {
             Reply::Done(answer) => Reply::Done(open(answer)?),
             Reply::Replayed(answer) => Reply::Replayed(open(answer)?),
-            Reply::KeyReused => Reply::KeyReused,
+            nothing => nothing,
         })
     }
 

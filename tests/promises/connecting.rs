@@ -278,3 +278,23 @@ async fn a_number_that_the_account_has_not_makes_no_sender() {
     let text = said(&output);
     assert!(text.contains("-> this key sees no such thing"), "{text}");
 }
+
+#[tokio::test]
+async fn another_app_secret_does_not_drop_those_that_webhooks_are_signed_with() {
+    let app = newcomer().await;
+    let output = connect(&app, &[]).output().await.unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let own = connected(&app).await.remove(0);
+    let path = format!("/v1/connections/{}", own["id"].as_str().unwrap());
+    let added = json!({"add_app_secret": "a newer secret"});
+    let (status, answer) = app.send(Method::PATCH, &path, added).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+    let url = format!("{}/webhooks/{}", app.url, own["id"].as_str().unwrap());
+    for secret in [SECRET, "a newer secret"] {
+        let bytes = serde_json::to_vec(&body(&[])).unwrap();
+        let webhook = reqwest::Client::new().post(&url);
+        let webhook = webhook.header("X-Hub-Signature-256", signature(secret, &bytes));
+        let status = webhook.body(bytes).send().await.unwrap().status();
+        assert_eq!(status, StatusCode::OK, "{secret}");
+    }
+}

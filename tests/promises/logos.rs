@@ -80,3 +80,21 @@ async fn a_picture_is_put_there_and_shown_as_it_was_given() {
         assert!(shown.bytes().await.unwrap() == png(640), "{provider}");
     }
 }
+
+#[tokio::test]
+async fn a_picture_is_put_there_once_by_one_key() {
+    let app = start(true).await;
+    let path = format!("/v1/senders/{}/logo", app.sender);
+    let mut calls = Vec::new();
+    for (n, side) in [(0, 640), (1, 640), (2, 320)] {
+        let request = app.request(Method::PUT, &path).body(png(side));
+        let request = request.header("content-type", "image/png");
+        let response = request.header("idempotency-key", "k").send().await.unwrap();
+        let expected = [200, 200, 409][n];
+        assert_eq!(response.status().as_u16(), expected);
+        let replayed = response.headers().contains_key("idempotency-replayed");
+        assert_eq!(replayed, n == 1);
+        calls.push(managed(&app, "meta").await);
+    }
+    assert!(calls[0] > 0 && calls[0] == calls[2], "{calls:?}");
+}

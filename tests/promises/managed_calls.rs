@@ -131,8 +131,8 @@ async fn a_lost_answer_is_told_as_one_and_the_change_goes_out_once() {
     .await;
     let connection = connect(&app, &provider).await;
     let wanted = new(&connection, "order_ready");
-    for answered in [false, true] {
-        let (status, problem, _) = post(&app, &wanted, "k").await;
+    for (key, answered) in [("a", false), ("b", true)] {
+        let (status, problem, _) = post(&app, &wanted, key).await;
         assert_eq!(
             (status.as_u16(), &problem["code"]),
             (504, &json!("outcome_unknown")),
@@ -151,7 +151,17 @@ async fn a_lost_answer_is_told_as_one_and_the_change_goes_out_once() {
         app.get("/v1/templates?name=order_ready").await["data"],
         json!([])
     );
-    // What nobody knows is not kept under the key: asked again, it is done. Then it is kept.
+    // What nobody knows the end of is not done again under its key.
+    for key in ["a", "b"] {
+        let (status, problem, _) = post(&app, &wanted, key).await;
+        assert_eq!(
+            (status.as_u16(), &problem["code"]),
+            (504, &json!("outcome_unknown"))
+        );
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("this Idempotency-Key"), "{detail}");
+    }
+    assert_eq!(provider.asked().len(), 2);
     let (status, made, replayed) = post(&app, &wanted, "k").await;
     assert_eq!((status, replayed), (StatusCode::CREATED, false), "{made:#}");
     let (status, again, replayed) = post(&app, &wanted, "k").await;

@@ -59,8 +59,112 @@ async fn what_was_done_and_not_written_down_is_told_with_the_providers_answer() 
         .execute(&mut session)
         .await
         .unwrap();
-    let (status, made, replayed) = post(&app, &wanted, "k").await;
+    let (status, problem, _) = post(&app, &wanted, "k").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (504, &json!("outcome_unknown"))
+    );
+    assert_eq!(provider.asked().len(), 1, "it is not done again");
+    let (status, made, replayed) = post(&app, &wanted, "another").await;
     assert_eq!((status, replayed), (StatusCode::CREATED, false), "{made:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_ran_out_is_nobody_elses() {
+    let app = App::start().await;
+    let (provider, mut heard, go) = held(|_| Does::Answer(200, pending())).await;
+    let connection = connect(&app, &provider).await;
+    let wanted = new(&connection, "order_ready");
+    let request = app.request(Method::POST, "/v1/templates").json(&wanted);
+    let asking = tokio::spawn(request.header("idempotency-key", "k").send());
+    heard.recv().await.unwrap();
+    // It takes longer than anybody thought.
+    app.clock.advance(std::time::Duration::from_secs(3600));
+    let (status, problem, _) = post(&app, &wanted, "k").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (504, &json!("outcome_unknown")),
+        "{problem:#}"
+    );
+    let (status, problem, _) = post(&app, &new(&connection, "other"), "k").await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::CONFLICT, &json!("idempotency_conflict"))
+    );
+    go.send(()).unwrap();
+    let made = asking.await.unwrap().unwrap();
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let made: Value = made.json().await.unwrap();
+    let (status, again, replayed) = post(&app, &wanted, "k").await;
+    assert_eq!((status, replayed), (StatusCode::CREATED, true));
+    assert_eq!((again, provider.asked().len()), (made, 1));
+}
+
+#[tokio::test]
+async fn who_waits_for_another_with_its_key_does_not_wait_for_ever() {
+    let settings = |config: &mut twotick::config::Config| {
+        config.manage.timeout = std::time::Duration::from_secs(3);
+    };
+    let app = App::start_with(settings, twotick::simulator::Config::default()).await;
+    let flow = json!({"id": "7", "name": "Quote", "status": "DRAFT", "categories": ["OTHER"]});
+    let script = move |n: usize, asked: &str| match (n, asked.starts_with("GET")) {
+        (1..=3, _) => Does::Hang,
+        (_, true) => Does::Answer(200, flow.clone()),
+        (_, false) => Does::Answer(200, json!({"success": true})),
+    };
+    let provider = Scripted::start(Box::new(script)).await;
+    let connection = connect(&app, &provider).await;
+    let path = format!("/v1/flows/7?connection={connection}");
+    let ask = || {
+        let request = app.request(Method::PATCH, &path);
+        let request = request.json(&json!({"name": "Quotes"}));
+        request.header("idempotency-key", "k").send()
+    };
+    let first = tokio::spawn(ask());
+    while provider.asked().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    // The first reads three times in vain; the second has less patience.
+    let second = ask().await.unwrap();
+    assert_eq!(second.status(), StatusCode::CONFLICT);
+    assert!(second.headers().contains_key("retry-after"));
+    let problem: Value = second.json().await.unwrap();
+    assert_eq!(problem["code"], "under_way", "{problem:#}");
+    // What was certainly not done leaves the key free.
+    let first = first.await.unwrap().unwrap();
+    assert_eq!(first.status(), StatusCode::BAD_GATEWAY);
+    let third = ask().await.unwrap();
+    assert_eq!(third.status(), StatusCode::OK);
+    assert!(!third.headers().contains_key("idempotency-replayed"));
+}
+
+#[tokio::test]
+async fn after_a_deletion_of_a_name_that_nobody_knows_the_end_of_it_is_read() {
+    let app = App::start().await;
+    let shown = json!({"id": "594425479261596", "name": "order_ready", "language": "en_GB",
+        "status": "DISABLED", "category": "UTILITY"});
+    let script = move |_: usize, asked: &str| {
+        if asked.starts_with("GET") {
+            return Does::Answer(200, shown.clone());
+        }
+        match asked.starts_with("POST") {
+            true => Does::Answer(
+                200,
+                json!({"id": "594425479261596", "status": "APPROVED", "category": "UTILITY"}),
+            ),
+            false => Does::Answer(503, json!({"error": {"code": 2, "message": "Unavailable"}})),
+        }
+    };
+    let provider = Scripted::start(Box::new(script)).await;
+    let connection = connect(&app, &provider).await;
+    let made = app
+        .create("/v1/templates", new(&connection, "order_ready"))
+        .await;
+    let gone = format!("/v1/templates?connection={connection}&waba_id={WABA}&name=order_ready");
+    let (status, problem) = app.send(Method::DELETE, &gone, Value::Null).await;
+    assert_eq!(status.as_u16(), 504, "{problem:#}");
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    app.get_until(&path, |it| it["status"] == "DISABLED").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

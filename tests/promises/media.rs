@@ -153,6 +153,27 @@ async fn what_whatsapp_does_not_take_is_refused_by_its_field_before_a_byte_is_se
 }
 
 #[tokio::test]
+async fn what_a_provider_has_not_is_said_before_anything_else_is_wrong() {
+    let app = start(false).await;
+    let new = json!({"name": "no number yet", "provider": "infobip", "base_url": app.simulator,
+        "api_key": "token", "webhook_auth": {"url_secret": "a secret of sixteen"}});
+    let made = app.create("/v1/connections", new).await;
+    let of = format!("connection={}", made["id"].as_str().unwrap());
+    for path in [
+        format!("/v1/media?{of}"),
+        format!("/v1/media/samples?{of}"),
+        format!("/v1/welcome_sequences?{of}"),
+    ] {
+        let method = match path.contains("media") {
+            true => Method::POST,
+            false => Method::GET,
+        };
+        let (status, problem) = send(&app, method, &path).await;
+        assert_eq!(status, StatusCode::NOT_IMPLEMENTED, "{path} {problem:#}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_media_is_neither_shown_nor_deleted_as_such() {
     let app = start(false).await;
     let mut wanted = definition("order_ready");

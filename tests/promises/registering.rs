@@ -157,6 +157,8 @@ struct Is {
     /// How often each number was asked to be added.
     adds: BTreeMap<String, usize>,
     known: BTreeSet<String>,
+    /// The provider's words on numbers, where they are others than `UNVERIFIED`.
+    words: BTreeMap<String, &'static str>,
     /// Numbers whose next answer never comes, and whether they are added all the same.
     hangs: BTreeMap<String, bool>,
 }
@@ -218,22 +220,62 @@ async fn quality(
     let asked = asked["senders"].split(',');
     let known = asked.filter(|number| is.known.contains(*number));
     let shown = known.map(|number| {
-        json!({"sender": number, "qualityRating": "UNKNOWN", "status": "UNVERIFIED",
-            "currentLimit": "LIMIT_250", "lastUpdated": "2026-02-18T08:12:26.422Z"})
+        let word = is.words.get(number).copied().unwrap_or("UNVERIFIED");
+        // A later word has a later time.
+        let day = if word == "CONNECTED" { 19 } else { 18 };
+        json!({"sender": number, "qualityRating": "UNKNOWN", "status": word,
+            "currentLimit": "LIMIT_250", "lastUpdated": format!("2026-02-{day}T08:12:26.422Z")})
     });
     Json(json!({"results": shown.collect::<Vec<_>>()}))
 }
 
-#[tokio::test]
-async fn a_run_that_was_killed_goes_on_and_does_no_row_twice() {
+/// A service, and a connection to Infobip as the test plays it.
+async fn played() -> (App, Infobip, UnboundedReceiver<String>, String) {
     let settings =
         |config: &mut twotick::config::Config| config.manage.timeout = Duration::from_secs(3);
     let app = App::start_with(settings, twotick::simulator::Config::default()).await;
-    let (infobip, mut hears) = Infobip::start().await;
+    let (infobip, hears) = Infobip::start().await;
     let new = json!({"name": "bulk", "provider": "infobip", "base_url": infobip.url,
         "api_key": "token", "webhook_auth": {"url_secret": "a secret of sixteen"}});
-    let connection = app.create("/v1/connections", new).await;
-    let connection = connection["id"].as_str().unwrap();
+    let made = app.create("/v1/connections", new).await;
+    let connection = made["id"].as_str().unwrap().to_owned();
+    (app, infobip, hears, connection)
+}
+
+#[tokio::test]
+async fn only_what_the_provider_shows_as_connected_is_registered() {
+    let (app, infobip, _hears, connection) = played().await;
+    let rows = "44,7796344121,Shop 1,\n44,7796344122,Shop 2,\n44,7796344123,Shop 3,\n";
+    let csv = Csv::new(&connection, rows);
+    for (end, word) in [(1, "CONNECTED"), (2, "BANNED"), (3, "PENDING")] {
+        let number = format!("44779634412{end}");
+        infobip.hang_at(&number, true);
+        infobip.is.lock().unwrap().words.insert(number, word);
+    }
+    let (fine, said) = run(&app, &connection, &csv, &[]).await;
+    assert!(!fine && said.contains("3 unknown"), "{said}");
+    let (fine, said) = run(&app, &connection, &csv, &[]).await;
+    assert!(!fine, "{said}");
+    for line in [
+        "1/3 registered 447796344121",
+        "2/3 refused    447796344122",
+        "shows it as BANNED",
+        "3/3 unknown    447796344123",
+        "shows it as PENDING",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let number = "447796344123".to_owned();
+    infobip.is.lock().unwrap().words.insert(number, "CONNECTED");
+    let (_, said) = run(&app, &connection, &csv, &[]).await;
+    assert!(said.contains("3/3 registered 447796344123"), "{said}");
+    assert_eq!(infobip.adds(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_goes_on_and_does_no_row_twice() {
+    let (app, infobip, mut hears, connection) = played().await;
+    let connection = connection.as_str();
     let rows = "44,7796344121,Shop 1,\n44,7796344122,Shop 2,\n44,7796344123,Shop 3,\n";
     let csv = Csv::new(connection, rows);
 

@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::managed::{connected, definition, managed, start};
+use crate::managed_calls::{Does, Scripted, connect as scripted};
 use crate::support::*;
 
 fn path(connection: &str, rest: &str) -> String {
@@ -311,6 +312,166 @@ async fn infobips_events_come_here_with_what_proves_them_and_nobody_elses_are_to
     let (status, problem) = app.send(Method::DELETE, &gone, Value::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{problem:#}");
     assert_eq!(problem["code"], "not_found_at_provider");
+
+    // Its profile is there still, and leads where the next one does.
+    let (status, _) = app.send(Method::PATCH, &at, auth("s3cr3t-5")).await;
+    assert_eq!(status, StatusCode::OK);
+    set(&app, &connection, "events", json!({})).await;
+    let overview = app.get(&all).await;
+    assert_eq!(codes(&overview), Vec::<&str>::new(), "{overview:#}");
+    let message = app
+        .create("/v1/messages", text(&sender, "447700900129", "hi"))
+        .await;
+    let id = app.accepted(message["id"].as_str().unwrap()).await;
+    let status = format!("messages/{id}/status");
+    app.control_send(Method::POST, &status, json!({"status": "delivered"}))
+        .await;
+    let at = format!("/v1/messages/{}", message["id"].as_str().unwrap());
+    app.get_until(&at, |it| it["delivered_at"].is_string())
+        .await;
+}
+
+/// Asks with a key of its own.
+async fn with_key(app: &App, key: Value, at: &str, body: Value) -> (StatusCode, Value) {
+    let made = app.create("/v1/keys", key).await;
+    let key = made["secret"].as_str().unwrap();
+    let request = reqwest::Client::new().put(format!("{}{at}", app.url));
+    let response = request.bearer_auth(key).json(&body).send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn no_key_that_only_manages_has_secrets_sent_elsewhere() {
+    let app = start(true).await;
+    let (connection, _) = connected(&app, 0).await;
+    let at = path(&connection, "/number");
+    let manages = json!({"name": "manages", "scopes": ["manage"]});
+    for address in [
+        "https://elsewhere.example/in".to_owned(),
+        format!("http://127.0.0.1/webhooks/{connection}"),
+        format!("{}@elsewhere.example/webhooks/{connection}", app.url),
+    ] {
+        let body = json!({"callback_url": address});
+        let (status, problem) = with_key(&app, manages.clone(), &at, body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+        assert_eq!(problem["errors"][0]["field"], "callback_url");
+        let said = problem["errors"][0]["message"].as_str().unwrap();
+        assert!(said.contains("http.public_url") && said.contains("`admin`"));
+    }
+    assert_eq!(managed(&app, "dialog360").await, 0);
+    let here = json!({"callback_url": format!("{}/webhooks/{connection}", app.url)});
+    let (status, answer) = with_key(&app, manages, &at, here).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+    let all = json!({"name": "all", "scopes": ["admin"]});
+    let elsewhere = json!({"callback_url": "https://elsewhere.example/in"});
+    let (status, answer) = with_key(&app, all, &at, elsewhere).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+    assert_eq!(answer["data"][0]["is_ours"], false);
+}
+
+#[tokio::test]
+async fn a_key_of_one_connection_changes_the_webhooks_of_its_own_numbers_alone() {
+    let app = start(true).await;
+    let own = json!({"name": "one", "scopes": ["manage"], "connections": [app.connection]});
+    for (level, body) in [
+        ("app", json!({})),
+        ("account", json!({})),
+        ("number", json!({"phone_number_id": "310022446688190"})),
+    ] {
+        let at = path(&app.connection, &format!("/{level}"));
+        let (status, problem) = with_key(&app, own.clone(), &at, body).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{level} {problem:#}");
+    }
+    assert_eq!(managed(&app, "meta").await, 0);
+    let at = path(&app.connection, "/number");
+    let number = json!({"phone_number_id": NUMBER});
+    let (status, answer) = with_key(&app, own, &at, number).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+}
+
+/// A provider whose key is for two accounts.
+async fn of_two_accounts(set: fn(&str) -> Does, read: fn() -> Does) -> (App, String) {
+    let app = App::start().await;
+    let token = json!({"data": {"app_id": "66", "is_valid": true, "scopes": [],
+        "granular_scopes": [{"scope": "whatsapp_business_management", "target_ids": ["71", "72"]}]}});
+    let script = move |_: usize, asked: &str| match asked.split_once(' ').unwrap() {
+        ("GET", path) if path.contains("debug_token") => Does::Answer(200, token.clone()),
+        ("GET", _) => read(),
+        (_, path) => set(path),
+    };
+    let provider = Scripted::start(Box::new(script)).await;
+    let connection = scripted(&app, &provider).await;
+    (app, connection)
+}
+
+fn well() -> Does {
+    Does::Answer(200, json!({"success": true}))
+}
+
+fn ours() -> Value {
+    json!({"callback_url": "https://twotick.example/webhooks/con_a"})
+}
+
+#[tokio::test]
+async fn of_several_places_it_is_told_which_were_changed() {
+    let second = |path: &str| match path.contains("/72/") {
+        true => Does::Answer(
+            400,
+            json!({"error": {"code": 100, "message": "Invalid parameter"}}),
+        ),
+        false => well(),
+    };
+    let (app, connection) = of_two_accounts(second, well).await;
+    let at = path(&connection, "/account");
+    for (method, body) in [(Method::PUT, ours()), (Method::DELETE, Value::Null)] {
+        let (status, problem) = app.send(method, &at, body).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::BAD_GATEWAY, &json!("partly_done")),
+            "{problem:#}"
+        );
+        let detail = problem["detail"].as_str().unwrap();
+        let told = "done: account 71; not done: account 72: the provider refused it";
+        assert!(detail.starts_with(told), "{detail}");
+        assert_eq!(problem["provider_error"]["code"], "100");
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_is_set_though_it_cannot_be_read_afterwards() {
+    let (app, connection) = of_two_accounts(
+        |_| well(),
+        || Does::Answer(500, json!({"error": {"code": 2, "message": "Unavailable"}})),
+    )
+    .await;
+    let answer = set(&app, &connection, "account", ours()).await;
+    assert_eq!(answer["provider_answers"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["data"], json!([]));
+    assert_eq!(answer["problems"][0]["code"], "unreadable", "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_refusal_shows_no_secret_that_was_sent() {
+    let says = |_: &str| {
+        let message = "the token `verify me` or verify%20me is not good";
+        Does::Answer(
+            400,
+            json!({"error": {"code": 100, "message": message, "error_data": {
+                "sent": {"headers": {"Authorization": "Basic abc"}, "verify_token": "verify me",
+                    "url": "https://twotick.example/?secret=sesame"}}}}),
+        )
+    };
+    let (app, connection) = of_two_accounts(says, well).await;
+    let mut over = ours();
+    over["override"] = true.into();
+    let at = path(&connection, "/account");
+    let (status, problem) = app.send(Method::PUT, &at, over).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    let said = problem.to_string();
+    assert!(said.contains("is not good"), "{said}");
+    for secret in ["verify me", "verify%20me", "Basic abc", "sesame"] {
+        assert!(!said.contains(secret), "{secret}: {said}");
+    }
 }
 
 #[tokio::test]

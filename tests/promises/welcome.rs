@@ -117,3 +117,30 @@ async fn what_is_no_sequence_is_refused_before_anything_is_sent() {
         "{problem:#}"
     );
 }
+
+#[tokio::test]
+async fn a_sequence_is_made_and_changed_once_by_one_key() {
+    let app = start(true).await;
+    let new = json!({"connection": app.connection, "name": "Leads", "sequence": {"text": "Hi"}});
+    let once = async |method: Method, path: &str, body: &Value| {
+        let before = managed(&app, "meta").await;
+        let mut answers = Vec::new();
+        for n in 0..2 {
+            let request = app.request(method.clone(), path).json(body);
+            let response = request.header("idempotency-key", "k").send().await.unwrap();
+            assert!(response.status().is_success());
+            let replayed = response.headers().contains_key("idempotency-replayed");
+            assert_eq!(replayed, n == 1);
+            answers.push(response.json::<Value>().await.unwrap());
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(managed(&app, "meta").await, before + 1);
+        answers.remove(0)
+    };
+    let made = once(Method::POST, "/v1/welcome_sequences", &new).await;
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v1/welcome_sequences/{id}?connection={}", app.connection);
+    once(Method::PATCH, &path, &json!({"name": "Boiler leads"})).await;
+    let profile = format!("/v1/senders/{}/profile", app.sender);
+    once(Method::PATCH, &profile, &json!({"about": "Open"})).await;
+}

@@ -23,10 +23,10 @@ const WHAT_TO_LOOK_AT: &str = "look at GET /v1/webhooks (was it understood?), at
                                for 401 (another app's secret?), at the provider's log of webhooks";
 
 /// The newest webhook that there is.
-pub(super) async fn newest(service: &Service, id: &str) -> Option<Value> {
+pub(super) async fn newest(service: &Service, id: &str) -> anyhow::Result<Option<Value>> {
     let path = format!("/v1/webhooks?connection={id}&limit=1");
-    let page = service.get(&path).await.ok()?;
-    page["data"].get(0).cloned()
+    let page = service.get(&path).await?;
+    Ok(page["data"].get(0).cloned())
 }
 
 pub(super) async fn prove(
@@ -146,7 +146,7 @@ impl Waiting<'_> {
     ) -> Option<Value> {
         let known = self.before.map(|it| &it["id"]);
         loop {
-            if let Some(newest) = newest(service, id).await
+            if let Ok(Some(newest)) = newest(service, id).await
                 && Some(&newest["id"]) != known
             {
                 return Some(newest);

@@ -32,7 +32,18 @@ pub(super) async fn all(
     let Some(address) = address(args, id, service, report).await else {
         return;
     };
-    let before = proof::newest(service, id).await;
+    let before = match proof::newest(service, id).await {
+        Ok(newest) => newest,
+        Err(error) => {
+            // What is not known to be old would pass for new.
+            let remedy = "the key needs the scope events:read or manage";
+            return report.fail(
+                "proof",
+                format!("webhooks cannot be read: {error:#}"),
+                remedy,
+            );
+        }
+    };
     if !subscribe(args, id, &accounts, service, report).await {
         return;
     }
@@ -64,6 +75,11 @@ async fn connection(
     let (came, word) = match &known {
         Some(known) => {
             let mut change = given(args, secrets);
+            // Those there are may be other apps', or still signed with.
+            if let Some([added]) = change["app_secrets"].as_array().map(Vec::as_slice) {
+                change["add_app_secret"] = added.clone();
+                change.as_object_mut()?.remove("app_secrets");
+            }
             let wanted = args
                 .base_url
                 .as_deref()

@@ -39,8 +39,17 @@ pub(super) struct Registering<'a> {
 /// What came of a request.
 enum Answer {
     Done(Value),
+    /// It is there already.
+    Taken(String),
     Refused(String),
     Unknown(String),
+}
+
+/// A number that the provider has.
+struct Found {
+    sender: String,
+    /// The provider's word on it.
+    word: String,
 }
 
 impl Registering<'_> {
@@ -50,15 +59,14 @@ impl Registering<'_> {
         match state.of(&digits) {
             Step::New => self.add(number, state).await,
             Step::Adding => match self.look(&digits).await? {
-                Some(step) => self.go_on(number, state, step).await,
+                Some(found) => self.at(number, state, found).await,
                 None => self.add(number, state).await,
             },
             step @ Step::CodeSent { .. } => self.go_on(number, state, step).await,
-            Step::Verifying { sender } => {
-                let found = self.look(&digits).await?;
-                let step = found.unwrap_or(Step::CodeSent { sender });
-                self.go_on(number, state, step).await
-            }
+            Step::Verifying { sender } => match self.look(&digits).await? {
+                Some(found) => self.at(number, state, found).await,
+                None => self.go_on(number, state, Step::CodeSent { sender }).await,
+            },
             Step::Registered => Ok(Came::Registered),
             Step::Refused { sender, .. } if self.again => match sender {
                 Some(sender) => {
@@ -105,9 +113,32 @@ impl Registering<'_> {
                     _ => Ok(Came::Waits),
                 }
             }
+            Answer::Taken(why) => match self.look(&digits).await? {
+                Some(found) => self.at(number, state, found).await,
+                None => refused(state, &digits, why, None),
+            },
             Answer::Refused(why) => refused(state, &digits, why, None),
             Answer::Unknown(why) => Ok(Came::Unknown(why)),
         }
+    }
+
+    /// From where the provider shows it.
+    async fn at(&self, number: &Number, state: &mut State, found: Found) -> anyhow::Result<Came> {
+        let Found { sender, word } = found;
+        let step = match word.as_str() {
+            "UNVERIFIED" => Step::CodeSent { sender },
+            "CONNECTED" | "FLAGGED" | "RATE_LIMITED" | "RESTRICTED" => Step::Registered,
+            "BANNED" | "DELETED" | "MIGRATED" => {
+                let why = format!("the provider shows it as {word}");
+                return refused(state, &number.new.digits(), why, None);
+            }
+            // On its way, perhaps: the next run looks again.
+            _ => {
+                let why = format!("the provider shows it as {word}: run it again later");
+                return Ok(Came::Unknown(why));
+            }
+        };
+        self.go_on(number, state, step).await
     }
 
     /// From a step that the provider was found at, or that is known.
@@ -139,7 +170,9 @@ impl Registering<'_> {
                 state.put(&digits, Step::Registered)?;
                 Ok(Came::Registered)
             }
-            Ok(Answer::Refused(why)) => refused(state, &digits, why, Some(sender)),
+            Ok(Answer::Refused(why) | Answer::Taken(why)) => {
+                refused(state, &digits, why, Some(sender))
+            }
             Ok(Answer::Unknown(why)) => Ok(Came::Unknown(why)),
             Err(Stop { error, is_undone }) => {
                 if is_undone {
@@ -162,18 +195,20 @@ impl Registering<'_> {
         let path = format!("/v1/senders/{sender}/code");
         match self.ask(&path, &body).await.map_err(|stop| stop.error)? {
             Answer::Done(_) => Ok(Came::Waits),
-            Answer::Refused(why) => refused(state, &new.digits(), why, Some(sender)),
+            Answer::Refused(why) | Answer::Taken(why) => {
+                refused(state, &new.digits(), why, Some(sender))
+            }
             Answer::Unknown(why) => Ok(Came::Unknown(why)),
         }
     }
 
-    /// How far the provider is with a number. `None`: it does not have it.
-    async fn look(&self, digits: &str) -> anyhow::Result<Option<Step>> {
+    /// How the provider shows a number. `None`: it does not have it.
+    async fn look(&self, digits: &str) -> anyhow::Result<Option<Found>> {
         let body = json!({"connection": self.connection, "numbers": [digits]});
         let asked = self.ask("/v1/senders/sync", &body).await;
         let shown = match asked.map_err(|stop| stop.error)? {
             Answer::Done(shown) => shown,
-            Answer::Refused(why) | Answer::Unknown(why) => {
+            Answer::Refused(why) | Answer::Taken(why) | Answer::Unknown(why) => {
                 anyhow::bail!("whether {digits} was added cannot be read from the provider: {why}")
             }
         };
@@ -181,11 +216,9 @@ impl Registering<'_> {
         let Some(sender) = found["id"].as_str() else {
             return Ok(None);
         };
-        Ok(Some(match found["state"].as_str() {
-            Some("UNVERIFIED") => Step::CodeSent {
-                sender: sender.to_owned(),
-            },
-            _ => Step::Registered,
+        Ok(Some(Found {
+            sender: sender.to_owned(),
+            word: found["state"].as_str().unwrap_or("UNKNOWN").to_owned(),
         }))
     }
 
@@ -203,7 +236,8 @@ impl Registering<'_> {
                 }
             };
             match problem.status {
-                404 | 409 | 422 => return Ok(Answer::Refused(problem.to_string())),
+                409 => return Ok(Answer::Taken(problem.to_string())),
+                404 | 422 => return Ok(Answer::Refused(problem.to_string())),
                 500 | 504 => return Ok(Answer::Unknown(problem.to_string())),
                 429 => tokio::time::sleep(wait(&problem)).await,
                 _ => return Err(undone(&problem)),

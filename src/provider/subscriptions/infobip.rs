@@ -76,6 +76,11 @@ pub fn read_profile(place: &Place, subscription: &Value) -> Option<Ask> {
     Some(ask)
 }
 
+/// The profile of the connection's own.
+pub fn read_own_profile(place: &Place) -> Ask {
+    ask(&op::READ_PROFILE, Level::Events, place)
+}
+
 /// A subscription and its profile.
 pub fn found(subscription: Value, profile: Value) -> Option<Found> {
     let events = subscription["events"].as_array().into_iter().flatten();
@@ -130,6 +135,15 @@ pub fn create(place: &Place, ours: &Ours, wanted: &Wanted) -> Ask {
     ask(&op::CREATE_EVENTS, Level::Events, place).body(json!({
         "subscriptionId": own, "name": "twotick", "events": events(wanted, &[]),
         "profile": profile,
+    }))
+}
+
+/// Makes the subscription alone: what it had before is there.
+pub fn create_with_profile(place: &Place, wanted: &Wanted) -> Ask {
+    let own = place.own.as_str();
+    ask(&op::CREATE_EVENTS, Level::Events, place).body(json!({
+        "subscriptionId": own, "name": "twotick", "events": events(wanted, &[]),
+        "profile": {"profileId": own},
     }))
 }
 

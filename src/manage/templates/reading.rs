@@ -1,0 +1,214 @@
+//! Templates as the provider shows them: one, or an account's, page by page, into their rows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::raw;
+use crate::manage::{Account, Failed, Manage, shown};
+use crate::model::Timestamp;
+use crate::model::ids::TemplateId;
+use crate::model::provider::Provider;
+use crate::provider::reading::TemplatePage;
+use crate::provider::templates::{self, Filter, Named};
+use crate::send::read_at;
+use crate::store::template_manage::Record;
+use crate::store::template_readings::ListedOf;
+use crate::store::templates_read::Template;
+
+/// Pages of one list: more than the templates that an account may have.
+const PAGES: usize = 200;
+
+/// All pages of one list, in bytes: 6000 templates of 10 KB. What is beyond is not read.
+const LIST_BYTES: usize = 64 << 20;
+
+/// What a list of the provider's brought.
+#[derive(Debug)]
+pub struct Synced {
+    /// All that were asked for, as they are known now.
+    pub templates: Vec<TemplateId>,
+    /// How many facts tell of what differed.
+    pub told: usize,
+    /// Whether the list was read to its end, and all of it understood.
+    pub whole: bool,
+    /// As long as what was read is shown: a few lists at once.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Manage {
+    /// Reads one from the provider, into its row. `false`: the provider does not show it.
+    pub async fn read(&self, account: &Account, template: &Template) -> Result<bool, Failed> {
+        let asked_at = self.store.clock().now();
+        self.read_dated(account, template, asked_at, None).await
+    }
+
+    pub(super) async fn read_dated(
+        &self,
+        account: &Account,
+        template: &Template,
+        asked_at: Timestamp,
+        at: Option<Timestamp>,
+    ) -> Result<bool, Failed> {
+        let provider = account.provider();
+        let id = template.provider_template_id.as_deref();
+        let page = match id.filter(|_| templates::reads_by_id(provider)) {
+            None => {
+                let filter = Filter {
+                    name: Some(template.name.clone()),
+                    language: Some(template.language.clone()),
+                    ..Filter::default()
+                };
+                self.list_named(account, &filter).await?
+            }
+            Some(id) => {
+                let name = &template.name;
+                let ask = templates::read(provider, &account.named(), Named { id, name });
+                let answered = self.call(&account.connection, &ask).await?;
+                let one = templates::one(provider, &answered.body);
+                one.map_err(|error| Failed::unread(shown(&answered.body), error))?
+            }
+        };
+        let found = page.templates.into_iter().zip(page.objects);
+        let records: Vec<_> = found
+            .filter(|(found, _)| found.name == template.name && found.language == template.language)
+            .map(|(reading, object)| {
+                let from = at.unwrap_or_else(|| read_at(asked_at, &reading.status));
+                let mut said = self.said(account, from, reading);
+                // A reading that was asked for before a change of ours may have been written since.
+                if let (Some(_), Some((_, said_at))) = (at, &mut said.category) {
+                    *said_at = asked_at.max(from);
+                }
+                Record {
+                    said,
+                    object: raw(object),
+                    asked_at,
+                    submitted: None,
+                    merges: false,
+                }
+            })
+            .take(1)
+            .collect();
+        self.store.record_managed(&records).await?;
+        Ok(!records.is_empty())
+    }
+
+    /// Reads an account's templates from the provider, all pages of what is asked for, into their
+    /// rows; with all of them, those that are gone are noticed as the poller notices them.
+    pub async fn sync(
+        &self,
+        account: &Account,
+        filter: &Filter,
+        by_v1: bool,
+    ) -> Result<Synced, Failed> {
+        let asked_at = self.store.clock().now();
+        let turn = Arc::clone(&self.lists).acquire_owned().await.ok();
+        let mut synced = Synced {
+            templates: Vec::new(),
+            told: 0,
+            whole: true,
+            _turn: turn,
+        };
+        let mut known = HashSet::new();
+        let mut pages = Pages::new(filter, by_v1);
+        while let Some(page) = self.next_page(account, &mut pages).await? {
+            let found = page.templates.into_iter().zip(page.objects);
+            let found = found.filter(|(template, _)| filter.takes(template));
+            let mut records: Vec<Record> = Vec::new();
+            for (reading, object) in found {
+                let said = self.said(account, read_at(asked_at, &reading.status), reading);
+                // One that two pages show while the list moves on.
+                if known.insert(said.id.0) {
+                    synced.templates.push(said.id);
+                    records.push(Record {
+                        said,
+                        object: raw(object),
+                        asked_at,
+                        submitted: None,
+                        merges: false,
+                    });
+                }
+            }
+            // A page at a time: what was read is not held.
+            synced.told += self.store.record_managed(&records).await?;
+        }
+        synced.whole = pages.whole;
+        // Infobip lists by a number; another of the connection's may be of another account.
+        if synced.whole && filter.is_all() && account.provider() != Provider::Infobip {
+            let of = ListedOf {
+                connection: account.connection.id,
+                waba_id: &account.waba_id,
+                asked_at,
+            };
+            let told = self.store.record_unlisted(&of, &synced.templates).await?;
+            synced.told += told;
+        }
+        Ok(synced)
+    }
+
+    /// What a list has of one name and language.
+    async fn list_named(&self, account: &Account, filter: &Filter) -> Result<TemplatePage, Failed> {
+        let mut all = TemplatePage::default();
+        let mut pages = Pages::new(filter, false);
+        while let Some(page) = self.next_page(account, &mut pages).await? {
+            let found = page.templates.into_iter().zip(page.objects);
+            for (template, object) in found.filter(|(template, _)| filter.takes(template)) {
+                all.templates.push(template);
+                all.objects.push(object);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The next page of a list. `None`: there is none, or no more is read of it.
+    async fn next_page(
+        &self,
+        account: &Account,
+        pages: &mut Pages<'_>,
+    ) -> Result<Option<TemplatePage>, Failed> {
+        if pages.ended {
+            return Ok(None);
+        }
+        if pages.read >= PAGES || pages.bytes >= LIST_BYTES {
+            (pages.ended, pages.whole) = (true, false);
+            return Ok(None);
+        }
+        let (provider, from) = (account.provider(), pages.from.as_deref());
+        let ask = templates::list(provider, &account.named(), pages.filter, from, pages.by_v1);
+        let answered = self.call(&account.connection, &ask).await?;
+        let page = templates::listed(provider, &answered.body);
+        let page = page.map_err(|error| Failed::unread(shown(&answered.body), error))?;
+        pages.read += 1;
+        pages.bytes += answered.body.len();
+        pages.whole &= page.whole;
+        pages.from.clone_from(&page.next);
+        pages.ended = page.next.is_none();
+        Ok(Some(page))
+    }
+}
+
+/// How far a list was read.
+struct Pages<'a> {
+    filter: &'a Filter,
+    by_v1: bool,
+    from: Option<String>,
+    read: usize,
+    bytes: usize,
+    /// Nothing is missing so far.
+    whole: bool,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    fn new(filter: &'a Filter, by_v1: bool) -> Self {
+        Self {
+            filter,
+            by_v1,
+            from: None,
+            read: 0,
+            bytes: 0,
+            whole: true,
+            ended: false,
+        }
+    }
+}
