@@ -21,6 +21,8 @@ pub struct TypePattern(String);
 
 /// Letters that may be wrong in what was meant.
 const WRONG: usize = 4;
+/// The same of a first word, with the dot behind it.
+const WRONG_FIRST: usize = 2;
 
 /// A text that nobody can want.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +32,15 @@ pub enum InvalidType {
     Shape,
     /// No event is of such a type.
     #[error("no event is of this type: did you mean `{0}`?")]
-    Misspelt(&'static str),
+    Misspelt(String),
+    /// Others that begin so are.
+    #[error("no event is of this type: of `{begins}.` there are {of_first}")]
+    Other {
+        /// Its first word.
+        begins: String,
+        /// All types that begin with it.
+        of_first: String,
+    },
     /// And none of one like it.
     #[error("no event is of this type: types begin with {0}")]
     Unknown(String),
@@ -59,7 +69,7 @@ impl TypePattern {
         if OPEN.iter().any(is_open) || KNOWN.iter().any(is_known) {
             return Ok(pattern);
         }
-        Err(unknown(word))
+        Err(unknown(word, goes_on))
     }
 
     /// As it was given.
@@ -103,17 +113,49 @@ impl Filter {
     }
 }
 
-fn unknown(word: &str) -> InvalidType {
-    let distance = |known: &&str| strsim::damerau_levenshtein(known, word);
-    let nearest = KNOWN.iter().copied().min_by_key(distance);
-    if let Some(nearest) = nearest.filter(|nearest| distance(nearest) <= WRONG) {
-        return InvalidType::Misspelt(nearest);
+fn unknown(word: &str, goes_on: bool) -> InvalidType {
+    let all = || KNOWN.iter().chain(&OPEN);
+    let first = |text: &&str| text.split('.').next().unwrap_or_default().to_owned();
+    let mut firsts: Vec<_> = all().map(first).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    let distance = |known: &String| strsim::damerau_levenshtein(known, word);
+    let near = |known: Vec<String>, wrong| {
+        let nearest = known.into_iter().min_by_key(distance)?;
+        (distance(&nearest) <= wrong).then_some(nearest)
+    };
+    // What a beginning is meant to be is a beginning.
+    let meant = match goes_on {
+        true => near(
+            firsts.iter().map(|first| format!("{first}.")).collect(),
+            WRONG_FIRST,
+        )
+        .map(|beginning| format!("{beginning}*")),
+        false => None,
+    };
+    let words = || {
+        near(
+            KNOWN.iter().map(|known| (*known).to_owned()).collect(),
+            WRONG,
+        )
+    };
+    if let Some(meant) = meant.or_else(words) {
+        return InvalidType::Misspelt(meant);
     }
-    let first = |text: &&str| format!("`{}.`", text.split('.').next().unwrap_or_default());
-    let mut first: Vec<_> = KNOWN.iter().chain(&OPEN).map(first).collect();
-    first.sort_unstable();
-    first.dedup();
-    InvalidType::Unknown(first.join(", "))
+    let begins = first(&word);
+    let of_first: Vec<_> = all().filter(|text| first(text) == begins).collect();
+    if of_first.is_empty() {
+        let firsts = firsts.iter().map(|first| format!("`{first}.`"));
+        return InvalidType::Unknown(firsts.collect::<Vec<_>>().join(", "));
+    }
+    let of_first = of_first.into_iter().map(|text| match text.ends_with('.') {
+        true => format!("`{text}…`"),
+        false => format!("`{text}`"),
+    });
+    InvalidType::Other {
+        begins,
+        of_first: of_first.collect::<Vec<_>>().join(", "),
+    }
 }
 
 #[cfg(test)]
@@ -172,16 +214,26 @@ mod tests {
             ("message.deliverd", "message.delivered"),
             ("messages.delivered", "message.delivered"),
             ("sequence.complete", "sequence.completed"),
+            ("template.statuss", "template.status"),
+            ("messages.*", "message.*"),
+            ("templates.*", "template.*"),
+            ("template.qualty*", "template.quality"),
         ] {
             let said = TypePattern::wanted(wrong);
-            assert_eq!(said, Err(InvalidType::Misspelt(nearest)));
+            assert_eq!(said, Err(InvalidType::Misspelt(nearest.to_owned())));
         }
         let said = TypePattern::wanted("delivery").unwrap_err().to_string();
         assert!(said.contains("`inbound.`, `message.`"), "{said}");
-        let said = TypePattern::wanted("messages.*").unwrap_err();
-        assert!(matches!(
-            said,
-            InvalidType::Unknown(_) | InvalidType::Misspelt(_)
-        ));
+        let said = TypePattern::wanted("template.approved")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("`template.status`, `template.quality`"),
+            "{said}"
+        );
+        let said = TypePattern::wanted("message.opened")
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("`message.status.…`"), "{said}");
     }
 }

@@ -9,11 +9,14 @@ use utoipa::ToSchema;
 use super::content::Span;
 use super::moment::Moment;
 use super::quiet::QuietView;
+use super::schema::WaitingReason;
 use super::sequence_view::GateView;
+use crate::model::Timestamp;
 use crate::model::campaign::CampaignStatus;
 use crate::model::duration;
 use crate::model::ids::{CampaignId, SenderId};
 use crate::model::sequence::{OnFailure, OnOptOut, OnTemplatePause, OutsideWindow};
+use crate::store::campaign_counts::PutOff;
 use crate::store::campaigns::Campaign;
 use crate::store::sequence_create::NewStep;
 
@@ -50,13 +53,28 @@ pub struct CampaignView {
     counted_at: Option<Moment>,
     /// Messages that were taken up, over the last minute, or since it goes. `null` in lists.
     messages_per_second: Option<f64>,
-    /// When all of its messages will have gone, at the rate of the last minute; a guess.
+    /// Why nothing of it is posted now though it runs, as of `counted_at`; `null` in lists.
+    waiting: Option<CampaignWaiting>,
+    /// When all of its messages will have gone: at the rate of the last minute, or at its sender's
+    /// where nothing went in it; from when the first goes on, where all wait. A guess; `null` where
+    /// nobody can say, and where none is left.
     expected_end: Option<Moment>,
     created_at: Moment,
     activated_at: Option<Moment>,
     paused_at: Option<Moment>,
     /// When it was completed or cancelled.
     ended_at: Option<Moment>,
+}
+
+/// What all of a campaign waits for that could be posted.
+#[derive(Debug, Serialize, ToSchema)]
+struct CampaignWaiting {
+    /// Of most of them.
+    #[schema(value_type = WaitingReason)]
+    reason: &'static str,
+    since: Moment,
+    /// When the first of them is tried again, where that is a matter of time.
+    until: Option<Moment>,
 }
 
 /// Some go first.
@@ -89,15 +107,15 @@ impl CampaignView {
     /// How one looks now.
     pub fn of(campaign: Campaign) -> Self {
         let rate = rate(campaign.last_minute, campaign.going_for);
-        let end = campaign.counted_at.and_then(|at| {
-            let seconds = left(&campaign) as f64 / rate;
-            let goes = campaign.status == CampaignStatus::Running && rate > 0.0;
-            let end = at.checked_add(time::Duration::seconds_f64(seconds.min(1e9)));
-            end.filter(|_| goes)
-        });
+        let waiting = waiting(&campaign);
         Self {
             messages_per_second: Some(rate),
-            expected_end: end.map(Moment),
+            waiting: waiting.map(|waiting| CampaignWaiting {
+                reason: waiting.reason.as_str(),
+                since: waiting.since.into(),
+                until: waiting.until.map(Moment),
+            }),
+            expected_end: end(&campaign, rate, waiting).map(Moment),
             ..Self::in_list(campaign)
         }
     }
@@ -126,6 +144,7 @@ impl CampaignView {
             counts: CountsView::of(&campaign),
             counted_at: campaign.counted_at.map(Moment),
             messages_per_second: None,
+            waiting: None,
             expected_end: None,
             created_at: campaign.created_at.into(),
             activated_at: campaign.activated_at.map(Moment),
@@ -160,6 +179,31 @@ impl CountsView {
 fn rate(last_minute: i64, going_for: Duration) -> f64 {
     let seconds = going_for.as_secs_f64().clamp(1.0, 60.0);
     (last_minute as f64 / seconds * 100.0).round() / 100.0
+}
+
+fn waiting(campaign: &Campaign) -> Option<PutOff> {
+    let counts = campaign.counts.unwrap_or_default();
+    counts
+        .waiting
+        .filter(|_| campaign.status == CampaignStatus::Running)
+}
+
+/// When all will have gone, as far as anybody can say.
+fn end(campaign: &Campaign, rate: f64, waiting: Option<PutOff>) -> Option<Timestamp> {
+    let counted_at = campaign.counted_at?;
+    let from = match waiting {
+        Some(waiting) => waiting.until?.max(counted_at),
+        None => counted_at,
+    };
+    let per_second = match rate > 0.0 {
+        true => rate,
+        false => f64::from(campaign.messages_per_second),
+    };
+    let left = left(campaign);
+    let goes = campaign.status == CampaignStatus::Running && left > 0 && per_second > 0.0;
+    let seconds = (left as f64 / per_second).min(1e9);
+    from.checked_add(time::Duration::seconds_f64(seconds))
+        .filter(|_| goes)
 }
 
 /// Messages that may still go, if no sequence ends early.

@@ -1,6 +1,7 @@
 //! What a message says, and when the next may go: the parts of a request that lone messages and
 //! the messages of sequences have in common.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::object::Object;
 use super::problem::FieldError;
+use super::wording;
 use crate::model::duration;
 use crate::model::provider::Provider;
 use crate::model::sequence::{Gate, GateStatus, OnDeadline, OnUnknown};
@@ -175,6 +177,7 @@ fn read_object(
     let mut wrong = |field: &str, message: &str| {
         errors.push(FieldError::new(format!("{at}{field}"), message));
     };
+    let known: &[&str] = if at.is_empty() { &OF_MESSAGE } else { &OF_STEP };
     let value = rest.remove(kind);
     let fits = match &value {
         Some(Value::Object(_)) => true,
@@ -183,7 +186,7 @@ fn read_object(
         _ => false,
     };
     for name in rest.keys() {
-        wrong(name, not_a_field(name));
+        wrong(name, &not_a_field(name, known));
     }
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     if kind.is_empty() || kind.len() > 32 || !kind.bytes().all(is_word) {
@@ -212,16 +215,47 @@ pub fn check_on_unknown(
     }
 }
 
-fn not_a_field(name: &str) -> &'static str {
-    match name {
+/// What may stand beside what is said, of a lone message and of one of a sequence.
+const OF_MESSAGE: [&str; 12] = [
+    "sender",
+    "recipient_type",
+    "type",
+    "reference",
+    "at",
+    "on_unknown",
+    "on_failure",
+    "on_opt_out",
+    "outside_window",
+    "on_template_pause",
+    "quiet_hours",
+    "marketing",
+];
+const OF_STEP: [&str; 6] = [
+    "type",
+    "reference",
+    "delay",
+    "gate",
+    "on_unknown",
+    "marketing",
+];
+
+fn not_a_field(name: &str, known: &[&str]) -> Cow<'static, str> {
+    let said = match name {
         "biz_opaque_callback_data" => {
             "it carries the attempt's own id, so that a lost answer can be settled: give \
              `reference` instead, which the message bears wherever it is shown"
         }
         "campaign" => "not supported yet",
         "stop_on_reply" => "only a sequence can be stopped by a reply",
-        _ => "unknown field: only the object named like `type` is the provider's",
-    }
+        _ => {
+            let said = "unknown field: only the object named like `type` is the provider's";
+            return match wording::nearest(name, known.iter().copied()) {
+                Some(nearest) => format!("{said}; did you mean `{nearest}`?").into(),
+                None => said.into(),
+            };
+        }
+    };
+    said.into()
 }
 
 /// A caller's own name for something.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,12 +17,14 @@ use uuid::Uuid;
 
 use super::Api;
 use super::event_data::EventData;
+use super::event_items::{Include, Item, Missing, check};
 use super::moment::Moment;
 use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;
 use super::request::Query;
 use super::schema::EventSource;
 use crate::feed::{self, TypePattern};
+use crate::model::Timestamp;
 use crate::model::error_class::{classify, infobip};
 use crate::model::ids::{
     CampaignId, ConnectionId, EventId, MessageId, SenderId, SequenceId, SubscriptionId, TemplateId,
@@ -52,6 +55,9 @@ struct List {
     r#type: Option<Words>,
     sender: Option<SenderId>,
     connection: Option<ConnectionId>,
+    /// `raw`: with the provider's item as it came. A page has at most 100 events then, and may have
+    /// fewer than `limit`.
+    include: Option<Include>,
     #[serde(default)]
     limit: Limit,
 }
@@ -74,9 +80,12 @@ impl<'de> Deserialize<'de> for Words {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryPage {
+    /// `raw`: with the provider's item as it came. A page has at most 100 events then, and may have
+    /// fewer than `limit`.
+    include: Option<Include>,
     #[serde(default)]
-    pub limit: Limit,
-    pub cursor: Option<IdCursor>,
+    limit: Limit,
+    cursor: Option<IdCursor>,
 }
 
 /// One thing that happened: said by a webhook, or a decision of our own.
@@ -87,7 +96,7 @@ pub struct HistoryPage {
     "received_at": "2026-11-05T09:30:02.417Z", "webhook": "whk_…", "source": "webhook",
     "data": {"provider_message_id": "wamid.HBgMNDQ3NzAwOTAwMTIz", "status": "delivered",
         "recipient": "447700900123"},
-    "item": null,
+    "item": null, "item_missing": null,
 }))]
 pub struct EventView {
     id: EventId,
@@ -112,9 +121,11 @@ pub struct EventView {
     /// In the provider's own words.
     #[schema(value_type = EventData)]
     data: Value,
-    /// The provider's item as it came. Not shown yet.
+    /// With `include=raw`: the provider's item as it came.
     #[schema(value_type = Option<Object>)]
-    item: Option<Value>,
+    item: Option<Box<RawValue>>,
+    /// With `include=raw`: why there is none.
+    item_missing: Option<Missing>,
 }
 
 /// A page of a history.
@@ -141,38 +152,96 @@ impl From<Fact> for EventView {
             r#type: fact.r#type,
             source: fact.source,
             item: None,
+            item_missing: None,
         }
     }
 }
 
 /// An event as all are told of it.
 pub fn show(fact: Fact) -> feed::Event {
-    let place = fact.place();
-    let about = feed::Subject::of(fact.stream, fact.subject, fact.id);
-    let at = fact.occurred_at.unwrap_or(fact.received_at);
-    let (stream, received_at) = (fact.stream, fact.received_at);
-    let view = EventView::from(fact);
-    feed::Event {
-        place,
-        stream,
-        about,
-        at,
-        received_at,
-        // Texts and numbers alone: it cannot fail.
-        json: serde_json::to_vec(&view).unwrap_or_default().into(),
-        id: view.id.to_string(),
-        r#type: view.r#type,
-        sender: view.sender,
-        connection: view.connection,
-        subject: view.subject,
-        cloud: OnceLock::new(),
+    let told = Told::of(&fact);
+    told.event(EventView::from(fact))
+}
+
+/// What is told of a fact beside what it is shown as.
+struct Told {
+    place: Place,
+    stream: i32,
+    about: feed::Subject,
+    at: Timestamp,
+    received_at: Timestamp,
+}
+
+impl Told {
+    fn of(fact: &Fact) -> Self {
+        Self {
+            place: fact.place(),
+            stream: fact.stream,
+            about: feed::Subject::of(fact.stream, fact.subject, fact.id),
+            at: fact.occurred_at.unwrap_or(fact.received_at),
+            received_at: fact.received_at,
+        }
+    }
+
+    fn event(self, view: EventView) -> feed::Event {
+        feed::Event {
+            place: self.place,
+            stream: self.stream,
+            about: self.about,
+            at: self.at,
+            received_at: self.received_at,
+            // Texts, numbers and JSON alone: it cannot fail.
+            json: serde_json::to_vec(&view).unwrap_or_default().into(),
+            id: view.id.to_string(),
+            r#type: view.r#type,
+            sender: view.sender,
+            connection: view.connection,
+            subject: view.subject,
+            cloud: OnceLock::new(),
+        }
     }
 }
 
 impl EventView {
-    /// A page of a history.
-    pub fn page(facts: Vec<Fact>, limit: Limit) -> Page<Self> {
-        Page::of(facts, limit, |fact| fact.id.into_bytes(), Self::from)
+    /// With what was asked for beside.
+    #[must_use]
+    pub fn with_item(self, item: Item) -> Self {
+        let (item, item_missing) = match item {
+            Ok(item) => (Some(item), None),
+            Err(missing) => (None, Some(missing)),
+        };
+        Self {
+            item,
+            item_missing,
+            ..self
+        }
+    }
+}
+
+impl Api {
+    /// A page of the history of something whose facts stand in these streams.
+    pub(super) async fn history(
+        &self,
+        streams: &[i32],
+        subject: Uuid,
+        asked: HistoryPage,
+    ) -> Result<Page<EventView>, ApiError> {
+        let HistoryPage {
+            include,
+            limit,
+            cursor,
+        } = asked;
+        check(include, limit)?;
+        let after = cursor.map(IdCursor::id);
+        let facts = self.store.history(streams, subject, after, limit.rows());
+        let facts = facts.await?;
+        let full = facts.len() >= usize::from(limit.0);
+        let ids: Vec<_> = facts.iter().map(|fact| fact.id.into_bytes()).collect();
+        let shown = self.show_facts(facts, include).await?;
+        let more = full || shown.len() < ids.len();
+        let last = shown.len().checked_sub(1).and_then(|last| ids.get(last));
+        let next = last.copied().filter(|_| more);
+        Ok(Page::ending(shown, next))
     }
 }
 
@@ -259,6 +328,8 @@ const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
 /// Reads the feed: everything that happened, once.
 ///
 /// Follow it with `after=<next_cursor>`, which every page has: nothing is skipped or repeated.
+/// With `include=raw` each event that a webhook said bears the provider's item as it came, while the
+/// journal has it.
 /// With `Accept: application/cloudevents-batch+json` the events are a batch of CloudEvents, and
 /// the header `Link` leads to the next page.
 #[utoipa::path(
@@ -278,6 +349,7 @@ async fn list(
     headers: HeaderMap,
     Query(asked): Query<List>,
 ) -> Result<Response, ApiError> {
+    check(asked.include, asked.limit)?;
     let types = asked.r#type.map(|words| words.0);
     for word in types.iter().flatten() {
         TypePattern::wanted(word).map_err(|said| ApiError::field("type", said))?;
@@ -290,16 +362,22 @@ async fn list(
     let after = asked.after.map(|cursor| Place::from_bytes(cursor.0));
     let page = api.store.feed_page(&filter, after, asked.limit.rows());
     let (facts, next) = page.await?.map_err(ApiError::forgotten)?;
+    let told: Vec<_> = facts.iter().map(Told::of).collect();
+    let shown = api.show_facts(facts, asked.include).await?;
+    let next = match told.get(..shown.len()).and_then(<[Told]>::last) {
+        Some(last) if shown.len() < told.len() => last.place,
+        _ => next,
+    };
     if wants_cloudevents(&headers) {
-        return Ok(batch(&uri, facts, next));
+        let events = told.into_iter().zip(shown);
+        let events: Vec<_> = events.map(|(told, view)| told.event(view)).collect();
+        return Ok(batch(&uri, &events, next));
     }
-    let data = facts.into_iter().map(EventView::from).collect();
-    Ok(Json(Page::<EventView, 24>::ending(data, Some(next.to_bytes()))).into_response())
+    Ok(Json(Page::<EventView, 24>::ending(shown, Some(next.to_bytes()))).into_response())
 }
 
 /// A page as CloudEvents; where it goes on stands in the header `Link`.
-fn batch(uri: &Uri, facts: Vec<Fact>, next: Place) -> Response {
-    let events: Vec<_> = facts.into_iter().map(show).collect();
+fn batch(uri: &Uri, events: &[feed::Event], next: Place) -> Response {
     let after = BASE64URL_NOPAD.encode(&next.to_bytes());
     let asked = uri.query().unwrap_or_default().split('&');
     let query: Vec<_> = asked
@@ -312,7 +390,7 @@ fn batch(uri: &Uri, facts: Vec<Fact>, next: Place) -> Response {
         (header::CONTENT_TYPE, CLOUDEVENTS.to_owned()),
         (header::LINK, link),
     ];
-    (headers, feed::write_batch(&events)).into_response()
+    (headers, feed::write_batch(events)).into_response()
 }
 
 /// An event by CloudEvents 1.0, in structured mode.

@@ -17,12 +17,13 @@ use super::message_view::MessageView;
 use super::moment::Moment;
 use super::object::Object;
 use super::problem::{ApiError, FieldError};
+use super::quiet::QuietView;
 use super::request::{Body, id};
 use super::sequence_view::GateView;
 use crate::model::duration;
 use crate::model::ids::MessageId;
 use crate::model::recipient;
-use crate::model::sequence::OnUnknown;
+use crate::model::sequence::{OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow};
 use crate::store::message_edit::{MessageEdit, NewSaid};
 use crate::store::messages::{Message, Step};
 
@@ -95,6 +96,16 @@ pub struct MessageDetail {
     #[schema(value_type = Option<Span>)]
     delay: Option<String>,
     on_unknown: Option<OnUnknown>,
+    /// Of a lone message: not before.
+    at: Option<Moment>,
+    /// What a failure leads to. This and what follows is `null` for a message that somebody else
+    /// sent; a message of a sequence has it from its sequence.
+    on_failure: Option<OnFailure>,
+    on_opt_out: Option<OnOptOut>,
+    outside_window: Option<OutsideWindow>,
+    on_template_pause: Option<OnTemplatePause>,
+    /// When it is not posted.
+    quiet_hours: Option<QuietView>,
     /// As a marketing message, if as one.
     #[schema(value_type = Option<Object>)]
     marketing: Option<Value>,
@@ -222,7 +233,17 @@ impl MessageDetail {
     fn of(view: MessageView, message: Message) -> Self {
         let in_sequence = message.step.as_ref().is_some_and(|step| !step.single);
         let asked = message.asked.unwrap_or_default();
+        let step = message.step.as_ref();
+        let policy = step.map(|step| step.state.policy);
         Self {
+            at: asked.at.map(Moment),
+            on_failure: step.map(|step| step.state.on_failure),
+            on_opt_out: policy.map(|policy| policy.on_opt_out),
+            outside_window: policy.map(|policy| policy.outside_window),
+            on_template_pause: policy.map(|policy| policy.on_template_pause),
+            quiet_hours: step
+                .and_then(|step| step.quiet_hours.clone())
+                .map(QuietView::from),
             view,
             gate: asked.gate.filter(|_| in_sequence).map(GateView::from),
             delay: in_sequence.then(|| duration::show(asked.delay)),

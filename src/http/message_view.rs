@@ -161,7 +161,10 @@ impl MessageView {
                 .filter(|attempt| !attempt.was_given_back())
                 .map(AttemptView::from)
                 .collect(),
-            next_attempt_at: next_attempt_at(message).filter(|_| to_go).map(Moment),
+            next_attempt_at: match to_go {
+                true => next_attempt_at(message, now).map(Moment),
+                false => None,
+            },
             accepted_at: evidence.accepted_at.map(Moment),
             held_at: evidence.held_at.map(Moment),
             sent_at: evidence.sent_at.map(Moment),
@@ -212,9 +215,16 @@ fn failed_at(attempt: &Attempt) -> Option<Timestamp> {
     }
 }
 
-fn next_attempt_at(message: &Message) -> Option<Timestamp> {
+fn next_attempt_at(message: &Message, now: Timestamp) -> Option<Timestamp> {
     let step = message.step.as_ref().filter(|_| message.is_head())?;
-    step.state.ready_at
+    let at = step.state.ready_at?;
+    Some(quiet_until(message, step, at.max(now)).unwrap_or(at))
+}
+
+/// When it ends to be quiet where the recipient is, if it is at that time.
+fn quiet_until(message: &Message, step: &Step, at: Timestamp) -> Option<Timestamp> {
+    let hours = step.quiet_hours.as_ref()?;
+    hours.end_of(message.recipient.as_deref()?, at)
 }
 
 /// Why a queued message has not gone; `None` when it is about to.
@@ -241,20 +251,25 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
         Some("window_closed") => return Some(because("window_closed", since, None)),
         // What is closed is what somebody has to act on.
         Some("quiet_hours") if not_yet => {
-            return closed.or_else(|| Some(because("quiet_hours", None, None)));
+            return closed.or_else(|| Some(because("quiet_hours", since, None)));
         }
         Some("messaging_limit") if not_yet => {
             let detail = step.messaging_limit.map(limit_detail);
-            return closed.or_else(|| Some(because("messaging_limit", None, detail)));
+            return closed.or_else(|| Some(because("messaging_limit", since, detail)));
         }
         Some(_) if not_yet => {
-            return closed.or_else(|| Some(because("rate_limit", None, None)));
+            return closed.or_else(|| Some(because("rate_limit", since, None)));
         }
         _ => {}
     }
+    // Nobody has looked at it yet.
+    let quiet = || {
+        quiet_until(message, step, now)?;
+        Some(because("quiet_hours", step.state.ready_at, None))
+    };
     match message.attempts.last() {
         None if not_yet => Some(because("schedule", None, None)),
-        None => closed,
+        None => closed.or_else(quiet),
         // The provider took nothing; a pause says so by itself.
         Some(last) if last.was_given_back() => {
             let (reason, detail) = match &last.returned {
@@ -262,7 +277,8 @@ fn waiting(message: &Message, now: Timestamp) -> Option<Waiting> {
                 Some((None, words)) => ("retry", Some(words.clone())),
                 None => ("retry", None),
             };
-            closed.or_else(|| not_yet.then(|| because(reason, None, detail)))
+            let waits = || not_yet.then(|| because(reason, since, detail));
+            closed.or_else(waits).or_else(quiet)
         }
         Some(last) if not_yet || step.state.work != SequenceWork::Ready => {
             Some(because("retry", failed_at(last), None))

@@ -1,52 +1,46 @@
-//! `/v1/messages`: lone messages are made here, all messages are shown here.
+//! `/v1/messages`: lone messages are made here, and all messages shown and steered one by one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::carrier::{check_recipient, no_such_sender};
 use super::content::{
-    DEFAULT_GATE, Marketing, NewContent, SINGLE_GATE, Span, Way, check_reference, read_content,
+    DEFAULT_GATE, Marketing, NewContent, SINGLE_GATE, Way, check_reference, read_content,
 };
 use super::events::{EventView, History, HistoryPage};
 use super::message_edit::MessageDetail;
 use super::message_view::MessageView;
+use super::message_wait::Wait;
 use super::moment::Moment;
 use super::object::Object;
 use super::once::{OnceBody, answer};
-use super::page::{IdCursor, Limit, Page};
+use super::page::Page;
 use super::problem::{ApiError, FieldError};
 use super::quiet::QuietView;
 use super::request::{Query, id};
-use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId};
-use crate::model::message::MessageStatus;
+use crate::model::ids::{MessageId, SenderId};
 use crate::model::provider::Provider;
 use crate::model::recipient;
 use crate::model::sequence::{
     Gate, OnDeadline, OnFailure, OnOptOut, OnTemplatePause, OnUnknown, OutsideWindow, Policy,
 };
 use crate::store::Once;
-use crate::store::message_list::MessageFilter;
 use crate::store::messages::Message;
 use crate::store::sequence_changes::MessageChange;
 use crate::store::sequence_create::{NewSequence, NewStep};
 
-type Messages = Page<MessageView>;
-
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(counts))
+        .routes(routes!(create))
         .routes(routes!(one))
         .routes(routes!(history))
         .routes(routes!(cancel))
@@ -205,37 +199,6 @@ fn single_gate(on_failure: OnFailure) -> Gate {
     }
 }
 
-/// For how long an answer may be waited for, at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Wait {
-    /// Answer when this status is reached, when it can no longer be, or when time is up. `read`
-    /// counts as `delivered`.
-    #[param(value_type = Option<MessageStatus>)]
-    wait: Option<StatusWord>,
-    /// How long to wait: `30s` where nothing is said, at most `60s`.
-    timeout: Option<Span>,
-}
-
-/// One of the statuses.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct StatusWord(MessageStatus);
-
-impl TryFrom<String> for StatusWord {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        MessageStatus::parse(&word).map(Self).ok_or_else(|| {
-            let words = MessageStatus::ALL.map(MessageStatus::as_str).join("`, `");
-            format!("expected one of `{words}`")
-        })
-    }
-}
-
 /// Shows a message with what it says, or waits for a status of it.
 #[utoipa::path(
     get,
@@ -248,45 +211,11 @@ impl TryFrom<String> for StatusWord {
 async fn one(
     State(api): State<Api>,
     Path(message): Path<String>,
-    Query(Wait { wait, timeout }): Query<Wait>,
+    Query(asked): Query<Wait>,
 ) -> Result<Json<MessageDetail>, ApiError> {
     let message = id(&message, "message")?;
-    let timeout = timeout.map_or(Duration::from_secs(30), |span| span.0);
-    if timeout > LONGEST_WAIT {
-        return Err(ApiError::field("timeout", "expected at most `60s`"));
-    }
-    if let Some(StatusWord(wanted)) = wait {
-        wait_for(&api, message, wanted, timeout).await?;
-    }
+    asked.until_reached(&api, message).await?;
     api.show_detail(message).await.map(Json)
-}
-
-/// Returns when the status is reached, when it cannot be any more, or when time is up.
-async fn wait_for(
-    api: &Api,
-    id: MessageId,
-    wanted: MessageStatus,
-    timeout: Duration,
-) -> Result<(), ApiError> {
-    /// Commits of other instances are not signalled here.
-    const LOOK_AGAIN: Duration = Duration::from_millis(500);
-    /// Under load something changes all the time; few changes are this message's.
-    const AT_MOST_EVERY: Duration = Duration::from_millis(25);
-    let until = api.clock().monotonic() + timeout;
-    let mut changes = api.signals.changes();
-    loop {
-        // Marked as seen before reading, so that no change falls between.
-        changes.mark_unchanged();
-        let message = api.find_message(id).await?;
-        let status = message.status(&api.config.send.retry_limits());
-        let left = until.saturating_duration_since(api.clock().monotonic());
-        let answer = status.has_reached(wanted) || status.is_final() || left.is_zero();
-        if answer || api.signals.is_stopping() {
-            return Ok(());
-        }
-        tokio::time::sleep(AT_MOST_EVERY.min(left)).await;
-        let _ = tokio::time::timeout(LOOK_AGAIN.min(left), changes.changed()).await;
-    }
 }
 
 /// Lists every fact of a message, the oldest first.
@@ -301,164 +230,11 @@ async fn wait_for(
 async fn history(
     State(api): State<Api>,
     Path(message): Path<String>,
-    Query(HistoryPage { limit, cursor }): Query<HistoryPage>,
+    Query(asked): Query<HistoryPage>,
 ) -> Result<Json<Page<EventView>>, ApiError> {
     let id = api.find_message(id(&message, "message")?).await?.id;
-    let after = cursor.map(IdCursor::id);
-    let streams = [id.sender.0];
-    let facts = api.store.history(&streams, id.uuid, after, limit.rows());
-    Ok(Json(EventView::page(facts.await?, limit)))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct List {
-    sender: Option<SenderId>,
-    /// The recipient.
-    to: Option<String>,
-    #[param(value_type = Option<MessageStatus>)]
-    status: Option<StatusWord>,
-    reference: Option<String>,
-    provider_message_id: Option<String>,
-    sequence: Option<SequenceId>,
-    campaign: Option<CampaignId>,
-    /// A template's name.
-    template: Option<String>,
-    /// Made at this time or later.
-    since: Option<Moment>,
-    /// Made before this time.
-    until: Option<Moment>,
-    #[serde(default)]
-    limit: Limit,
-    cursor: Option<IdCursor>,
-}
-
-/// Lists messages, the newest first.
-///
-/// With `status` a page may have fewer rows than `limit`, and a `next_cursor` all the same: one
-/// request looks at 20,000 messages at most.
-#[utoipa::path(
-    get,
-    path = "/messages",
-    operation_id = "list_messages",
-    tag = "Messages",
-    params(List),
-    responses((status = 200, body = Messages)),
-)]
-async fn list(
-    State(api): State<Api>,
-    Query(asked): Query<List>,
-) -> Result<Json<Page<MessageView>>, ApiError> {
-    let (limit, before) = (asked.limit.rows(), asked.cursor.map(IdCursor::id));
-    let filter = MessageFilter {
-        sender: asked.sender,
-        recipient: asked.to.map(digits),
-        status: asked.status.map(|status| status.0),
-        reference: asked.reference,
-        provider_message_id: asked.provider_message_id,
-        sequence: asked.sequence,
-        campaign: asked.campaign,
-        template: asked.template,
-        since: asked.since.map(|at| at.0),
-        until: asked.until.map(|at| at.0),
-    };
-    let limits = api.config.send.retry_limits();
-    let found = api.store.list_messages(&filter, before, limit, &limits);
-    let (messages, next) = found.await?;
-    let data = messages
-        .iter()
-        .map(|message| api.show_message(message))
-        .collect();
-    Ok(Json(Page::ending(data, next.map(uuid::Uuid::into_bytes))))
-}
-
-/// A recipient as it is kept.
-fn digits(to: String) -> String {
-    to.trim_start_matches('+').to_owned()
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Counted {
-    sender: Option<SenderId>,
-    /// The recipient.
-    to: Option<String>,
-    #[param(value_type = Option<MessageStatus>)]
-    status: Option<StatusWord>,
-    reference: Option<String>,
-    sequence: Option<SequenceId>,
-    campaign: Option<CampaignId>,
-    /// A template's name.
-    template: Option<String>,
-    /// Made at this time or later.
-    since: Option<Moment>,
-    /// Made before this time.
-    until: Option<Moment>,
-}
-
-/// How many messages there are.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"data": {"queued": 12, "delivered": 340, "read": 87, "failed": 3}, "total": 442}))]
-struct MessageCounts {
-    /// By status. Each is there, also where there is none; with `status` that one alone.
-    #[schema(schema_with = counts_by_status)]
-    data: BTreeMap<&'static str, i64>,
-    total: i64,
-}
-
-fn counts_by_status() -> utoipa::openapi::schema::Object {
-    let count = || {
-        ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .minimum(Some(0))
-    };
-    let statuses = MessageStatus::ALL.into_iter();
-    let described = ObjectBuilder::new().description(Some("By status."));
-    let described = statuses.fold(described, |described, status| {
-        described.property(status.as_str(), count())
-    });
-    described.build()
-}
-
-/// Counts messages by their status.
-///
-/// Each one that fits is looked at: some hundred thousand take a second. Narrow big counts by
-/// `since`.
-#[utoipa::path(
-    get,
-    path = "/messages/counts",
-    operation_id = "count_messages",
-    tag = "Messages",
-    params(Counted),
-    responses((status = 200, body = MessageCounts)),
-)]
-async fn counts(
-    State(api): State<Api>,
-    Query(asked): Query<Counted>,
-) -> Result<Json<MessageCounts>, ApiError> {
-    let filter = MessageFilter {
-        sender: asked.sender,
-        recipient: asked.to.map(digits),
-        status: asked.status.map(|status| status.0),
-        reference: asked.reference,
-        provider_message_id: None,
-        sequence: asked.sequence,
-        campaign: asked.campaign,
-        template: asked.template,
-        since: asked.since.map(|at| at.0),
-        until: asked.until.map(|at| at.0),
-    };
-    let limits = api.config.send.retry_limits();
-    let counts = api.store.count_messages(&filter, &limits).await?;
-    Ok(Json(MessageCounts {
-        total: counts.values().sum(),
-        data: counts
-            .into_iter()
-            .map(|(status, n)| (status.as_str(), n))
-            .collect(),
-    }))
+    let page = api.history(&[id.sender.0], id.uuid, asked).await?;
+    Ok(Json(page))
 }
 
 /// Cancels a message that has not been posted.

@@ -20,6 +20,7 @@ mod describe;
 mod docs;
 mod erase;
 mod event_data;
+mod event_items;
 mod events;
 mod flows;
 mod health;
@@ -31,7 +32,9 @@ mod lookup;
 mod managed;
 mod media;
 mod message_edit;
+mod message_list;
 mod message_view;
+mod message_wait;
 mod messages;
 mod moment;
 mod object;
@@ -72,6 +75,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::{MatchedPath, State};
+use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::task::TaskTracker;
@@ -184,6 +189,7 @@ fn v1() -> OpenApiRouter<Api> {
         .merge(profiles::router())
         .merge(logos::router())
         .merge(messages::router())
+        .merge(message_list::router())
         .merge(message_edit::router())
         .merge(lookup::router())
         .merge(sequences::router())
@@ -223,6 +229,20 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     openapi::Document::of(all(v1()).1).pretty()
 }
 
+/// An address that takes other methods; `Allow` names them too.
+async fn other_method(
+    State(api): State<Api>,
+    path: Option<MatchedPath>,
+    method: Method,
+) -> ApiError {
+    let document = api.document.get();
+    let taken = path.and_then(|path| document?.methods(path.as_str()));
+    ApiError::MethodNotAllowed(match taken {
+        Some(taken) => format!("this address takes {taken}, and not `{method}`"),
+        None => format!("this address does not take `{method}`"),
+    })
+}
+
 /// Everything that is served.
 pub fn router(api: Api) -> Router {
     let (router, described) = all(v1()
@@ -234,7 +254,7 @@ pub fn router(api: Api) -> Router {
         .merge(docs::router())
         .route_layer(from_fn(compress::compress))
         .fallback(async || ApiError::NotFound("address"))
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }

@@ -3,6 +3,8 @@
 //! or the reverse. What follows from a rule, such as which problems a request with a body can
 //! meet, is added here, once for all. Tests hold real answers against the result.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
@@ -70,7 +72,11 @@ pub fn router() -> OpenApiRouter<Api> {
 
 /// The finished document.
 #[derive(Debug, Clone)]
-pub struct Document(Bytes);
+pub struct Document {
+    bytes: Bytes,
+    /// The methods that each path takes.
+    methods: BTreeMap<String, String>,
+}
 
 impl Document {
     /// What the handlers say, and what follows from it.
@@ -78,12 +84,26 @@ impl Document {
         // Texts and numbers alone: neither can fail.
         let mut document = serde_json::to_value(said).unwrap_or_default();
         describe(&mut document);
-        Self(serde_json::to_vec(&document).unwrap_or_default().into())
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let methods = paths.map(|(path, operations)| {
+            let operations = operations.as_object().into_iter().flatten();
+            let methods = operations.map(|(method, _)| format!("`{}`", method.to_uppercase()));
+            (path.clone(), methods.collect::<Vec<_>>().join(", "))
+        });
+        Self {
+            methods: methods.collect(),
+            bytes: serde_json::to_vec(&document).unwrap_or_default().into(),
+        }
+    }
+
+    /// The methods that a path takes, with its parameters as it is described; `None` where it is not.
+    pub fn methods(&self, path: &str) -> Option<&str> {
+        self.methods.get(path).map(String::as_str)
     }
 
     /// With lines, ending in one.
     pub fn pretty(&self) -> Result<String, serde_json::Error> {
-        let document: serde_json::Value = serde_json::from_slice(&self.0)?;
+        let document: serde_json::Value = serde_json::from_slice(&self.bytes)?;
         Ok(serde_json::to_string_pretty(&document)? + "\n")
     }
 }
@@ -97,7 +117,7 @@ impl Document {
     responses((status = 200, body = Object))
 )]
 async fn document(State(api): State<Api>) -> impl IntoResponse {
-    let bytes = api.document.get().map(|document| document.0.clone());
+    let bytes = api.document.get().map(|document| document.bytes.clone());
     (
         [(header::CONTENT_TYPE, "application/json")],
         bytes.unwrap_or_default(),

@@ -98,8 +98,8 @@ pub enum ApiError {
     #[error("events behind this cursor have been forgotten; the feed begins at `{0}`")]
     Forgotten(String),
     /// There is, but not by this method.
-    #[error("this address does not take this method")]
-    MethodNotAllowed,
+    #[error("{0}")]
+    MethodNotAllowed(String),
     /// What was asked for is not possible any more, or not yet.
     #[error("{0}")]
     WrongState(#[from] WrongState),
@@ -215,7 +215,7 @@ impl ApiError {
             }),
             Self::NotFound("message"),
             Self::Forgotten("AAAAAAAAA-gAAAAAAAAAAAAAAAAAAAAA".to_owned()),
-            Self::MethodNotAllowed,
+            Self::MethodNotAllowed("this address takes `GET`, `POST`, and not `PUT`".to_owned()),
             Self::AlreadyExists("this number is a sender of the connection already".to_owned()),
             Self::KeyReused,
             Self::UnderWay,
@@ -254,7 +254,7 @@ impl ApiError {
                 "Too many requests",
             ),
             Self::NotFound(_) => (S::NOT_FOUND, "not_found", "Not found"),
-            Self::MethodNotAllowed => (
+            Self::MethodNotAllowed(_) => (
                 S::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "Method not allowed",

@@ -178,7 +178,7 @@ impl Lines {
         }
         let written: Written = request::json(text.as_bytes()).map_err(|error| match error {
             super::problem::ApiError::Invalid(errors) => errors,
-            other => vec![FieldError::new("", other)],
+            _ => vec![FieldError::new("", no_json(text))],
         })?;
         let mut errors = Vec::new();
         let mut variables = Variables::new();
@@ -203,8 +203,10 @@ impl Lines {
     fn read_csv(&self, columns: &[String], text: &str) -> Result<NewRecipient, Vec<FieldError>> {
         let cells = cells(text).map_err(|message| vec![FieldError::new("", message)])?;
         if cells.len() != columns.len() {
-            let message = format!("expected {} columns, not {}", columns.len(), cells.len());
-            return Err(vec![FieldError::new("", message)]);
+            return Err(vec![FieldError::new(
+                "",
+                wrong_number(columns, cells.len()),
+            )]);
         }
         let (mut to, mut reference) = (String::new(), None);
         let mut variables = Variables::new();
@@ -268,6 +270,35 @@ impl Lines {
     }
 }
 
+/// Why a line is no JSON, and where.
+fn no_json(text: &str) -> String {
+    let expected = "expected an object such as `{\"to\": \"447700900123\"}`";
+    match serde_json::from_str::<Value>(text) {
+        // A line has no lines of its own.
+        Err(error) => {
+            let words = error.to_string();
+            let words = words.split(" at line ").next().unwrap_or_default();
+            format!(
+                "{expected}; it is no JSON from column {} on: {words}",
+                error.column()
+            )
+        }
+        Ok(_) => expected.to_owned(),
+    }
+}
+
+/// A line of a CSV that has not as many cells as its first.
+fn wrong_number(columns: &[String], cells: usize) -> String {
+    let names: Vec<_> = columns.iter().map(|name| format!("`{name}`")).collect();
+    let expected = columns.len();
+    let remedy = match cells > expected {
+        true => "; a cell with a comma in it stands in quotes",
+        false => "",
+    };
+    let names = names.join(", ");
+    format!("expected {expected} cells, as the first line names ({names}), not {cells}{remedy}")
+}
+
 fn wrong_name(field: &str) -> FieldError {
     let message = "expected a name of 1 to 64 bytes: letters, digits, `_`, `-`, `.`";
     FieldError::new(field, message)
@@ -278,9 +309,17 @@ fn read_columns(text: &str, needed: &[String]) -> Result<Vec<String>, Vec<FieldE
     let at = |message: String| vec![FieldError::new("lines[1]", message)];
     let cells = cells(text).map_err(|message| at(message.to_owned()))?;
     let columns: Vec<_> = cells.iter().map(|cell| cell.trim().to_owned()).collect();
+    let others = [(';', "semicolons"), ('\t', "tabs")];
+    if let [line] = &columns[..]
+        && let Some((_, other)) = others.into_iter().find(|(other, _)| line.contains(*other))
+    {
+        let message = format!("expected columns with commas between them, not {other}");
+        return Err(at(message));
+    }
     for (index, column) in columns.iter().enumerate() {
         if !is_name(column) {
-            return Err(vec![wrong_name("lines[1]")]);
+            let wrong = wrong_name("").message;
+            return Err(at(format!("the column `{column}`: {wrong}")));
         }
         if columns.iter().take(index).any(|other| other == column) {
             return Err(at(format!("the column `{column}` comes twice")));

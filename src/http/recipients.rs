@@ -12,14 +12,17 @@ use axum::http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::Api;
+use super::page::{Cursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::recipient_lines::{Form, Line, Lines};
 use super::request::{Query, id};
+use crate::model::campaign::Variables;
 use crate::model::ids::CampaignId;
 use crate::store::WrongState;
-use crate::store::campaign_upload::{GIVEN_UP, GivenUp, NewRecipient, Upload};
+use crate::store::campaign_upload::{GIVEN_UP, GivenUp, NewRecipient, RecipientPlace, Upload};
 
 /// Recipients that are written at once, and how many bytes they may have come in.
 const PART: usize = 2_000;
@@ -34,7 +37,7 @@ const SHOWN: usize = 100;
 const MOST: u64 = 1_000_000;
 
 pub fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(upload))
+    OpenApiRouter::new().routes(routes!(list, upload))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -53,6 +56,72 @@ struct How {
 enum Flag {
     True,
     False,
+}
+
+type Recipients = Page<RecipientView, 20>;
+
+/// One recipient of a campaign, as it was uploaded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CampaignRecipient, example = json!({
+    "to": "447700900123", "reference": "order-1", "variables": {"name": "Ana"},
+}))]
+struct RecipientView {
+    to: String,
+    reference: Option<String>,
+    #[schema(value_type = HashMap<String, String>)]
+    variables: Variables,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct List {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor<20>>,
+}
+
+/// Lists who a draft goes to, the newest first.
+///
+/// Once it is activated they become sequences, and are listed by `GET /v1/sequences?campaign=`.
+/// What an upload that is under way has brought is not among them.
+#[utoipa::path(
+    get,
+    path = "/campaigns/{id}/recipients",
+    operation_id = "list_campaign_recipients",
+    tag = "Campaigns",
+    params(("id" = CampaignId, Path), List),
+    responses((status = 200, body = Recipients)),
+)]
+async fn list(
+    State(api): State<Api>,
+    Path(campaign): Path<String>,
+    Query(List { limit, cursor }): Query<List>,
+) -> Result<Json<Recipients>, ApiError> {
+    let id: CampaignId = id(&campaign, "campaign")?;
+    let before = cursor.map(place);
+    let found = api.store.list_recipients(id, before, limit.rows()).await?;
+    let found = found.ok_or(ApiError::NotFound("campaign"))?;
+    let show = |(_, recipient): (_, NewRecipient)| RecipientView {
+        to: recipient.recipient,
+        reference: recipient.reference,
+        variables: recipient.variables,
+    };
+    Ok(Json(Page::of(found, limit, |(at, _)| bytes(*at), show)))
+}
+
+fn bytes((upload, row): RecipientPlace) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&upload.to_be_bytes());
+    bytes[4..].copy_from_slice(row.as_bytes());
+    bytes
+}
+
+fn place(cursor: Cursor<20>) -> RecipientPlace {
+    let (mut upload, mut row) = ([0; 4], [0; 16]);
+    upload.copy_from_slice(&cursor.0[..4]);
+    row.copy_from_slice(&cursor.0[4..]);
+    (i32::from_be_bytes(upload), Uuid::from_bytes(row))
 }
 
 /// What an upload brought.

@@ -379,9 +379,7 @@ async fn pause(
     Path(sequence): Path<String>,
     once: Once,
 ) -> Result<Response, ApiError> {
-    let id = id(&sequence, "sequence")?;
-    let reply = change(&api, id, SequenceChange::Pause, &once).await?;
-    answer(StatusCode::OK, reply)
+    steer(&api, &sequence, SequenceChange::Pause, &once).await
 }
 
 /// Lets a paused sequence go on, and a held one behind the message it is held at.
@@ -398,9 +396,7 @@ async fn resume(
     Path(sequence): Path<String>,
     once: Once,
 ) -> Result<Response, ApiError> {
-    let id = id(&sequence, "sequence")?;
-    let reply = change(&api, id, SequenceChange::Resume, &once).await?;
-    answer(StatusCode::OK, reply)
+    steer(&api, &sequence, SequenceChange::Resume, &once).await
 }
 
 /// Ends a sequence. What was posted stays posted.
@@ -417,9 +413,7 @@ async fn cancel(
     Path(sequence): Path<String>,
     once: Once,
 ) -> Result<Response, ApiError> {
-    let id = id(&sequence, "sequence")?;
-    let reply = change(&api, id, SequenceChange::Cancel, &once).await?;
-    answer(StatusCode::OK, reply)
+    steer(&api, &sequence, SequenceChange::Cancel, &once).await
 }
 
 /// Posts the message again that a sequence is held or stopped at.
@@ -436,8 +430,16 @@ async fn retry(
     Path(sequence): Path<String>,
     once: Once,
 ) -> Result<Response, ApiError> {
-    let id = id(&sequence, "sequence")?;
-    let reply = change(&api, id, SequenceChange::Retry, &once).await?;
+    steer(&api, &sequence, SequenceChange::Retry, &once).await
+}
+
+async fn steer(
+    api: &Api,
+    sequence: &str,
+    change_to: SequenceChange<'_>,
+    once: &Once,
+) -> Result<Response, ApiError> {
+    let reply = change(api, id(sequence, "sequence")?, change_to, once).await?;
     answer(StatusCode::OK, reply)
 }
 

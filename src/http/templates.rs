@@ -205,13 +205,9 @@ async fn one(
 async fn history(
     State(api): State<Api>,
     Path(template): Path<String>,
-    Query(HistoryPage { limit, cursor }): Query<HistoryPage>,
+    Query(asked): Query<HistoryPage>,
 ) -> Result<Json<Page<EventView>>, ApiError> {
     let template = find(&api, &template).await?;
-    let after = cursor.map(IdCursor::id);
     let streams = api.store.template_streams(template.connection).await?;
-    let facts = api
-        .store
-        .history(&streams, template.id, after, limit.rows());
-    Ok(Json(EventView::page(facts.await?, limit)))
+    api.history(&streams, template.id, asked).await.map(Json)
 }

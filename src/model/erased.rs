@@ -114,9 +114,11 @@ impl Erased {
             &status.participant,
         ];
         let erased = names.into_iter().flatten().filter_map(|name| self.at(name));
-        let Some(erased) = erased.max() else {
-            return false;
-        };
+        let erased = erased.max();
+        erased.is_some_and(|erased| self.is_of_before_that(status, erased))
+    }
+
+    fn is_of_before_that(&self, status: &StatusFact, erased: Timestamp) -> bool {
         // A message without an id of ours may be of before.
         let ours = status
             .callback
@@ -126,6 +128,16 @@ impl Erased {
             return true;
         };
         self.late.contains(&message) || made_at(message).is_none_or(|made| made < erased)
+    }
+
+    /// Whether an item, as it came, names somebody who was erased since it was said, or since the
+    /// message was made that it is said of. `fact` may be stripped already.
+    pub fn hides(&self, fact: &Fact, item: &Value) -> bool {
+        let of_before = |erased: Timestamp| match &fact.said {
+            Said::Status(status) => self.is_of_before_that(status, erased),
+            _ => fact.at.is_none_or(|at| at < erased),
+        };
+        !self.is_empty() && mentions(item, &|text| self.at(text).is_some_and(of_before))
     }
 
     fn strip_other(&self, fact: &mut Fact) {
@@ -188,6 +200,30 @@ pub fn names(data: &Value, is_theirs: &impl Fn(&str) -> bool) -> bool {
             .any(|(name, item)| is_theirs(name) || names(item, is_theirs)),
         _ => false,
     }
+}
+
+/// The same, also of a word within a text.
+fn mentions(data: &Value, is_theirs: &impl Fn(&str) -> bool) -> bool {
+    match data {
+        Value::String(text) => without(text, is_theirs).is_some(),
+        Value::Array(items) => items.iter().any(|item| mentions(item, is_theirs)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, item)| is_theirs(name) || mentions(item, is_theirs)),
+        Value::Number(number) => is_theirs(&number.to_string()),
+        _ => false,
+    }
+}
+
+/// Whether a person was taken out of what is kept of a fact.
+pub fn is_stripped(data: &Value) -> bool {
+    let is_erased = |(name, item): (&String, &Value)| match item {
+        Value::Bool(true) => name == ERASED,
+        Value::String(text) => text == ERASED && is_whose(name),
+        _ => false,
+    };
+    data.as_object()
+        .is_some_and(|data| data.iter().any(is_erased))
 }
 
 /// Takes a person out of what is said of a message of theirs.

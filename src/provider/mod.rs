@@ -11,6 +11,7 @@ pub mod flows;
 #[cfg(test)]
 mod golden;
 pub mod infobip;
+pub mod item;
 pub mod lenient;
 pub mod logo;
 pub mod media;

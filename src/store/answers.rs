@@ -444,7 +444,7 @@ async fn give_back(
         )
         UPDATE sequences q
         SET work = 'ready', claim_epoch = NULL, claim_until = NULL, ready_at = $4,
-            ready_because = NULL, due_at = LEAST(q.due_at, $4),
+            ready_because = NULL, put_off_at = $6, due_at = LEAST(q.due_at, $4),
             lane = CASE WHEN q.status = 'paused' THEN q.lane ELSE '' END
         FROM a
         WHERE q.sender = $1 AND q.id = a.sequence AND q.head = a.position AND q.attempt = $3

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::campaigns::{Campaign, read_campaign};
 use super::facts::OwnFact;
 use super::once::shown;
-use super::sequence_changes::{Changed, WrongState};
+use super::wrong_state::{Changed, WrongState};
 use super::{Once, Store, StoreError, again};
 use crate::model::campaign::CampaignStatus;
 use crate::model::ids::CampaignId;

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
 
-use super::sequence_changes::WrongState;
+use super::wrong_state::WrongState;
 use super::{Store, StoreError, again};
 use crate::model::campaign::{CampaignStatus, Variables};
 use crate::model::ids::CampaignId;
@@ -40,6 +42,9 @@ pub struct NewRecipient {
     pub variables: Variables,
 }
 
+/// In which upload a recipient came, and their row's id.
+pub type RecipientPlace = (i32, Uuid);
+
 /// The upload was given up: it wrote nothing for too long.
 #[derive(Debug)]
 pub struct GivenUp;
@@ -64,6 +69,54 @@ impl Store {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// A page of the recipients of whole uploads that are no sequences yet, the newest first, behind
+    /// a place. `None`: there is no such campaign.
+    pub async fn list_recipients(
+        &self,
+        id: CampaignId,
+        before: Option<RecipientPlace>,
+        limit: i64,
+    ) -> Result<Option<Vec<(RecipientPlace, NewRecipient)>>, StoreError> {
+        let (upload, row) = before.unwrap_or((i32::MAX, Uuid::max()));
+        again!(self, "list_recipients", {
+            let rows = sqlx::query!(
+                r#"
+                -- list_recipients
+                SELECT r.upload AS "upload?", r.id AS "id?", r.recipient AS "recipient?",
+                       r.reference, r.variables AS "variables?: Json<Variables>"
+                FROM campaigns c
+                LEFT JOIN LATERAL (
+                    SELECT * FROM campaign_recipients r
+                    WHERE r.campaign = c.id AND (r.upload, r.id) < ($3, $4)
+                        -- Not of one that is under way.
+                        AND (c.upload_until IS NULL OR r.upload <> c.uploads)
+                    ORDER BY r.upload DESC, r.id DESC
+                    LIMIT $5
+                ) r ON true
+                WHERE c.sender = $1 AND c.id = $2
+                ORDER BY r.upload DESC, r.id DESC
+                "#,
+                id.sender.0,
+                id.uuid,
+                upload,
+                row,
+                limit,
+            )
+            .fetch_all(&mut *self.pool.acquire().await?)
+            .await?;
+            let is_there = !rows.is_empty();
+            let recipients = rows.into_iter().filter_map(|row| {
+                let recipient = NewRecipient {
+                    recipient: row.recipient?,
+                    reference: row.reference,
+                    variables: row.variables?.0,
+                };
+                Some(((row.upload?, row.id?), recipient))
+            });
+            Ok(is_there.then(|| recipients.collect()))
+        })
     }
 
     async fn try_begin(
@@ -123,7 +176,7 @@ impl Store {
         let ids: Vec<_> = recipients.iter().map(|_| self.clock.new_id()).collect();
         let variables: Vec<_> = recipients
             .iter()
-            .map(|recipient| sqlx::types::Json(&recipient.variables))
+            .map(|recipient| Json(&recipient.variables))
             .collect();
         again!(self, "upload_part", {
             let mut transaction = self.begin().await?;
@@ -152,7 +205,7 @@ impl Store {
                     .iter()
                     .map(|recipient| recipient.reference.as_deref())
                     .collect::<Vec<_>>() as &[Option<&str>],
-                &variables as &[sqlx::types::Json<&Variables>],
+                &variables as &[Json<&Variables>],
             )
             .execute(&mut *transaction)
             .await?;

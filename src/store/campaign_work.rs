@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::campaigns::{count, read_campaign};
+use super::campaign_counts::count;
+use super::campaigns::read_campaign;
 use super::facts::OwnFact;
 use super::{Store, StoreError, again};
 use crate::model::campaign::CampaignStatus;
@@ -307,7 +308,7 @@ impl Store {
                 return Ok(());
             };
             let began = self.clock.monotonic();
-            let counts = count(&mut connection, id).await?;
+            let counts = count(&mut connection, id, self.clock.now()).await?;
             let took = self.clock.monotonic().duration_since(began);
             sqlx::query!(
                 r#"

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::campaign_counts::{Counts, count};
 use super::once::shown;
 use super::sequence_create::NewStep;
 use super::{Once, Reply, Store, StoreError, again};
@@ -68,39 +69,14 @@ pub struct Campaign {
     pub counted_at: Option<Timestamp>,
     /// Messages of it that were taken up in the last minute.
     pub last_minute: i64,
-    /// For how long of that it has been going.
+    /// The most that its sender posts.
+    pub messages_per_second: i32,
+    /// For how long of that minute it has been going.
     pub going_for: Duration,
     pub created_at: Timestamp,
     pub activated_at: Option<Timestamp>,
     pub paused_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-}
-
-/// How many sequences of a campaign stand how. Recipients that are no sequences are in none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the words are the model's")]
-pub struct Counts {
-    pub queued: i64,
-    pub in_progress: i64,
-    pub completed: i64,
-    pub stopped: i64,
-    /// Stopped because a message failed.
-    pub failed: i64,
-    pub cancelled: i64,
-    /// Messages that have not been taken up, of sequences that have not ended.
-    pub messages_left: i64,
-}
-
-impl Counts {
-    /// All sequences.
-    pub fn sequences(&self) -> i64 {
-        self.queued
-            + self.in_progress
-            + self.completed
-            + self.stopped
-            + self.failed
-            + self.cancelled
-    }
 }
 
 /// What a list is narrowed to; `None` narrows nothing.
@@ -188,23 +164,29 @@ impl Store {
                 return Ok(None);
             };
             if campaign.recipients <= COUNTED_WHEN_SHOWN {
-                campaign.counts = Some(count(&mut connection, id).await?);
+                campaign.counts = Some(count(&mut connection, id, self.clock.now()).await?);
                 campaign.counted_at = Some(self.clock.now());
             }
             let now = self.clock.now();
             let minute_ago = ids::first_at(now - MINUTE);
             let going_for = campaign.activated_at.map(|at| (now - at).try_into());
             campaign.going_for = going_for.and_then(Result::ok).unwrap_or_default();
-            campaign.last_minute = sqlx::query_scalar!(
+            let rates = sqlx::query!(
                 r#"
-                -- campaign: last minute
-                SELECT count(*) AS "n!" FROM messages WHERE campaign = $1 AND id >= $2
+                -- campaign: rates
+                SELECT (SELECT count(*) FROM messages WHERE campaign = $1 AND id >= $2)
+                           AS "last_minute!",
+                       messages_per_second
+                FROM senders WHERE id = $3
                 "#,
                 id.uuid,
                 minute_ago,
+                id.sender.0,
             )
             .fetch_one(&mut *connection)
             .await?;
+            campaign.last_minute = rates.last_minute;
+            campaign.messages_per_second = rates.messages_per_second;
             Ok(Some(campaign))
         })
     }
@@ -303,6 +285,7 @@ async fn read_campaigns(
             counts: row.counts.map(|counts| counts.0),
             counted_at: row.counted_at,
             last_minute: 0,
+            messages_per_second: 0,
             going_for: Duration::ZERO,
             created_at: row.created_at,
             activated_at: row.activated_at,
@@ -311,47 +294,4 @@ async fn read_campaigns(
         })
     });
     rows.collect()
-}
-
-/// Looks at every sequence of a campaign.
-pub(super) async fn count(
-    connection: &mut PgConnection,
-    id: CampaignId,
-) -> Result<Counts, StoreError> {
-    let row = sqlx::query!(
-        r#"
-        -- count_campaign
-        SELECT count(*) FILTER (WHERE state = 'queued') AS "queued!",
-               count(*) FILTER (WHERE state = 'in_progress') AS "in_progress!",
-               count(*) FILTER (WHERE state = 'completed') AS "completed!",
-               count(*) FILTER (WHERE state = 'stopped') AS "stopped!",
-               count(*) FILTER (WHERE state = 'failed') AS "failed!",
-               count(*) FILTER (WHERE state = 'cancelled') AS "cancelled!",
-               coalesce(sum(messages_left), 0)::bigint AS "messages_left!"
-        FROM (
-            SELECT CASE
-                       WHEN work = 'done' AND status = 'stopped' AND reason = 'failure' THEN 'failed'
-                       WHEN work = 'done' THEN status
-                       WHEN head = 1 AND attempt = 0 THEN 'queued'
-                       ELSE 'in_progress'
-                   END AS state,
-                   CASE WHEN work = 'done' THEN 0
-                        WHEN attempt > 0 THEN length - head
-                        ELSE length - head + 1 END AS messages_left
-            FROM sequences WHERE campaign = $1 AND (campaign IS NOT NULL) IS TRUE
-        ) q
-        "#,
-        id.uuid,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(Counts {
-        queued: row.queued,
-        in_progress: row.in_progress,
-        completed: row.completed,
-        stopped: row.stopped,
-        failed: row.failed,
-        cancelled: row.cancelled,
-        messages_left: row.messages_left,
-    })
 }

@@ -21,6 +21,8 @@ pub struct Fact {
     pub id: Uuid,
     pub subject: Uuid,
     pub webhook: Option<Uuid>,
+    /// Which of the webhook's facts it is.
+    pub item: Option<i16>,
     pub occurred_at: Option<Timestamp>,
     pub received_at: Timestamp,
     pub r#type: String,
@@ -45,6 +47,7 @@ impl Fact {
             id,
             subject: subscription.0,
             webhook: None,
+            item: None,
             occurred_at: Some(at),
             received_at: at,
             r#type: event::SUBSCRIPTION_PING.to_owned(),
@@ -193,8 +196,8 @@ impl Store {
                 Fact,
                 r#"
             -- facts_at
-            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
-                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.item, f.occurred_at, f.received_at,
+                   f.type, f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
                    coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM unnest($1::bigint[], $2::uuid[]) AS x (xid, id)
@@ -304,8 +307,8 @@ impl Store {
                 Fact,
                 r#"
             -- feed
-            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
-                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.item, f.occurred_at, f.received_at,
+                   f.type, f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
                    coalesce(m.reference, q.reference) AS reference,
                    coalesce(s.id, n.id) AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f
@@ -379,8 +382,8 @@ impl Store {
                 Fact,
                 r#"
             -- history
-            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.occurred_at, f.received_at, f.type,
-                   f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
+            SELECT f.stream, f.n, f.id, f.subject, f.webhook, f.item, f.occurred_at, f.received_at,
+                   f.type, f.source, f.data, f.xid::text::bigint AS "xid!", a.provider_message_id,
                    coalesce(m.reference, q.reference) AS reference,
                    s.id AS "sender?", coalesce(s.connection, c.id) AS connection
             FROM facts f

@@ -10,7 +10,8 @@ use sqlx::types::Json;
 
 use super::facts::OwnFact;
 use super::messages::{Message, Step};
-use super::sequence_changes::{WrongState, lock, read_message};
+use super::sequence_changes::{lock, read_message};
+use super::wrong_state::WrongState;
 use super::{Store, StoreError, again};
 use crate::model::ids::{MessageId, SequenceId};
 use crate::model::message::MessageStatus;
@@ -133,6 +134,9 @@ impl Store {
             let look_at = is_running.then(|| self.clock.now());
             look_again(connection, step.sequence, ready_at, look_at).await?;
         }
+        if let Some(at) = edit.at {
+            write_at(connection, step.sequence, at).await?;
+        }
         Ok(())
     }
 
@@ -222,6 +226,23 @@ async fn write_said(
         name,
         language,
         lane,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What the caller said of when it goes, to be read back.
+async fn write_at(
+    connection: &mut PgConnection,
+    id: SequenceId,
+    at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "-- edit_message: at\nUPDATE sequences SET not_before = $3 WHERE sender = $1 AND id = $2",
+        id.sender.0,
+        id.uuid,
+        at,
     )
     .execute(connection)
     .await?;

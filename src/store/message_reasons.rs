@@ -33,7 +33,7 @@ pub(super) async fn add_reasons<'a>(
         };
         message.closed = reasons.closed(message.created_at);
         if let Some(step) = &mut message.step {
-            step.ready_because_since = reasons.user_since;
+            step.ready_because_since = reasons.user_since.or(step.ready_because_since);
             step.messaging_limit = reasons.messaging_limit;
         }
     }

@@ -11,6 +11,7 @@ pub mod answers;
 mod attempts;
 pub mod audit;
 mod campaign_changes;
+pub mod campaign_counts;
 pub mod campaign_upload;
 mod campaign_watch;
 mod campaign_work;
@@ -69,6 +70,7 @@ pub mod templates_read;
 mod time;
 mod transaction;
 mod waiting;
+mod wrong_state;
 
 use std::sync::Arc;
 
@@ -97,8 +99,8 @@ pub use key_cache::{FRESH, KeyCache, Left};
 pub(crate) use once::shown;
 pub use once::{Claim, Once, Reply};
 pub use pools::Part;
-pub use sequence_changes::WrongState;
 pub use templates::TemplateToRead;
+pub use wrong_state::{Changed, WrongState};
 
 /// The database could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]

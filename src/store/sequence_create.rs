@@ -134,8 +134,9 @@ impl Store {
             -- create_sequence
             INSERT INTO sequences (sender, id, length, due_at, ready_at, created_at, single, status,
                                    work, lane, recipient, reference, gate, on_failure, policy,
-                                   quiet_hours)
-            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12, $13
+                                   quiet_hours, not_before)
+            SELECT s.id, $2, $3, $4, $4, $5, $6, 'running', 'ready', $7, $8, $9, $10, $11, $12, $13,
+                   $14
             FROM senders s WHERE s.id = $1
             "#,
             new.sender.0,
@@ -151,6 +152,7 @@ impl Store {
             new.on_failure.as_str(),
             Json(new.policy) as _,
             new.quiet_hours.as_ref().map(Json) as _,
+            new.at,
         )
         .execute(&mut *connection)
         .await?;

@@ -223,6 +223,47 @@ async fn what_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn whatever_is_read_twice_is_sent_once() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let sequence = app.sequence(&sender, 2).await;
+    let message = sequence["messages"][0]["id"].as_str().unwrap();
+    let sequence = sequence["id"].as_str().unwrap();
+    for path in [
+        "/v1/connections".to_owned(),
+        format!("/v1/senders/{sender}"),
+        format!("/v1/messages/{message}"),
+        format!("/v1/messages/{message}/history"),
+        format!("/v1/messages?sender={sender}"),
+        format!("/v1/messages/counts?sender={sender}"),
+        format!("/v1/sequences/{sequence}"),
+        "/v1/campaigns".to_owned(),
+        "/v1/templates".to_owned(),
+        "/v1/webhooks".to_owned(),
+        "/v1/subscriptions".to_owned(),
+        "/v1/capabilities".to_owned(),
+    ] {
+        let first = app.get(&path).await;
+        assert_eq!(first.status, 200, "{path}");
+        let request = app.request(Method::GET, &path).bearer_auth(&app.key);
+        let again = send(request.header("if-none-match", &first.headers["etag"])).await;
+        assert_eq!(again.status, 304, "{path}");
+        assert_eq!(again.headers["etag"], first.headers["etag"], "{path}");
+        assert_eq!(again.body, "", "{path}");
+        let request = app.request(Method::GET, &path).bearer_auth(&app.key);
+        let other = send(request.header("if-none-match", "\"another\"")).await;
+        assert_eq!(other.body, first.body, "{path}");
+    }
+    // A problem has none.
+    assert!(
+        !app.get("/v1/messages/msg_x")
+            .await
+            .headers
+            .contains_key("etag")
+    );
+}
+
+#[tokio::test]
 async fn what_was_meant_is_said_where_something_else_was_asked_for() {
     let app = App::start().await;
     let sender = app.sender().await;
@@ -270,4 +311,27 @@ async fn what_was_meant_is_said_where_something_else_was_asked_for() {
     .await;
     refused.is(405, "method_not_allowed");
     assert_eq!(refused.headers["allow"], "GET,HEAD,POST");
+    let said = "this address takes `GET`, `POST`, and not `PUT`";
+    assert_eq!(refused.body["detail"], said);
+    let refused = app.get("/v1/events?type=template.approved").await;
+    refused.names("type");
+    assert!(
+        refused.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`template.status`")
+    );
+    let mut new = json!({"sender": sender, "to": "447700900123", "messages": [text("1")]});
+    new["stop_on_replay"] = json!(true);
+    let refused = app.post("/v1/sequences", new).await;
+    refused.names("stop_on_replay");
+    let said = "there is no such field: did you mean `stop_on_reply`?";
+    assert_eq!(refused.body["errors"][0]["message"], said);
+    let mut new = text("hello");
+    (new["sender"], new["to"], new["refrence"]) =
+        (json!(sender), json!("447700900123"), json!("order-1"));
+    let refused = app.post("/v1/messages", new).await;
+    refused.names("refrence");
+    let said = refused.body["errors"][0]["message"].as_str().unwrap();
+    assert!(said.contains("did you mean `reference`?"), "{said}");
 }

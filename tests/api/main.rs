@@ -9,6 +9,7 @@ mod erase;
 mod errors;
 mod event_data;
 mod feed;
+mod items;
 mod keys;
 mod lists;
 mod messages;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, text, uuid};
+use crate::support::{App, send, text, uuid};
 
 async fn message(app: &App, sender: &str, more: Value) -> Value {
     let mut new = json!({"sender": sender, "to": "+447700900123"});
@@ -57,6 +58,59 @@ async fn a_message_is_taken_as_given_and_shown_at_once() {
     .unwrap();
     let lane = "order_ready/en_GB".to_owned();
     assert_eq!(row, (template, lane, "en_GB".to_owned()));
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_read_back() {
+    let app = App::start().await;
+    let sender = app.sender().await;
+    let asked = json!({
+        "at": "2099-12-01T09:00:00.000Z", "on_failure": "retry", "on_opt_out": "wait",
+        "outside_window": "send", "on_template_pause": "fail", "on_unknown": "resend",
+        "quiet_hours": {"from": "21:00", "to": "08:00", "time_zone": "Europe/Berlin"},
+    });
+    let made = message(&app, &sender, asked.clone()).await;
+    let shown = app.get(&path(&made)).await.ok();
+    for (name, value) in asked.as_object().unwrap() {
+        assert_eq!(&shown[name], value, "{name}");
+    }
+    assert_eq!(shown["gate"], Value::Null);
+    // At nine in Berlin's winter it is ten, and not quiet; at four it is.
+    assert_eq!(shown["next_attempt_at"], asked["at"]);
+    let edit = async |at: Value| {
+        let edit = app
+            .request(Method::PATCH, &path(&made))
+            .bearer_auth(&app.key);
+        send(edit.json(&json!({"at": at}))).await.ok()
+    };
+    let edited = edit(json!("2099-12-01T04:00:00.000Z")).await;
+    assert_eq!(edited["at"], "2099-12-01T04:00:00.000Z");
+    assert_eq!(edited["next_attempt_at"], "2099-12-01T07:00:00.000Z");
+    assert_eq!(edit(Value::Null).await["at"], Value::Null);
+
+    // What nobody asked for is as it is where nothing is said.
+    let made = message(&app, &sender, json!({})).await;
+    let shown = app.get(&path(&made)).await.ok();
+    for (name, value) in [
+        ("at", Value::Null),
+        ("on_failure", json!("stop")),
+        ("on_opt_out", json!("fail")),
+        ("outside_window", json!("fail")),
+        ("on_template_pause", json!("wait")),
+        ("quiet_hours", Value::Null),
+    ] {
+        assert_eq!(shown[name], value, "{name}");
+    }
+    // A message of a sequence has it from its sequence.
+    let new = json!({"sender": sender, "to": "447700900123", "on_failure": "skip",
+        "on_opt_out": "stop", "messages": [text("one")]});
+    let sequence = app.post("/v1/sequences", new).await.ok();
+    let shown = app.get(&path(&sequence["messages"][0])).await.ok();
+    assert_eq!(
+        (&shown["on_failure"], &shown["on_opt_out"]),
+        (&json!("skip"), &json!("stop"))
+    );
+    assert_eq!(shown["gate"]["status"], "delivered");
 }
 
 #[tokio::test]

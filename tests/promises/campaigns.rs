@@ -243,6 +243,52 @@ async fn a_recipient_that_comes_twice_is_one_unless_the_campaign_says_otherwise(
 }
 
 #[tokio::test]
+async fn who_a_draft_goes_to_can_be_read_page_by_page() {
+    let app = App::start().await;
+    let campaign = draft(&app, two_steps()).await;
+    add(&app, &campaign, lines(0..3)).await;
+    let with_reference = json!({"to": number(3), "reference": "order-3",
+        "variables": {"name": "Ana"}});
+    add(&app, &campaign, format!("{with_reference}\n")).await;
+    let path = format!("/v1/campaigns/{campaign}/recipients?limit=3");
+    let first = app.get(&path).await;
+    assert_eq!(first["data"][0], with_reference);
+    assert_eq!(first["data"][1]["reference"], Value::Null);
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = app.get(&format!("{path}&cursor={next}")).await;
+    assert_eq!(second["next_cursor"], Value::Null);
+    let both = [&first, &second].map(|page| page["data"].as_array().unwrap().clone());
+    let all: Vec<_> = both.concat().iter().map(|one| one["to"].clone()).collect();
+    let expected: Vec<_> = (0..4).rev().map(|n| json!(number(n))).collect();
+    assert_eq!(all, expected);
+
+    // One that is under way does not count yet, nor is it shown.
+    let store = &app.store;
+    let id = campaign.parse().unwrap();
+    let under_way = store.begin_upload(id).await.unwrap().unwrap().unwrap();
+    let new = [NewRecipient {
+        recipient: number(9),
+        reference: None,
+        variables: Variables::from_iter([("name".to_owned(), json!("x"))]),
+    }];
+    store.upload_part(&under_way, &new).await.unwrap().unwrap();
+    assert_eq!(app.get(&path).await["data"], first["data"]);
+    store.drop_upload(&under_way).await.unwrap();
+
+    change(&app, &campaign, "activate").await;
+    status_until(&app, &campaign, "running").await;
+    assert_eq!(app.get(&path).await["data"], json!([]));
+    let sequences = app.get(&format!("/v1/sequences?campaign={campaign}")).await;
+    assert_eq!(sequences["data"].as_array().unwrap().len(), 4);
+    let nobodys = format!(
+        "/v1/campaigns/{}x/recipients",
+        &campaign[..campaign.len() - 1]
+    );
+    let (status, answer) = app.send(Method::GET, &nobodys, json!({})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+}
+
+#[tokio::test]
 async fn only_a_draft_takes_recipients_and_only_one_upload_at_a_time() {
     let app = App::start().await;
     let campaign = draft(&app, json!([step("hi")])).await;
@@ -584,6 +630,29 @@ async fn a_campaign_writes_to_nobody_while_it_is_quiet_where_they_are() {
     }
     wait_for(async || put_off(&app).await >= 2).await;
     assert!(app.posts().await.len() <= 2);
+    // Whoever looks is told, with when it began and when it goes on.
+    let campaigns = app.get("/v1/campaigns").await;
+    let mut told = 0;
+    for campaign in campaigns["data"].as_array().unwrap() {
+        let path = format!("/v1/campaigns/{}", campaign["id"].as_str().unwrap());
+        let shown = app.get(&path).await;
+        if shown["counts"]["queued"] != 2 {
+            continue;
+        }
+        let shown = app
+            .get_until(&path, |shown| shown["waiting"].is_object())
+            .await;
+        let waiting = &shown["waiting"];
+        assert_eq!(waiting["reason"], "quiet_hours", "{shown}");
+        let (since, until) = (waiting["since"].as_str(), waiting["until"].as_str());
+        assert!(since >= shown["activated_at"].as_str(), "{shown}");
+        let now = twotick::model::rfc3339(app.clock.now());
+        assert!(until > Some(&now), "{shown}");
+        // At the rate of its sender, from then on.
+        assert!(shown["expected_end"].as_str() >= until, "{shown}");
+        told += 1;
+    }
+    assert!(told >= 1);
     let (status, answer) = app
         .send(Method::POST, "/v1/campaigns", quiet("London"))
         .await;

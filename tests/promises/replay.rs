@@ -194,3 +194,70 @@ async fn the_command_line_replays_all_that_is_not_understood() {
         "twotick replay, the night shift"
     );
 }
+
+/// Rows of these tables that name somebody.
+async fn named(app: &App, name: &str) -> i64 {
+    let count = "SELECT (SELECT count(*) FROM facts f WHERE strpos(f::text, $1) > 0)
+                      + (SELECT count(*) FROM messages m WHERE strpos(m::text, $1) > 0)
+                      + (SELECT count(*) FROM recipients r WHERE strpos(r::text, $1) > 0)";
+    let count = sqlx::query_scalar(count).bind(name);
+    count.fetch_one(&mut app.session().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_replay_beside_an_erasure_brings_nobody_back() {
+    const ERASED: &str = "447700900123";
+    const OTHER: &str = "447700900124";
+    const EACH: usize = 40;
+    let app = App::start().await;
+    let wrote = |n: usize, from: &str| {
+        json!({"id": format!("wamid.{from}.{n}"), "from": from, "timestamp": T0.to_string(),
+            "type": "text", "text": {"body": "hello"}})
+    };
+    for n in 0..EACH {
+        let messages = json!([wrote(n, ERASED), wrote(n, OTHER)]);
+        let contacts = json!([{"wa_id": ERASED}, {"wa_id": OTHER}]);
+        let value = json!({"messages": messages, "contacts": contacts});
+        assert_eq!(app.webhook(&body(&[change(value)])).await, StatusCode::OK);
+        app.say(&[status(&format!("wamid.{n}"), "delivered", 1)])
+            .await;
+    }
+    said(&app, 3 * EACH).await;
+    forget(&app).await;
+
+    // The command reads, and somebody is erased in the middle of it.
+    let replay = app.command(&["replay", "--state", "all"]);
+    let erase = async {
+        app.get_until("/v1/webhooks?state=undecoded&limit=500", |page| {
+            page["data"].as_array().unwrap().len() < 2 * EACH
+        })
+        .await;
+        let path = format!("/v1/recipients/{ERASED}");
+        app.send(Method::DELETE, &path, Value::Null).await
+    };
+    let (sum, (status, erased)) = tokio::join!(replay, erase);
+    assert!(status.is_success(), "{erased}");
+    assert_eq!(
+        sum,
+        format!("applied: {}, undecoded: 0, not applied: 0\n", 2 * EACH)
+    );
+    // The second look, now: it finds what was under way.
+    sqlx::query("UPDATE erasures SET again_at = now()")
+        .execute(&mut app.session().await)
+        .await
+        .unwrap();
+    while app.store.erase_again().await.unwrap() {}
+    assert_eq!(named(&app, ERASED).await, 0);
+    assert!(named(&app, OTHER).await >= EACH as i64);
+    let events = said(&app, 3 * EACH).await;
+    assert_eq!(events.len(), 3 * EACH, "something was lost with the person");
+
+    // And read again afterwards it stays so.
+    let sum = app.command(&["replay", "--state", "all"]).await;
+    assert_eq!(
+        sum,
+        format!("applied: {}, undecoded: 0, not applied: 0\n", 2 * EACH)
+    );
+    assert_eq!(named(&app, ERASED).await, 0);
+    assert_eq!(said(&app, 3 * EACH).await.len(), 3 * EACH);
+}

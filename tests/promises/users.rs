@@ -235,6 +235,10 @@ async fn nothing_is_posted_while_it_is_quiet_where_the_user_is() {
         message
     };
     let quiet = app.create("/v1/messages", zone("Etc/UTC")).await;
+    // At once, before anybody has looked at it.
+    assert_eq!(quiet["waiting"]["reason"], "quiet_hours", "{quiet}");
+    assert_eq!(quiet["waiting"]["since"], quiet["created_at"]);
+    let told = quiet["next_attempt_at"].clone();
     let awake = app.create("/v1/messages", zone("Asia/Tokyo")).await;
     app.accepted(awake["id"].as_str().unwrap()).await;
     let waiting = shows(
@@ -242,10 +246,14 @@ async fn nothing_is_posted_while_it_is_quiet_where_the_user_is() {
         quiet["id"].as_str().unwrap(),
         waits_for("quiet_hours"),
     );
-    let at = waiting.await["next_attempt_at"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let waiting = waiting.await;
+    assert_eq!(waiting["next_attempt_at"], told);
+    let at = told.as_str().unwrap().to_owned();
+    // The claimer has looked, and keeps since when.
+    let path = format!("/v1/messages/{}", quiet["id"].as_str().unwrap());
+    let since = app.get(&path).await["waiting"]["since"].clone();
+    assert!(since.as_str() >= quiet["created_at"].as_str(), "{since}");
+    assert!(since.as_str() < Some(&twotick::model::rfc3339(app.clock.now())));
     let soon = app.clock.now() + time::Duration::minutes(62);
     assert!(at < twotick::model::rfc3339(soon), "{at}");
     assert_eq!(posted_texts(&app.posts().await), ["Asia/Tokyo"]);

@@ -58,10 +58,11 @@ fn json_is_read_line_by_line_and_each_problem_has_its_number() {
     );
     assert_eq!(found[1], "3: variables.name missing: the messages use it");
     assert!(
-        found[2].starts_with("4:  the body is not JSON"),
+        found[2].starts_with("4:  expected an object such as `{\"to\""),
         "{}",
         found[2]
     );
+    assert!(found[2].contains("from column 2 on"), "{}", found[2]);
     assert!(
         found[3].starts_with(
             "5: variables.x y expected a text or a number; to expected a phone number"
@@ -101,7 +102,7 @@ fn csv_is_read_with_quotes_and_lines_within_them() {
         [
             r#"2: ["447700900001","a",{"name":"Ana \"A\", the\nfirst"}]"#,
             r#"4: ["447700900002",null,{"name":"Bo"}]"#,
-            "5:  expected 3 columns, not 2",
+            "5:  expected 3 cells, as the first line names (`reference`, `to`, `name`), not 2",
             "6: variables.name missing: the messages use it",
             "7:  a quote stands within a cell that does not begin with one",
             "8:  expected a comma behind the closing quote",
@@ -115,6 +116,19 @@ fn csv_is_read_with_quotes_and_lines_within_them() {
             "ends: lines[1] the column `name` is missing",
         ),
         ("name\nx\n", "ends: lines[1] the column `to` is missing"),
+        (
+            "to;name\n447700900001;Ana\n",
+            "ends: lines[1] expected columns with commas between them, not semicolons",
+        ),
+        (
+            "to\tname\n",
+            "ends: lines[1] expected columns with commas between them, not tabs",
+        ),
+        (
+            "to,name,first name\n",
+            "ends: lines[1] the column `first name`: expected a name of 1 to 64 bytes: letters, \
+             digits, `_`, `-`, `.`",
+        ),
         ("to,name,to\n", "ends: lines[1] the column `to` comes twice"),
     ] {
         assert_eq!(read(Form::Csv, &["name"], text), [said]);

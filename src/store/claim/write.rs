@@ -44,6 +44,12 @@ pub(super) async fn write(
             SET status = x.status, reason = x.reason, work = x.work, head = x.head,
                 attempt = x.attempt, lane = x.lane, due_at = x.due_at, ready_at = x.ready_at,
                 deadline_at = x.deadline_at, ready_because = x.ready_because,
+                put_off_at = CASE
+                    WHEN x.ready_because = q.ready_because THEN coalesce(q.put_off_at, $2)
+                    WHEN x.ready_because IS NOT NULL THEN $2
+                    -- It came back from the provider.
+                    WHEN x.work = 'ready' THEN q.put_off_at
+                END,
                 claim_epoch = CASE WHEN x.work = 'claimed' THEN $4::bigint END,
                 claim_until = CASE WHEN x.work = 'claimed'
                     THEN clock_timestamp() + $5::interval END
