@@ -20,7 +20,7 @@ pub struct Filter {
 pub struct TypePattern(String);
 
 /// Letters that may be wrong in what was meant.
-const WRONG: usize = 4;
+const WRONG: usize = 3;
 /// The same of a first word, with the dot behind it.
 const WRONG_FIRST: usize = 2;
 

@@ -69,6 +69,9 @@ impl Nats {
         let servers: Result<Vec<ServerAddr>, _> = servers.collect();
         // What is wrong with it is not said: it may bear a password.
         let servers = servers.map_err(|_| NatsError::Url)?;
+        if servers.iter().any(|server| server.host().is_empty()) {
+            return Err(NatsError::Url);
+        }
         if servers.iter().any(ServerAddr::has_user_pass) {
             return Err(NatsError::UrlWithPassword);
         }

@@ -57,6 +57,7 @@ struct List {
     connection: Option<ConnectionId>,
     /// `raw`: with the provider's item as it came. A page has at most 100 events then, and may have
     /// fewer than `limit`.
+    #[param(inline)]
     include: Option<Include>,
     #[serde(default)]
     limit: Limit,
@@ -82,6 +83,7 @@ impl<'de> Deserialize<'de> for Words {
 pub struct HistoryPage {
     /// `raw`: with the provider's item as it came. A page has at most 100 events then, and may have
     /// fewer than `limit`.
+    #[param(inline)]
     include: Option<Include>,
     #[serde(default)]
     limit: Limit,

@@ -52,7 +52,13 @@ fn thing(expected: &str) -> &str {
             "a whole number"
         }
         other if other.starts_with("struct ") || other.starts_with("internally ") => "an object",
-        other if other.starts_with("tuple ") || other.starts_with("an array ") => "a list",
+        other
+            if ["tuple ", "a tuple ", "an array "]
+                .iter()
+                .any(|word| other.starts_with(word)) =>
+        {
+            "a list"
+        }
         other
             if ["unit", "option", "newtype "]
                 .iter()

@@ -27,6 +27,7 @@ GET /openapi.json openapi
 GET /v1/audit list_audit
 GET /v1/campaigns list_campaigns
 GET /v1/campaigns/{id} get_campaign
+GET /v1/campaigns/{id}/recipients list_campaign_recipients
 GET /v1/capabilities get_capabilities
 GET /v1/connections list_connections
 GET /v1/connections/{id} get_connection
