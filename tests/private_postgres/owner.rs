@@ -40,8 +40,11 @@ impl Owner {
     }
 
     pub fn spawn_binary(binary: &Path, role: &str, adapt: impl FnOnce(&mut Command)) -> Self {
-        let mut command = Command::new(binary);
+        // Where these tests run in the background of a shell, Ctrl-C is ignored, and would be by it.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=INT")
+            .arg(binary)
             .args(["--exact", "owner::an_owner_for_the_other_tests"])
             .args(["--ignored", "--nocapture"])
             .env(ROLE, role)
