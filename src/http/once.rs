@@ -81,6 +81,7 @@ pub async fn big(request: Request, api: &Api, most: usize) -> Result<(Once, Byte
 struct Name {
     api_key: KeyId,
     endpoint: String,
+    query: Option<String>,
     key: String,
 }
 
@@ -94,6 +95,7 @@ impl Name {
         Ok(Some(Self {
             api_key: *extensions.get::<KeyId>().ok_or(ApiError::Internal)?,
             endpoint: format!("{} {}", request.method(), uri.path()),
+            query: uri.query().map(str::to_owned),
             key,
         }))
     }
@@ -101,7 +103,7 @@ impl Name {
     fn with(name: Option<Self>, body: &[u8]) -> Once {
         match name {
             None => Once::default(),
-            Some(it) => Once::named(it.api_key, it.endpoint, it.key, body),
+            Some(it) => Once::named(it.api_key, it.endpoint, it.query.as_deref(), it.key, body),
         }
     }
 }

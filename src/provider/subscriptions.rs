@@ -390,11 +390,20 @@ fn text(it: &Value, name: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-/// An address without what stands behind its `?`.
+/// An address without what stands behind its `?`, and without who calls it by which password.
 pub fn shown(url: &str) -> String {
-    match url.split_once('?') {
-        Some((address, _)) => format!("{address}?…"),
-        None => url.to_owned(),
+    let (address, query) = match url.split_once('?') {
+        Some((address, _)) => (address, "?…"),
+        None => (url, ""),
+    };
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest.get(..end).and_then(|host| host.rfind('@')) {
+        Some(at) => format!("{scheme}…{}{query}", rest.get(at..).unwrap_or_default()),
+        None => format!("{address}{query}"),
     }
 }
 
@@ -431,7 +440,7 @@ pub fn hide(answer: &mut Value, secrets: &[String]) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| hide(item, secrets)),
         Value::String(text) => {
-            if text.starts_with("http") && text.contains('?') {
+            if text.starts_with("http://") || text.starts_with("https://") {
                 *text = shown(text);
             }
             *text = without(std::mem::take(text), secrets);
@@ -489,4 +498,27 @@ pub fn token(answer: &Value) -> Option<Token> {
         permissions: texts(&data["scopes"]),
         accounts,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_an_address_that_lets_in_is_shown() {
+        for (address, expected) in [
+            (
+                "https://us:secret@ours.test/hook?k=1",
+                "https://…@ours.test/hook?…",
+            ),
+            ("https://ours.test/@hook", "https://ours.test/@hook"),
+            ("https://a@b:c@ours.test", "https://…@ours.test"),
+            ("ours", "ours"),
+        ] {
+            assert_eq!(shown(address), expected);
+        }
+        let mut answer = json!({"deliveryUrl": "https://us:secret@ours.test/hook"});
+        hide(&mut answer, &[]);
+        assert_eq!(answer["deliveryUrl"], "https://…@ours.test/hook");
+    }
 }

@@ -42,9 +42,19 @@ struct Name {
 impl Once {
     /// A request that its caller named `key`. The name is one of this API key's and of this
     /// endpoint, method and path; elsewhere the same is another.
-    pub fn named(api_key: KeyId, endpoint: String, key: String, body: &[u8]) -> Self {
-        let digest = Sha256::new()
-            .chain_update(&endpoint)
+    pub fn named(
+        api_key: KeyId,
+        endpoint: String,
+        query: Option<&str>,
+        key: String,
+        body: &[u8],
+    ) -> Self {
+        let mut digest = Sha256::new().chain_update(&endpoint);
+        if let Some(query) = query {
+            // Whose account is meant may stand there alone.
+            digest = digest.chain_update("?").chain_update(query);
+        }
+        let digest = digest
             // No path has one, so that no body can pretend to be the path's end.
             .chain_update([0])
             .chain_update(body)
@@ -336,5 +346,22 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_account_is_meant_belongs_to_what_a_request_is() {
+        let digest = |query| {
+            let key = KeyId(uuid::Uuid::nil());
+            let once = Once::named(key, "PATCH /v1/flows/1".into(), query, "k".into(), b"{}");
+            once.0.map(|name| name.digest)
+        };
+        assert_eq!(digest(Some("connection=a")), digest(Some("connection=a")));
+        assert_ne!(digest(Some("connection=a")), digest(Some("connection=b")));
+        assert_ne!(digest(Some("connection=a")), digest(None));
     }
 }

@@ -136,7 +136,7 @@ async fn once(
     limits: model::RetryLimits,
     name: String,
 ) -> Result<Result<Shown, String>, StoreError> {
-    let once = Once::named(KeyId(Uuid::nil()), "POST /".to_owned(), name, b"");
+    let once = Once::named(KeyId(Uuid::nil()), "POST /".to_owned(), None, name, b"");
     let changed: Changed = match call {
         Call::Create(new) if new.single => {
             let made = store.create_message(new, &once, view_message).await?;
