@@ -222,6 +222,7 @@ fn refused(said: Box<Said>) -> AtProvider {
             Kind::Wrong => Outcome::Refused,
             Kind::Key => Outcome::Key,
             Kind::Later => Outcome::Failed,
+            Kind::TooOften => Outcome::TooMany,
             Kind::InUse => Outcome::InUse,
             Kind::NotThere => Outcome::NotThere,
         };
@@ -243,6 +244,10 @@ fn refused(said: Box<Said>) -> AtProvider {
         ErrorClass::RateLimit(_) => (
             Outcome::TooMany,
             format!("the provider's limit for such calls is reached: {text}"),
+        ),
+        ErrorClass::Retry => (
+            Outcome::Failed,
+            format!("the provider did not do it, and may when it is asked again: {text}"),
         ),
         _ if Refused::is_not_there(said.status, code) => (
             Outcome::NotThere,

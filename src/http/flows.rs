@@ -220,10 +220,12 @@ async fn account(
     id: &str,
     operation: &'static Operation,
 ) -> Result<Account, ApiError> {
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ApiError::NotFound("flow"));
+    // First, whether its provider has flows at all.
+    let account = api.account_of_any(&of, operation).await?;
+    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(account),
+        false => Err(ApiError::NotFound("flow")),
     }
-    api.account_of_any(&of, operation).await
 }
 
 /// Changes a draft's name, categories or endpoint.

@@ -21,7 +21,8 @@ use crate::manage::{Account, Changed, Failed};
 use crate::model::ids::{ConnectionId, SenderId, TemplateId};
 use crate::model::provider::Provider;
 use crate::provider::operations::templates::{
-    CREATE_TEMPLATE, CREATE_TEMPLATE_V1, DELETE_TEMPLATE_NAME, LIST_TEMPLATES, LIST_TEMPLATES_V1,
+    CREATE_TEMPLATE, CREATE_TEMPLATE_V1, DELETE_TEMPLATE_NAME, EDIT_TEMPLATE, LIST_TEMPLATES,
+    LIST_TEMPLATES_V1,
 };
 use crate::provider::templates::{Filter, check, check_edit, check_v1};
 use crate::store::Once;
@@ -182,6 +183,7 @@ async fn edit(
 ) -> Result<Response, ApiError> {
     let template = find(&api, &template).await?;
     let account = api.account_of(&template).await?;
+    account.has(&EDIT_TEMPLATE)?;
     let change = given(content);
     if change.is_empty() {
         return Err(ApiError::field("", "expected something to change"));

@@ -175,8 +175,8 @@ async fn one(
     Path(id): Path<String>,
     Query(of): Query<Whose>,
 ) -> Result<Json<View>, ApiError> {
-    let id = known(id)?;
     let account = api.account(&of, &op::READ_WELCOME).await?;
+    let id = known(id)?;
     let found = api.manage.welcome(&account, &id).await?;
     let found = found.ok_or(ApiError::NotFound("welcome sequence"))?;
     Ok(Json(found.into()))
@@ -208,8 +208,8 @@ async fn update(
     Query(of): Query<Whose>,
     OnceBody(once, change): OnceBody<Update>,
 ) -> Result<Response, ApiError> {
-    let id = known(id)?;
     let account = api.account(&of, &op::UPDATE_WELCOME).await?;
+    let id = known(id)?;
     note(&account, &format!("welcome sequence {id}"));
     let said = json!({"name": change.name, "sequence": change.sequence});
     let given = members(said, false)?;
@@ -238,8 +238,8 @@ async fn delete(
     Path(id): Path<String>,
     Query(of): Query<Whose>,
 ) -> Result<Json<Done>, ApiError> {
-    let id = known(id)?;
     let account = api.account(&of, &op::DELETE_WELCOME).await?;
+    let id = known(id)?;
     note(&account, &format!("welcome sequence {id}"));
     let done = api.manage.delete_welcome(&account, &id).await;
     let provider_answer = done.map_err(|error| ApiError::from(error).found_out_by(LOOK))?;

@@ -77,6 +77,7 @@ impl Manage {
         let (response, wait) = opened.map_err(|error| lost(call, error))?;
         let status = response.status();
         if status.is_success() || status.is_redirection() {
+            self.keep_away(connection, call, wait);
             return Ok(response);
         }
         let body = ask::rest(response, ANSWER_BYTES).await;

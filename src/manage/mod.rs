@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 
 use self::pace::Pace;
 use crate::config;
-use crate::model::error_class::ErrorClass;
+use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::limits::backoff;
 use crate::provider::operations::{Ask, Call, Limit, META_MANAGEMENT, Operation, Verb};
 use crate::provider::refused::{self, Refused};
@@ -166,6 +166,14 @@ impl Manage {
         })
     }
 
+    /// No more such calls for as long as the provider wants none.
+    fn keep_away(&self, connection: &Connection, call: &Call, wait: Option<Duration>) {
+        if let Some(wait) = wait {
+            let now = self.store.clock().monotonic();
+            self.pace.close(connection.id, self.limit(call), now, wait);
+        }
+    }
+
     /// What an answer means, and how long it wants nothing more.
     fn judge(
         &self,
@@ -175,23 +183,30 @@ impl Manage {
     ) -> Result<Answered, Failed> {
         let (limit, is_harmless) = (self.limit(call), call.verb.is_harmless());
         let refused = refused::read(connection.provider, answered.status, &answered.body);
-        if matches!(&refused, Some(it) if matches!(it.class, ErrorClass::RateLimit(_))) {
+        let scope = refused.as_ref().and_then(|it| match it.class {
+            ErrorClass::RateLimit(scope) => Some(scope),
+            _ => None,
+        });
+        if scope.is_some() {
             let untold = limit.map_or(UNTOLD, |limit| limit.per.min(UNTOLD));
             answered.wait = answered.wait.or(Some(untold));
         }
-        if let Some(wait) = answered.wait {
-            let now = self.store.clock().monotonic();
-            self.pace.close(connection.id, limit, now, wait);
-        }
+        // What one number has had too much of keeps the account's others from nothing.
+        let is_shared = !matches!(scope, Some(Scope::Sender | Scope::Pair));
+        self.keep_away(connection, call, answered.wait.filter(|_| is_shared));
         let Some(said) = refused.map(|refused| said(refused, &answered)) else {
             return Ok(answered);
         };
         // What fails at the provider may fail after it has been done.
         // But not what it has a number for.
         let is_told = said.code.as_deref().and_then(remedy::of).is_some();
-        Err(match (said.status >= 500 && !is_told, is_harmless) {
-            (false, _) => Failed::Refused(said),
-            (true, true) => Failed::Unreachable {
+        let fails = said.status >= 500 && !is_told;
+        // Graph says 400 also of what passes.
+        let passes = said.class == ErrorClass::Retry;
+        Err(match (fails, is_harmless) {
+            (false, false) => Failed::Refused(said),
+            (false, true) if !passes => Failed::Refused(said),
+            (_, true) => Failed::Unreachable {
                 reason: format!("it answered {}", said.status),
                 said: Some(said),
             },

@@ -10,6 +10,8 @@ pub enum Kind {
     Key,
     /// To come again.
     Later,
+    /// To come again, and less often.
+    TooOften,
     /// To take it out of use first.
     InUse,
     /// To ask for one that is there.
@@ -94,13 +96,13 @@ static ALL: [Remedy; 12] = [
     ),
     row(
         133_008,
-        Kind::Later,
+        Kind::TooOften,
         "too many wrong PINs",
         "wait for as long as the provider's text says",
     ),
     row(
         133_009,
-        Kind::Later,
+        Kind::TooOften,
         "the PINs were given too fast",
         "wait a little",
     ),

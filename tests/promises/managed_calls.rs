@@ -257,6 +257,58 @@ async fn a_providers_limit_is_passed_on_and_kept() {
     assert_eq!(provider.asked().len(), 1, "the second was not even tried");
 }
 
+#[tokio::test]
+async fn what_one_number_has_had_too_much_of_keeps_no_other_from_being_asked_for() {
+    let app = App::start().await;
+    let provider = Scripted::start(Box::new(|n, _| match n {
+        1 => Does::Answer(
+            400,
+            json!({"error": {"code": 133016, "message": "too often"}}),
+        ),
+        _ => Does::Answer(200, pending()),
+    }))
+    .await;
+    let connection = connect(&app, &provider).await;
+    let (status, problem, _) = post(&app, &new(&connection, "one"), "a").await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("provider_limit"))
+    );
+    let (status, made, _) = post(&app, &new(&connection, "two"), "b").await;
+    assert_eq!(status, StatusCode::CREATED, "{made:#}");
+}
+
+#[tokio::test]
+async fn what_passes_is_told_as_passing_whatever_its_status() {
+    let app = App::start().await;
+    let provider = Scripted::start(Box::new(|n, said| match (n, said.starts_with("GET")) {
+        (1 | 3, _) => Does::Answer(
+            400,
+            json!({"error": {"code": 2, "is_transient": true, "message": "unavailable"}}),
+        ),
+        (_, true) => Does::Answer(200, json!({"data": []})),
+        (_, false) => Does::Answer(200, pending()),
+    }))
+    .await;
+    let connection = connect(&app, &provider).await;
+    let list = json!({"connection": connection, "waba_id": WABA});
+    assert_eq!(
+        app.create("/v1/templates/sync", list).await["whole"],
+        json!(true),
+        "a read is made again"
+    );
+    let body = new(&connection, "order_ready");
+    let (status, problem, _) = post(&app, &body, "a").await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::BAD_GATEWAY, &json!("provider_failed")),
+        "{problem:#}"
+    );
+    // It was not done, so that the same request may do it.
+    let (status, _, replayed) = post(&app, &body, "a").await;
+    assert_eq!((status, replayed), (StatusCode::CREATED, false));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_comes_before_the_answer_finds_or_makes_the_same_row() {
     let app = App::start().await;
