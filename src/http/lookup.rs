@@ -71,14 +71,17 @@ async fn lookup(
         .filter(|id| id.parse::<MessageId>().is_err())
         .cloned()
         .collect();
-    let mut wanted: HashMap<String, MessageId> = ids
+    // Each by itself: two senders' messages may bear one id.
+    let callers = |(_, message): &(String, MessageId)| permit::of_sender(message.sender).is_ok();
+    let mut wanted: HashMap<_, _> = ids
         .iter()
         .filter_map(|id| Some((id.clone(), id.parse().ok()?)))
+        .filter(callers)
         .collect();
     if !theirs.is_empty() {
-        wanted.extend(api.store.messages_of_provider_ids(&theirs).await?);
+        let found = api.store.messages_of_provider_ids(&theirs).await?;
+        wanted.extend(found.into_iter().filter(callers));
     }
-    wanted.retain(|_, message| permit::of_sender(message.sender).is_ok());
     let references: Vec<_> = theirs
         .into_iter()
         .filter(|id| !wanted.contains_key(id))
@@ -86,8 +89,7 @@ async fn lookup(
     if !references.is_empty() {
         let found = api.store.messages_of_references(&references).await?;
         // The newest last, so that it is the one that stays.
-        let theirs = |(_, message): &(_, MessageId)| permit::of_sender(message.sender).is_ok();
-        wanted.extend(found.into_iter().filter(theirs));
+        wanted.extend(found.into_iter().filter(callers));
     }
     let all: Vec<_> = wanted.values().copied().collect();
     let found: HashMap<_, _> = api.store.messages(&all).await?.into_iter().collect();

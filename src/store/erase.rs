@@ -152,15 +152,21 @@ impl Store {
         let whom = self.whom(row.id, names, row.at, row.at + AGAIN).await?;
         self.erase(&whom, &watch::Sender::default()).await?;
         self.erase_since(&whom, &mut Found::default()).await?;
-        let sealed = self.seal_names(row.id, &whom.names)?;
+        // Whom they were called meanwhile has not been looked for.
+        let found = self
+            .whom(row.id, whom.names.clone(), whom.at, whom.until)
+            .await?;
+        let again_at = (found.names.len() > whom.names.len()).then_some(now + AGAIN);
+        let sealed = self.seal_names(row.id, &found.names)?;
         again!(self, "end_erasure", {
             sqlx::query!(
                 r#"
                 -- end_erasure
-                UPDATE erasures SET again_at = NULL, names = $2 WHERE id = $1
+                UPDATE erasures SET again_at = $3, names = $2 WHERE id = $1
                 "#,
                 row.id,
                 sealed,
+                again_at,
             )
             .execute(&mut *self.pool.acquire().await?)
             .await?;

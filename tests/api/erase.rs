@@ -440,6 +440,27 @@ async fn what_was_decoded_before_an_erasure_and_written_after_it_is_found_by_the
 }
 
 #[tokio::test]
+async fn a_name_that_is_learnt_during_an_erasure_is_erased_by_the_second_look() {
+    const BEFORE: &str = "GB.99999999999999999999";
+    let Ground { app, .. } = ground().await;
+    let begun = app.store.begin_erasure(NUMBER, 30).await.unwrap();
+    for written in [
+        "INSERT INTO messages (sender, id, origin, created_at, recipient)
+         SELECT id, '00000000-0000-7000-8000-000000000001', 'external', now(), $1 FROM senders",
+        "INSERT INTO recipients (sender, alias, leads_to, leads_at)
+         SELECT id, $1, '447700900123', now() FROM senders",
+    ] {
+        let written = sqlx::query(written).bind(BEFORE);
+        written.execute(&app.pool).await.unwrap();
+    }
+    let found = tokio::sync::watch::Sender::default();
+    app.store.erase_begun(&begun, &found).await.unwrap();
+    assert_eq!(rows_with(&app, &[BEFORE]).await.len(), 2);
+    look_again(&app).await;
+    assert_eq!(rows_with(&app, &[BEFORE, NUMBER]).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_campaign_that_is_filled_beside_an_erasure_sends_them_nothing_and_later_uploads_count() {
     let Ground {
         app,

@@ -127,6 +127,23 @@ async fn a_restricted_key_leads_to_its_senders_alone() {
     let found = post(&app, &secret, "/v1/messages/lookup", &ids).await.ok();
     assert_eq!(found["data"][id(&made)]["id"], made["id"]);
     assert_eq!(found["data"][id(&theirs)], Value::Null);
+    // Two senders' messages may bear one id of the provider's: each caller finds their own.
+    for message in [&made, &theirs] {
+        let values = "now(), 'accepted', now(), 'wamid.both'";
+        app.attempt(
+            message,
+            "posted_at, outcome, accepted_at, provider_message_id",
+            values,
+        )
+        .await;
+    }
+    let key = json!({"name": "other", "scopes": ["messages:read"], "senders": [other]});
+    let (_, others) = make(&app, key).await;
+    let ids = json!({"ids": ["wamid.both"]});
+    for (secret, own) in [(&secret, &made), (&others, &theirs)] {
+        let found = post(&app, secret, "/v1/messages/lookup", &ids).await.ok();
+        assert_eq!(found["data"]["wamid.both"]["id"], own["id"]);
+    }
 }
 
 #[tokio::test]

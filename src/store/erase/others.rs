@@ -230,7 +230,8 @@ impl Store {
         Ok(erased)
     }
 
-    /// Their names, and what they want. That an account wrote to somebody still counts.
+    /// Their names, and what they want. That an account wrote to somebody still counts. What leads
+    /// to a name that was not looked for stays: by it the next look finds that name.
     pub(super) async fn erase_names(&self, whom: &Whom) -> Result<u64, StoreError> {
         again!(self, "erase_names", {
             let mut transaction = self.begin().await?;
@@ -238,7 +239,8 @@ impl Store {
                 r#"
                 -- erase_names
                 DELETE FROM recipients r USING unnest($2::integer[]) AS s (id)
-                WHERE r.sender = s.id AND (r.alias = ANY($1) OR r.leads_to = ANY($1))
+                WHERE r.sender = s.id AND r.alias = ANY($1)
+                    AND (r.leads_to IS NULL OR r.leads_to = ANY($1))
                     AND (r.wrote_at IS NULL OR r.wrote_at < $3)
                     AND (r.marketing_at IS NULL OR r.marketing_at < $3)
                 "#,
