@@ -12,7 +12,7 @@ use crate::model::message::Attempt;
 pub struct RetryLimits {
     /// Attempts of one message, all told.
     pub attempts: usize,
-    /// The wait before the second attempt; doubles with each.
+    /// The wait before the second attempt; four times as long with each.
     pub first_backoff: Duration,
     /// The wait after the user has had enough marketing (131049), by Meta's rule 24 hours at least.
     /// Doubles with each, seven times as long at most.
@@ -36,7 +36,8 @@ pub fn retry_wait(
     if attempts.iter().filter(|attempt| counts(attempt)).count() >= limits.attempts {
         return None;
     }
-    let soon = backoff(limits.first_backoff, attempts.len());
+    // Doubled twice with each: a few attempts are to outlast minutes of a provider's outage.
+    let soon = backoff(limits.first_backoff, 2 * attempts.len() - 1);
     let may = last.evidence.failed.is_none() || sequence.on_failure == OnFailure::Retry;
     match class {
         ErrorClass::NeverToRecipient | ErrorClass::FixRequest => None,
