@@ -29,13 +29,15 @@ pub struct Health {
 }
 
 impl Health {
-    /// An endpoint about which nothing is known but since when it has failed.
+    /// An endpoint about which nothing is known but since when it has failed. One that has is taken
+    /// for down: what it refused may be due in hours only, so it is asked at once, and what waits goes
+    /// as soon as it takes anything.
     pub fn new(most: usize, failing_since: Option<Timestamp>) -> Self {
         Self {
             most,
             allowed: 1,
             failures: 0,
-            new_failures: 0,
+            new_failures: failing_since.map_or(0, |_| DOWN_AFTER),
             probe_at: None,
             paused_until: None,
             failing_since,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
-use async_nats::jetstream::{self, ContextBuilder};
+use async_nats::jetstream::{self, ContextBuilder, ErrorCode};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -170,9 +170,21 @@ fn taken(answer: Result<(), jetstream::context::PublishError>, subject: &str) ->
             PublishErrorKind::StreamNotFound => {
                 Published::Failed(format!("no stream takes {subject}.>: make one"))
             }
+            _ if is_too_big(&error) => Published::TooBig,
             _ => Published::Failed(error.to_string()),
         },
     }
+}
+
+/// Whether the stream takes less than the server does.
+fn is_too_big(error: &jetstream::context::PublishError) -> bool {
+    const TOO_BIG: [ErrorCode; 2] = [
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
+        ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM,
+    ];
+    let source = std::error::Error::source(error);
+    let said = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
+    said.is_some_and(|said| TOO_BIG.contains(&said.error_code()))
 }
 
 /// A word as a subject may have it: types may bear words of providers.

@@ -20,12 +20,9 @@ pub fn new_secret() -> SecretString {
 
 /// `webhook-signature`: one for each secret, with spaces between them.
 pub fn signatures(secrets: &Secrets, id: &str, at: Timestamp, body: &[u8]) -> String {
-    let previous = secrets.previous.as_ref();
-    let previous = previous.filter(|(_, until)| at < *until);
-    let good = [Some(&secrets.current), previous.map(|(secret, _)| secret)];
+    let previous = secrets.previous.iter().filter(|(_, until)| at < *until);
+    let good = std::iter::once(&secrets.current).chain(previous.map(|(secret, _)| secret));
     let signed: Vec<_> = good
-        .into_iter()
-        .flatten()
         .filter_map(|secret| sign(secret, id, at, body))
         .collect();
     signed.join(" ")
@@ -60,10 +57,13 @@ mod tests {
     fn secrets(previous_until: Option<i64>) -> Secrets {
         Secrets {
             current: SECRET.to_owned().into(),
-            previous: previous_until.map(|seconds| {
-                let until = at() + time::Duration::seconds(seconds);
-                (new_secret(), until)
-            }),
+            previous: previous_until
+                .map(|seconds| {
+                    let until = at() + time::Duration::seconds(seconds);
+                    (new_secret(), until)
+                })
+                .into_iter()
+                .collect(),
         }
     }
 

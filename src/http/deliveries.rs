@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::Api;
 use super::events;
@@ -18,7 +19,8 @@ use super::schema::DeliveryState;
 use crate::feed::Filter;
 use crate::forward::Failure;
 use crate::model::ids::{ConnectionId, EventId, SenderId, SubscriptionId};
-use crate::store::deliveries::{Attempted, LogFilter, Undelivered};
+use crate::store::deliveries::{Attempted, Undelivered};
+use crate::store::delivery_log::LogFilter;
 use crate::store::feed::{Fact, Place};
 use crate::store::subscriptions::Subscription;
 
@@ -172,13 +174,9 @@ async fn deliveries(
     let found = api
         .store
         .deliveries(subscription, &filter, before, limit.rows());
-    let place = |row: &Attempted| row.id.into_bytes();
-    Ok(Json(Page::of(
-        found.await?,
-        limit,
-        place,
-        AttemptView::from,
-    )))
+    let (rows, next) = found.await?;
+    let shown = rows.into_iter().map(AttemptView::from).collect();
+    Ok(Json(Page::ending(shown, next.map(Uuid::into_bytes))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -122,7 +122,7 @@ struct View {
     disabled_at: Option<Moment>,
     /// Since when it has taken nothing of what was posted to it.
     failing_since: Option<Moment>,
-    /// Until when deliveries are signed with the secret of before, too.
+    /// Until when deliveries are signed with secrets of before, too.
     previous_secret_until: Option<Moment>,
     created_at: Moment,
 }
@@ -157,8 +157,8 @@ impl From<Subscription> for View {
             failing_since: subscription.failing_since.map(Moment),
             previous_secret_until: subscription
                 .secrets
-                .and_then(|secrets| secrets.previous)
-                .map(|(_, until)| Moment(until)),
+                .and_then(|secrets| secrets.previous.iter().map(|(_, until)| *until).max())
+                .map(Moment),
             created_at: subscription.created_at.into(),
         }
     }
@@ -274,7 +274,7 @@ async fn create(
     };
     let secrets = Secrets {
         current: new_secret(),
-        previous: None,
+        previous: Vec::new(),
     };
     let made = api
         .store

@@ -1,4 +1,5 @@
-//! What came of deliveries: cursors, what waits or was given up, and the log. All of an instance
+//! What came of deliveries: cursors, what waits or was given up, and the log (read in
+//! `delivery_log.rs`). All of an instance
 //! is recorded in batches (`forward/recorder.rs`), a batch in one transaction, so that a cursor
 //! never passes an event that is neither delivered nor in `undelivered`. The transaction does not
 //! wait for the disk: what a crash of the server takes back is delivered again.
@@ -12,9 +13,6 @@ use super::feed::Place;
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
 use crate::model::ids::SubscriptionId;
-
-/// How many rows of the log one statement deletes.
-const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// What is to be recorded of one subscription.
 #[derive(Debug, Clone)]
@@ -68,15 +66,6 @@ pub struct Undelivered {
     pub failed_at: Option<Timestamp>,
     pub status: Option<i16>,
     pub error: Option<String>,
-}
-
-/// Which deliveries are asked for.
-#[derive(Debug, Clone, Default)]
-pub struct LogFilter {
-    /// Those that failed, or those that did not.
-    pub failed: Option<bool>,
-    /// Of this event.
-    pub event: Option<Uuid>,
 }
 
 impl Store {
@@ -171,78 +160,6 @@ impl Store {
             error: row.error,
         });
         Ok(read.collect())
-    }
-
-    /// Attempts, the newest first.
-    pub async fn deliveries(
-        &self,
-        subscription: SubscriptionId,
-        filter: &LogFilter,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Vec<Attempted>, StoreError> {
-        let rows = again!(self, "deliveries", {
-            Ok(sqlx::query!(
-                r#"
-            -- deliveries
-            SELECT id, at, xid::text::bigint AS "xid!", event, stream, type, attempt, status,
-                   latency_ms, error, answer
-            FROM deliveries
-            WHERE subscription = $1 AND ($2::uuid IS NULL OR id < $2)
-                AND ($3::boolean IS NULL OR (error IS NOT NULL) = $3)
-                AND ($4::uuid IS NULL OR event = $4)
-            ORDER BY id DESC
-            LIMIT $5
-            "#,
-                subscription.0,
-                before,
-                filter.failed,
-                filter.event,
-                limit,
-            )
-            .fetch_all(&mut *self.pool.acquire().await?)
-            .await?)
-        })?;
-        let read = rows.into_iter().map(|row| Attempted {
-            id: row.id,
-            at: row.at,
-            place: Place {
-                xid: row.xid,
-                id: row.event,
-            },
-            stream: row.stream,
-            r#type: row.r#type,
-            attempt: row.attempt,
-            status: row.status,
-            latency_ms: row.latency_ms,
-            error: row.error,
-            answer: row.answer,
-        });
-        Ok(read.collect())
-    }
-
-    /// Deletes attempts of before.
-    pub async fn forget_deliveries(&self, before: Timestamp) -> Result<(), StoreError> {
-        loop {
-            let deleted = again!(self, "forget_deliveries", {
-                Ok(sqlx::query!(
-                    r#"
-                -- forget_deliveries
-                DELETE FROM deliveries
-                WHERE ctid = ANY(ARRAY(
-                    SELECT ctid FROM deliveries WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
-                ))
-                "#,
-                    before,
-                    FORGOTTEN_AT_ONCE,
-                )
-                .execute(&mut *self.pool.acquire().await?)
-                .await?)
-            })?;
-            if deleted.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
     }
 }
 

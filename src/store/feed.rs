@@ -114,6 +114,17 @@ pub struct FeedFilter {
     pub connection: Option<ConnectionId>,
 }
 
+/// How many facts a page looks at in one statement, where a filter leaves most of them out, and how
+/// many statements it makes before it answers with where it has come to.
+const LOOKED_AT: i64 = 50_000;
+const LOOKS: usize = 10;
+
+impl FeedFilter {
+    fn narrows(&self) -> bool {
+        self.types.is_some() || self.sender.is_some() || self.connection.is_some()
+    }
+}
+
 /// Has the feed go on behind all that was shown, should transactions count otherwise here: this is
 /// another server than before, or counts lower than what is there.
 pub(super) async fn go_on(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -283,7 +294,8 @@ impl Store {
     }
 
     /// The facts behind a place, the oldest first, and the place to go on from. There always is
-    /// one: where nothing is left, it is the end of what can be shown yet.
+    /// one: where nothing is left, it is the end of what can be shown yet. Of a narrow filter there may
+    /// be fewer than `limit`, or none, before that end.
     pub async fn feed(
         &self,
         filter: &FeedFilter,
@@ -291,7 +303,58 @@ impl Store {
         limit: i64,
     ) -> Result<(Vec<Fact>, Place), StoreError> {
         // Asked first: whatever lies below it is visible to every statement from now on.
-        let end = self.feed_end().await?.xid;
+        let end = self.feed_end().await?;
+        let mut from = after;
+        for _ in 0..LOOKS {
+            let looked = match filter.narrows() {
+                true => self.look_until(from, end).await?,
+                false => None,
+            };
+            let facts = self.feed_within(filter, from, looked.unwrap_or(end), limit);
+            let facts = facts.await?;
+            let full = facts.len() >= usize::try_from(limit).unwrap_or(0);
+            let last = facts.last().filter(|_| full).map(Fact::place);
+            // A place that is further along stays: it may come from another instance's answer.
+            from = last.or(looked).unwrap_or(end).max(from);
+            if !facts.is_empty() || looked.is_none() {
+                return Ok((facts, from));
+            }
+        }
+        Ok((Vec::new(), from))
+    }
+
+    /// Where a look that begins behind a place ends; `None` where the rest is not that much.
+    async fn look_until(&self, after: Place, end: Place) -> Result<Option<Place>, StoreError> {
+        let last = again!(self, "feed: look_until", {
+            Ok(sqlx::query!(
+                r#"
+            -- feed: look_until
+            SELECT xid::text::bigint AS "xid!", id FROM facts
+            WHERE (xid, id) > ($1::bigint::text::xid8, $2) AND xid < $3::bigint::text::xid8
+            ORDER BY xid, id OFFSET $4 LIMIT 1
+            "#,
+                after.xid,
+                after.id,
+                end.xid,
+                LOOKED_AT - 1,
+            )
+            .fetch_optional(&mut *self.pool.acquire().await?)
+            .await?)
+        })?;
+        Ok(last.map(|last| Place {
+            xid: last.xid,
+            id: last.id,
+        }))
+    }
+
+    /// The facts behind a place, up to another.
+    async fn feed_within(
+        &self,
+        filter: &FeedFilter,
+        after: Place,
+        until: Place,
+        limit: i64,
+    ) -> Result<Vec<Fact>, StoreError> {
         let types = filter.types.as_deref().map(|types| {
             let patterns = types.iter();
             patterns.partition::<Vec<_>, _>(|word| word.ends_with('*'))
@@ -302,7 +365,7 @@ impl Store {
             .map(|word| word.trim_end_matches('*').to_owned())
             .collect();
         let words: Vec<_> = words.into_iter().cloned().collect();
-        let facts = again!(self, "feed", {
+        again!(self, "feed", {
             Ok(sqlx::query_as!(
                 Fact,
                 r#"
@@ -329,7 +392,7 @@ impl Store {
                         = regexp_replace(f.data ->> 'display_phone_number', '[^0-9]', '', 'g')
             ) n ON true
             WHERE (f.xid, f.id) > ($1::bigint::text::xid8, $2)
-                AND f.xid < $3::bigint::text::xid8
+                AND (f.xid, f.id) <= ($3::bigint::text::xid8, $10)
                 AND ($4::boolean OR f.type = ANY($8)
                     OR EXISTS (SELECT FROM unnest($9::text[]) AS b (begin)
                                WHERE starts_with(f.type, b.begin)))
@@ -341,31 +404,18 @@ impl Store {
             "#,
                 after.xid,
                 after.id,
-                end,
+                until.xid,
                 filter.types.is_none(),
                 filter.sender.map(|sender| sender.0),
                 filter.connection.map(|connection| connection.0),
                 limit,
                 &words,
                 &beginnings,
+                until.id,
             )
             .fetch_all(&mut *self.pool.acquire().await?)
             .await?)
-        })?;
-        let full = facts.len() >= usize::try_from(limit).unwrap_or(0);
-        let next = match facts.last() {
-            Some(last) if full => Place {
-                xid: last.xid,
-                id: last.id,
-            },
-            // A place that is further along stays: it may come from another instance's answer.
-            _ if after.xid >= end => after,
-            _ => Place {
-                xid: end,
-                id: Uuid::nil(),
-            },
-        };
-        Ok((facts, next))
+        })
     }
 
     /// The facts of one message or template in these streams, the oldest first, behind the given

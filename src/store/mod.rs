@@ -21,6 +21,7 @@ mod connection_cache;
 mod connections;
 mod copies;
 pub mod deliveries;
+pub mod delivery_log;
 mod dropped;
 pub mod erase;
 mod examine;

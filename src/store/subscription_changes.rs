@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::facts::OwnFact;
 use super::feed::Place;
 use super::once::shown;
+use super::subscription_leases::SubscriptionLease;
 use super::subscription_secrets::Secrets;
 use super::subscriptions::{NO_STREAM, Subscription, Wanted};
 use super::{Once, Reply, Store, StoreError, again};
@@ -135,8 +136,15 @@ impl Store {
         sqlx::query!(
             r#"
             -- update_subscription
+            WITH moved AS (
+                -- What waits was refused by another endpoint.
+                UPDATE undelivered SET next_at = $10
+                WHERE subscription = $1 AND state = 'waiting' AND next_at IS NOT NULL
+                    AND EXISTS (SELECT FROM subscriptions WHERE id = $1 AND url <> $2)
+            )
             UPDATE subscriptions
             SET url = coalesce($2, url),
+                failing_since = CASE WHEN url <> $2 THEN NULL ELSE failing_since END,
                 description = CASE WHEN $3 THEN $4 ELSE description END,
                 types = coalesce($5, types), senders = coalesce($6, senders),
                 connections = coalesce($7, connections), format = coalesce($8, format),
@@ -152,6 +160,7 @@ impl Store {
             connections.as_deref(),
             change.format,
             change.timeout.map(millis),
+            self.clock.now(),
         )
         .execute(connection)
         .await?;
@@ -203,21 +212,25 @@ impl Store {
         self.write_facts(connection, &[fact]).await
     }
 
-    /// Disables one that fails, unless somebody has done so.
+    /// Disables one that fails, as it is known under this lease. `false`: it has been changed since, is
+    /// another's, or is disabled already.
     pub async fn disable_subscription(
         &self,
-        id: SubscriptionId,
+        lease: &SubscriptionLease,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let id = lease.subscription;
         again!(self, "disable_subscription", {
             let mut transaction = self.begin().await?;
-            if lock(&mut transaction, id).await?.as_deref() == Some("active") {
-                self.set_active(&mut transaction, id, Some(reason), "sweep")
-                    .await?;
-                touch(&mut transaction, id).await?;
+            let is_active = lock(&mut transaction, id).await?.as_deref() == Some("active");
+            if !is_active || !is_still(&mut transaction, lease).await? {
+                return Ok(false);
             }
+            self.set_active(&mut transaction, id, Some(reason), "sweep")
+                .await?;
+            touch(&mut transaction, id).await?;
             transaction.commit().await?;
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -272,6 +285,27 @@ pub(super) async fn lock(
         id.0
     );
     Ok(status.fetch_optional(connection).await?)
+}
+
+/// Whether it is as it was when this lease's owner read it, and still that owner's.
+async fn is_still(
+    connection: &mut PgConnection,
+    lease: &SubscriptionLease,
+) -> Result<bool, StoreError> {
+    let is_still = sqlx::query_scalar!(
+        r#"
+        -- is_still
+        SELECT version = $2 AND lease_epoch = $3 AS "is_still!"
+        FROM subscription_cursors WHERE subscription = $1
+        "#,
+        lease.subscription.0,
+        lease.version,
+        lease.epoch,
+    );
+    Ok(is_still
+        .fetch_optional(connection)
+        .await?
+        .unwrap_or_default())
 }
 
 /// Whether some of what it was not told of has been forgotten meanwhile.

@@ -18,8 +18,8 @@ use crate::model::ids::SubscriptionId;
 pub struct Secrets {
     /// Always.
     pub current: SecretString,
-    /// Beside it, until then.
-    pub previous: Option<(SecretString, Timestamp)>,
+    /// Those before, each beside it until then; the newest first.
+    pub previous: Vec<(SecretString, Timestamp)>,
 }
 
 impl fmt::Debug for Secrets {
@@ -28,36 +28,64 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Secrets that sign beside the last: each is 51 bytes in a header.
+const MOST_PREVIOUS: usize = 4;
+
 /// What is sealed of [`Secrets`].
 #[derive(Serialize, Deserialize)]
 struct Plain {
     current: String,
     previous: Option<(String, i64)>,
+    /// Those before it.
+    #[serde(default)]
+    older: Vec<(String, i64)>,
 }
 
 impl From<&Secrets> for Plain {
     fn from(secrets: &Secrets) -> Self {
-        let previous = secrets.previous.as_ref();
+        let plain = |(secret, until): &(SecretString, Timestamp)| {
+            (secret.expose_secret().to_owned(), until.unix_timestamp())
+        };
+        let mut previous = secrets.previous.iter().map(plain);
         Self {
             current: secrets.current.expose_secret().to_owned(),
-            previous: previous
-                .map(|(secret, until)| (secret.expose_secret().to_owned(), until.unix_timestamp())),
+            previous: previous.next(),
+            older: previous.collect(),
         }
     }
 }
 
 impl Plain {
     fn secrets(self) -> Option<Secrets> {
-        let previous = match self.previous {
-            Some((secret, until)) => {
-                Some((secret.into(), Timestamp::from_unix_timestamp(until).ok()?))
-            }
-            None => None,
-        };
+        let all = self.previous.into_iter().chain(self.older);
+        let previous = all.map(|(secret, until)| {
+            let until = Timestamp::from_unix_timestamp(until).ok()?;
+            Some((secret.into(), until))
+        });
         Some(Secrets {
             current: self.current.into(),
-            previous,
+            previous: previous.collect::<Option<_>>()?,
         })
+    }
+}
+
+/// A new secret, and those that go on signing beside it.
+fn replaced(
+    known: Option<Secrets>,
+    new: &SecretString,
+    until: Timestamp,
+    now: Timestamp,
+) -> Secrets {
+    let known = known.into_iter();
+    let previous = known.flat_map(|known| {
+        let older = known.previous.into_iter();
+        let older = older.map(|(secret, told)| (secret, told.min(until)));
+        let older = older.filter(|(_, until)| now < *until);
+        std::iter::once((known.current, until)).chain(older)
+    });
+    Secrets {
+        current: new.clone(),
+        previous: previous.take(MOST_PREVIOUS).collect(),
     }
 }
 
@@ -117,7 +145,8 @@ impl Store {
         })
     }
 
-    /// Gives it another secret, once; the one before is good until then.
+    /// Gives it another secret, once; the one before is good until then, and those before that one
+    /// for as long as was said of them, but no longer: an older one may be all that the receiver knows.
     pub async fn rotate_secret<V: Serialize>(
         &self,
         id: SubscriptionId,
@@ -138,11 +167,7 @@ impl Store {
             let Some(mut subscription) = known.await?.pop() else {
                 return Ok(None);
             };
-            let previous = subscription.secrets.map(|known| (known.current, until));
-            let secrets = Secrets {
-                current: new.clone(),
-                previous,
-            };
+            let secrets = replaced(subscription.secrets, new, until, self.clock.now());
             let sealed = self.seal_secrets(id, &secrets)?;
             subscription.secrets = Some(secrets);
             sqlx::query!(

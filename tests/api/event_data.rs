@@ -14,17 +14,10 @@ async fn documented(app: &App) -> Vec<Value> {
         let answer = app.webhook(&connection, &body, &sign(&body)).await;
         assert_eq!(answer.status, 200, "{body}");
     }
-    // No transaction is under way that could hold them back, but perhaps one of another test.
-    loop {
-        let page = app.get("/v1/events?limit=500").await.ok();
-        let events = page["data"].as_array().unwrap();
-        let types = |wanted: &str| events.iter().any(|event| event["type"] == wanted);
-        // The last that was posted.
-        if types("sender.username") {
-            return events.clone();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    // The last that was posted.
+    let last = |event: &Value| event["type"] == "sender.username";
+    app.events_until("/v1/events?limit=500", |events| events.iter().any(last))
+        .await
 }
 
 #[tokio::test]

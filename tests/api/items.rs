@@ -48,18 +48,7 @@ async fn raw(app: &App, path: &str) -> String {
 
 /// The events of this address, once there are so many.
 async fn events(app: &App, path: &str, n: usize) -> Vec<Value> {
-    let coming = async {
-        loop {
-            let page = app.get(path).await.ok();
-            let events = page["data"].as_array().unwrap();
-            if events.len() >= n {
-                return events.clone();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let coming = tokio::time::timeout(std::time::Duration::from_secs(20), coming).await;
-    coming.unwrap_or_else(|_| panic!("{n} events never came to {path}"))
+    app.events_until(path, |events| events.len() >= n).await
 }
 
 #[tokio::test]

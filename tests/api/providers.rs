@@ -381,19 +381,12 @@ async fn events_of(app: &App, provider: &str, bodies: &[Value]) -> Vec<Value> {
         let answer = send(app.request(Method::POST, &path).json(body)).await;
         assert_eq!(answer.status, 200, "{body}");
     }
-    // No transaction is under way that could hold them back, but perhaps one of another test.
     let said: i64 = sqlx::query_scalar("SELECT count(*) FROM facts")
         .fetch_one(&app.pool)
         .await
         .unwrap();
-    loop {
-        let page = app.get("/v1/events?limit=500").await.ok();
-        let events = page["data"].as_array().unwrap();
-        if events.len() as i64 == said {
-            return events.clone();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let all = |events: &[Value]| events.len() as i64 == said;
+    app.events_until("/v1/events?limit=500", all).await
 }
 
 /// Each event's data is described under its type; returns the types.

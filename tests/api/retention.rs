@@ -210,18 +210,8 @@ async fn a_campaign_goes_as_a_whole_when_it_has_ended_and_not_before() {
 
 /// What the feed shows behind a cursor, once it shows so much.
 async fn page(app: &App, query: &str, least: usize) -> Value {
-    let read = async {
-        loop {
-            let page = app.get(&format!("/v1/events?{query}")).await.ok();
-            if page["data"].as_array().unwrap().len() >= least {
-                return page;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), read)
-        .await
-        .unwrap()
+    let path = format!("/v1/events?{query}");
+    app.events_page(&path, |events| events.len() >= least).await
 }
 
 #[tokio::test]

@@ -87,6 +87,40 @@ async fn a_subscription_is_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn the_log_finds_what_is_rare_and_no_request_looks_at_everything() {
+    let app = App::start().await;
+    let made = app.post(ALL, json!({"url": "https://example.com/hook"}));
+    let made = made.await.ok();
+    let path = format!("{ALL}/{}", made["id"].as_str().unwrap());
+    // The oldest failed; it and the newest are of one event.
+    sqlx::query(
+        "INSERT INTO deliveries (subscription, id, at, xid, event, stream, type, attempt, status,
+                                 latency_ms, error)
+         SELECT s.id, ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, now(), '3',
+                CASE WHEN n IN (1, 60000) THEN $1 ELSE gen_random_uuid() END, 1, 'inbound.text', 1, 200,
+                1, CASE WHEN n = 1 THEN 'refused' END
+         FROM subscriptions s, generate_series(1, 60000) n",
+    )
+    .bind(app.clock.new_id())
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    let log = async |query: &str| app.get(&format!("{path}/deliveries?{query}")).await.ok();
+    let failed = log("failed=true").await;
+    assert_eq!(failed["data"][0]["error"], "refused");
+    assert_eq!(failed["next_cursor"], Value::Null);
+    let event = failed["data"][0]["event"].as_str().unwrap();
+    let newest = log(&format!("event={event}")).await;
+    assert_eq!(newest["data"].as_array().unwrap().len(), 1);
+    let next = newest["next_cursor"].as_str().unwrap();
+    let oldest = log(&format!("event={event}&cursor={next}")).await;
+    assert_eq!(oldest["data"], failed["data"]);
+    assert_eq!(oldest["next_cursor"], Value::Null);
+    let all = log("limit=500").await;
+    assert_eq!(all["data"].as_array().unwrap().len(), 500);
+}
+
+#[tokio::test]
 async fn what_cannot_be_subscribed_to_is_refused_by_name() {
     let app = App::start().await;
     let with = async |field: &str, value: Value| {

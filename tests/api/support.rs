@@ -1,6 +1,7 @@
 //! One service a test: the router on a port of its own, over a database of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
@@ -81,6 +82,28 @@ impl Answer {
 }
 
 impl App {
+    /// The page of events at this address, once it is wanted: transactions of other tests, in other
+    /// databases of the server, may keep events back for a while.
+    pub async fn events_page(&self, path: &str, wanted: impl Fn(&[Value]) -> bool) -> Value {
+        let coming = async {
+            loop {
+                let page = self.get(path).await.ok();
+                if wanted(page["data"].as_array().unwrap()) {
+                    return page;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), coming).await;
+        in_time.unwrap_or_else(|_| panic!("never came: {path}"))
+    }
+
+    /// Its events.
+    pub async fn events_until(&self, path: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let page = self.events_page(path, wanted).await;
+        page["data"].as_array().unwrap().clone()
+    }
+
     pub async fn start() -> Self {
         let server = TestServer::shared(|url| async move { store::migrate(&url).await });
         let server = server.await.unwrap();
@@ -88,7 +111,7 @@ impl App {
         let mut config = Config::load(None).unwrap();
         config.database.max_connections = 12;
         // A busy machine is no database that is away.
-        config.database.acquire_timeout = std::time::Duration::from_secs(15);
+        config.database.acquire_timeout = Duration::from_secs(15);
         let config = Arc::new(config);
         let clock = Clock::system();
         let sealing_key = SealingKey::generate();

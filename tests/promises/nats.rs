@@ -85,6 +85,7 @@ impl Server {
         let all = stream::Config {
             name: "twotick".to_owned(),
             subjects: vec!["twotick.events.>".to_owned()],
+            max_message_size: 100_000,
             ..stream::Config::default()
         };
         let jetstream = jetstream::new(client);
@@ -215,17 +216,20 @@ async fn what_was_written_before_there_was_a_stream_is_published_once_there_is()
     owned(&mut session, 1).await;
     write_some(&mut session, 0, 7).await;
     app.events(7).await;
-    // One that no server takes keeps nothing back.
-    sqlx::query(
-        "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
-         SELECT id, gen_random_uuid(), $1, now(), 'inbound.fact', 'big', 'webhook',
-                jsonb_build_object('key', repeat('x', 2000000))
-         FROM senders",
-    )
-    .bind(uuid::Uuid::from_u128(1))
-    .execute(&mut session)
-    .await
-    .unwrap();
+    // One that no server takes keeps nothing back, nor does one that the stream does not take.
+    for size in [2_000_000, 200_000] {
+        sqlx::query(
+            "INSERT INTO facts (stream, id, subject, received_at, type, key, source, data)
+             SELECT id, gen_random_uuid(), $1, now(), 'inbound.fact', $2::int::text, 'webhook',
+                    jsonb_build_object('key', repeat('x', $2))
+             FROM senders",
+        )
+        .bind(uuid::Uuid::from_u128(1))
+        .bind(size)
+        .execute(&mut session)
+        .await
+        .unwrap();
+    }
     write_some(&mut session, 7, 9).await;
     let keys = published(&server.stream().await, 9).await;
     let written: Vec<_> = (0..9).map(|n| format!("{n:03}")).collect();

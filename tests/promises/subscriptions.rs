@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use tokio::sync::watch;
 
+use twotick::config::Config;
+
 use crate::endpoint::*;
 use crate::support::*;
 
@@ -205,6 +207,70 @@ async fn what_an_owner_had_in_hand_when_it_died_is_delivered_by_another() {
     let place = |key: &str| taken.iter().position(|taken| taken == key).unwrap();
     assert!(place("a") < place("b"), "{taken:?}");
     assert!(["c", "d"].iter().all(|key| taken.iter().any(|t| t == key)));
+}
+
+/// What is refused waits for longer than any test.
+fn patient(config: &mut Config) {
+    settings(config);
+    config.forward.retry = vec![Duration::from_secs(3600)];
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_up_again_is_asked_at_once_by_who_owns_its_subscription_then() {
+    let app = app_with(patient).await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|_| Reply::Status(503));
+    let subscription = subscribe(&app, &endpoint).await;
+    write(&mut app.session().await, &[(1, "a"), (1, "b"), (2, "c")]).await;
+    for key in ["a", "c"] {
+        let tried = |got: &[Delivery]| got.iter().any(|d| d.key() == key);
+        endpoint.until("both are tried", tried).await;
+    }
+    let undelivered = format!("{}/undelivered?state=waiting", path(&subscription));
+    app.get_until(&undelivered, |page| {
+        page["data"].as_array().unwrap().len() >= 2
+    })
+    .await;
+    app.instance.abort();
+    endpoint.answer(|_| Reply::Status(200));
+    let (_, _another) = beside(&app.store, patient).await;
+    endpoint.takes(3).await;
+}
+
+#[tokio::test]
+async fn another_address_is_given_what_the_old_one_refused_at_once() {
+    let app = app_with(patient).await;
+    let (old, new) = (Endpoint::start().await, Endpoint::start().await);
+    old.answer(|_| Reply::Status(503));
+    let subscription = subscribe(&app, &old).await;
+    write(&mut app.session().await, &[(1, "a"), (2, "b")]).await;
+    let failing = |shown: &Value| shown["failing_since"].is_string();
+    app.get_until(&path(&subscription), failing).await;
+    let moved = json!({"url": new.url});
+    let (_, shown) = app.send(Method::PATCH, &path(&subscription), moved).await;
+    assert_eq!(shown["failing_since"], Value::Null);
+    new.takes(2).await;
+    nothing_waits(&app, &subscription).await;
+    let shown = app.get(&path(&subscription)).await;
+    assert_eq!(shown["failing_since"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_late_gone_of_the_old_address_does_not_disable_the_new_one() {
+    let app = app_with(patient).await;
+    let (old, new) = (Endpoint::start().await, Endpoint::start().await);
+    let gone = watch::Sender::new(false);
+    let said = gone.subscribe();
+    old.answer(move |_| Reply::When(said.clone(), 410));
+    let subscription = subscribe(&app, &old).await;
+    write(&mut app.session().await, &[(1, "a")]).await;
+    old.until("it is on its way", |got| got.len() == 1).await;
+    let moved = json!({"url": new.url});
+    app.send(Method::PATCH, &path(&subscription), moved).await;
+    gone.send_replace(true);
+    new.takes(1).await;
+    let shown = app.get(&path(&subscription)).await;
+    assert_eq!(shown["status"], "active");
 }
 
 #[tokio::test]
@@ -417,12 +483,18 @@ async fn a_secret_is_shown_once_and_the_one_before_signs_until_its_end() {
     assert_eq!(first.event["type"], "subscription.ping");
     assert_eq!(first.event["subject"], subscription["id"]);
     assert!(verifies(&old, &first) && verifies(&new, &first));
-    // The next one is over at once.
-    let rotated = app.create(&rotate, json!({"overlap": "0s"})).await;
+    // Again, before anybody has put the new one anywhere.
+    let rotated = app.create(&rotate, json!({"overlap": "24h"})).await;
+    let newest = rotated["secret"].as_str().unwrap().to_owned();
     app.create(&ping, Value::Null).await;
     let second = endpoint.got().pop().unwrap();
-    assert!(verifies(rotated["secret"].as_str().unwrap(), &second));
-    assert!(!verifies(&new, &second) && !verifies(&old, &second));
+    assert!([&old, &new, &newest].map(|secret| verifies(secret, &second)) == [true; 3]);
+    // The next one is over at once, and so are those before.
+    let rotated = app.create(&rotate, json!({"overlap": "0s"})).await;
+    app.create(&ping, Value::Null).await;
+    let third = endpoint.got().pop().unwrap();
+    assert!(verifies(rotated["secret"].as_str().unwrap(), &third));
+    assert!([&old, &new, &newest].map(|secret| verifies(secret, &third)) == [false; 3]);
 
     let made = async || {
         let new = json!({"url": endpoint.url});

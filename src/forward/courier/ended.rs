@@ -139,16 +139,14 @@ impl Courier {
         };
         // It counts when all is recorded, since it ends this courier.
         let id = self.lease.subscription;
-        match self
-            .forwarding
-            .store
-            .disable_subscription(id, &reason)
-            .await
-        {
-            Ok(()) => {
+        let store = &self.forwarding.store;
+        match store.disable_subscription(&self.lease, &reason).await {
+            Ok(true) => {
                 tracing::warn!(subscription = %id, reason, "a subscription was disabled");
                 self.over = true;
             }
+            // It is another's, or was changed: what failed was posted to what it was before.
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "a subscription could not be disabled yet"),
         }
     }

@@ -77,11 +77,16 @@ impl Courier {
             return Ok(());
         };
         self.reader.set_filter(Filter::of(&subscription));
-        if subscription.wanted.url != self.subscription.wanted.url {
-            self.health = Health::new(self.forwarding.settings.in_flight, None);
-        }
+        let moved = subscription.wanted.url != self.subscription.wanted.url;
         self.subscription = Arc::new(subscription);
         self.read_waiting().await?;
+        if moved {
+            // What the old endpoint did says nothing of this one; some of it was recorded after the
+            // change.
+            self.health = Health::new(self.forwarding.settings.in_flight, None);
+            self.pending.failing_since = Some(None);
+            self.waiting.hurry();
+        }
         self.lease.version = version;
         let (filter, window) = (self.reader.filter(), &mut self.window);
         self.in_hand.retain(|event| {
