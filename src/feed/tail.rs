@@ -36,6 +36,10 @@ const RECENT: Duration = Duration::from_secs(120);
 /// The wait after the database failed.
 const FAILED: Duration = Duration::from_millis(500);
 
+/// How long a person who is being erased may still be read: other instances hear of it late, and it
+/// takes its time.
+const ERASING: Duration = Duration::from_secs(10);
+
 /// How many of those that fell behind read the database at once.
 const CATCHING_UP: usize = 3;
 
@@ -62,6 +66,8 @@ struct Ring {
     to: Place,
     seats: HashMap<u64, Seat>,
     last_seat: u64,
+    /// How often all of it was forgotten, because somebody was erased.
+    forgotten: u64,
 }
 
 /// A reader cannot go on.
@@ -192,6 +198,7 @@ impl Tail {
         };
         self.0.wanted.notify_one();
         Reader {
+            forgotten: self.ring().forgotten,
             tail: self.clone(),
             seat,
             filter,
@@ -202,6 +209,25 @@ impl Tail {
     /// The event as it is shown.
     pub fn show(&self, fact: Fact) -> Event {
         (self.0.show)(fact)
+    }
+
+    /// Keeps nothing of what it has: what is read again is without whoever has been erased.
+    pub fn forget(&self) {
+        let mut ring = self.ring();
+        let to = ring.to;
+        ring.restart(to);
+        ring.forgotten += 1;
+    }
+
+    /// Whenever somebody is erased.
+    async fn forget_erased(&self) {
+        let mut erased = self.0.store.erased();
+        while erased.changed().await.is_ok() {
+            self.forget();
+            tokio::time::sleep(ERASING).await;
+            self.forget();
+        }
+        std::future::pending().await
     }
 
     /// Follows the feed until `shutdown`.
@@ -222,6 +248,7 @@ impl Tail {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = follow => {}
+            () = self.forget_erased() => {}
         }
     }
 
@@ -243,10 +270,17 @@ impl Tail {
         }
         while self.is_read() {
             changes.mark_unchanged();
+            let forgotten = self.ring().forgotten;
             let (facts, next) = self.0.store.feed(&FeedFilter::default(), to, PAGE).await?;
             let read = facts.len();
             let events = facts.into_iter().map(self.0.show).map(Arc::new).collect();
-            self.ring().push(events, next);
+            {
+                let mut ring = self.ring();
+                if ring.forgotten != forgotten {
+                    continue;
+                }
+                ring.push(events, next);
+            }
             to = next;
             if i64::try_from(read).is_ok_and(|read| read < PAGE) {
                 tokio::time::sleep(GAP).await;
@@ -312,9 +346,32 @@ pub struct Reader {
     seat: u64,
     filter: Arc<Filter>,
     woken: Arc<Notify>,
+    forgotten: u64,
 }
 
 impl Reader {
+    /// Reads again what its owner has in hand, where somebody was erased since it was read. Returns
+    /// the places of what is there no more.
+    pub async fn refresh(
+        &mut self,
+        in_hand: &mut VecDeque<Arc<Event>>,
+    ) -> Result<Vec<Place>, StoreError> {
+        let forgotten = self.tail.ring().forgotten;
+        if forgotten == self.forgotten {
+            return Ok(Vec::new());
+        }
+        let places: Vec<_> = in_hand.iter().map(|event| event.place).collect();
+        let facts = self.tail.0.store.facts_at(&places).await?;
+        let events = facts.into_iter().map(|fact| self.tail.show(fact));
+        let mut fresh: HashMap<_, _> = events.map(|event| (event.place, event)).collect();
+        // In the order that it had.
+        let there = places.iter().filter_map(|place| fresh.remove(place));
+        *in_hand = there.map(Arc::new).collect();
+        self.forgotten = forgotten;
+        let is_gone = |place: &Place| !in_hand.iter().any(|event| event.place == *place);
+        Ok(places.into_iter().filter(is_gone).collect())
+    }
+
     /// Everything up to here has been given to it, or did not match.
     pub fn place(&self) -> Place {
         let ring = self.tail.ring();

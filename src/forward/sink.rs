@@ -146,6 +146,9 @@ impl Turn<'_> {
     /// Until it is lost.
     async fn run(&mut self) -> Result<(), StoreError> {
         while self.keep().await? {
+            for gone in self.reader.refresh(&mut self.in_hand).await? {
+                self.window.end(gone);
+            }
             if self.in_hand.is_empty() {
                 self.read().await?;
             }

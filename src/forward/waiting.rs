@@ -84,6 +84,13 @@ impl Waiting {
         }
     }
 
+    /// The oldest that was tried and is not on its way again; no replay, which somebody asked for.
+    pub fn oldest_refused(&self, busy: &HashSet<Subject>) -> Option<Undelivered> {
+        let is_one =
+            |row: &&Undelivered| row.attempts > 0 && !row.replay && !busy.contains(&subject(row));
+        self.rows.values().find(is_one).cloned()
+    }
+
     /// When one may go; the innermost `None`: now.
     pub fn next_at(&self, busy: &HashSet<Subject>) -> Option<Option<Timestamp>> {
         self.next(busy).map(|(at, _)| at)

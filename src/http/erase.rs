@@ -92,6 +92,7 @@ async fn erase(
     // Beside the request: who asked may go.
     let mut erasing = tokio::spawn(async move {
         let erased = api.store.erase_begun(&erasure, &progress).await;
+        api.forwarding.tail.forget();
         api.signals.changed();
         erased.inspect_err(|error| tracing::warn!(%error, "a person is not erased yet"))
     });

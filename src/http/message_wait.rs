@@ -76,8 +76,8 @@ async fn wait_for(
         let message = api.find_message(id).await?;
         let status = message.status(&api.config.send.retry_limits());
         let left = until.saturating_duration_since(api.clock().monotonic());
-        let answer = status.has_reached(wanted) || status.is_final() || left.is_zero();
-        if answer || api.signals.is_stopping() {
+        let is_over = status.has_reached(wanted) || !status.may_become(wanted);
+        if is_over || left.is_zero() || api.signals.is_stopping() {
             return Ok(());
         }
         tokio::time::sleep(AT_MOST_EVERY.min(left)).await;

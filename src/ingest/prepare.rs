@@ -247,6 +247,7 @@ impl<'a> Preparation<'a> {
             self.batch.problems.push(ProblemRow {
                 webhook: piece.id,
                 connection: webhook.connection,
+                stream: webhook.stream,
                 state: State::Undecoded,
                 reason: reason(problems, *more_problems),
             });

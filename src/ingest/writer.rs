@@ -187,6 +187,7 @@ impl Writer {
         let problem = ProblemRow {
             webhook: piece.id,
             connection: piece.webhook.connection,
+            stream: piece.webhook.stream,
             state: State::NotApplied,
             reason: format!("{item}: {error}"),
         };

@@ -73,6 +73,10 @@ pub const SUBSCRIPTION_RESUMED: &str = "subscription.resumed";
 pub const SUBSCRIPTION_EVENTS_GONE: &str = "subscription.events_gone";
 /// Somebody wants to see whether an event arrives. Ours; it is in no feed.
 pub const SUBSCRIPTION_PING: &str = "subscription.ping";
+/// A webhook, or a part of it, could not be understood. It is in the journal. Ours.
+pub const WEBHOOK_UNDECODED: &str = "webhook.undecoded";
+/// What a part of a webhook says is refused by the database. It is in the journal. Ours.
+pub const WEBHOOK_NOT_APPLIED: &str = "webhook.not_applied";
 /// Somebody had webhooks of the journal read again. Ours.
 pub const WEBHOOKS_REPLAYED: &str = "webhooks.replayed";
 /// A template's status: said by a webhook, by an answer, or by a read.
@@ -193,6 +197,8 @@ pub const KNOWN: &[&str] = &[
     SUBSCRIPTION_DISABLED,
     SUBSCRIPTION_RESUMED,
     SUBSCRIPTION_EVENTS_GONE,
+    WEBHOOK_UNDECODED,
+    WEBHOOK_NOT_APPLIED,
     WEBHOOKS_REPLAYED,
     TEMPLATE_STATUS,
     TEMPLATE_QUALITY,

@@ -155,8 +155,17 @@ impl MessageStatus {
 
     /// Whether `self` is `wanted` or beyond it: what `?wait=` asks. `read` counts as delivered.
     pub fn has_reached(self, wanted: Self) -> bool {
+        let held_yet = (self, wanted) != (Self::Accepted, Self::Held);
         self == wanted
             || matches!((self.rank(), wanted.rank()), (Some(own), Some(wanted)) if own >= wanted)
+                && held_yet
+    }
+
+    /// Whether it may be `wanted` one day: what was delivered neither fails nor expires, and is not
+    /// sent again.
+    pub fn may_become(self, wanted: Self) -> bool {
+        let is_delivered = self.has_reached(Self::Delivered);
+        !self.is_final() && (!is_delivered || wanted.rank().is_some())
     }
 
     /// Whether nothing more can come of it, except evidence nobody expects.

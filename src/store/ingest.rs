@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::adopt::TAKEN;
 use super::dropped::closing;
-use super::journal::{Block, ProblemRow, insert_problems};
+use super::journal::{Block, ProblemRow};
 use super::last_words::WordSaid;
 use super::recipients::{Heard, MarketingSaid, NameSaid};
 use super::{Store, StoreError, again};
@@ -231,7 +231,8 @@ impl Store {
             self.join_words(&mut transaction, &batch.words).await?;
             self.join_recipients(&mut transaction, &batch.names, &batch.marketing)
                 .await?;
-            insert_problems(&mut transaction, &batch.problems).await?;
+            self.insert_problems(&mut transaction, &batch.problems)
+                .await?;
             let done = self.ingest_rows(&mut transaction, batch).await?;
             transaction.commit().await?;
             Ok(done)

@@ -6,14 +6,15 @@ mod replay;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use self::block::{Block, Blocks, JournalRow, id_at};
 use self::block::{Entry, open_body, open_directory, place_of};
+use super::facts::OwnFact;
 use super::{Store, StoreError, again};
-use crate::model::Timestamp;
 use crate::model::ids::{ConnectionId, WebhookId};
+use crate::model::{Timestamp, event};
 
 /// A webhook, without its bytes.
 #[derive(Debug, Clone)]
@@ -89,8 +90,22 @@ pub struct JournalFilter {
 pub struct ProblemRow {
     pub webhook: WebhookId,
     pub connection: ConnectionId,
+    /// The connection's own.
+    pub stream: i32,
     pub state: State,
     pub reason: String,
+}
+
+impl ProblemRow {
+    /// What the feed tells of it.
+    fn fact(&self) -> OwnFact {
+        let r#type = match self.state {
+            State::NotApplied => event::WEBHOOK_NOT_APPLIED,
+            State::Undecoded | State::Applied => event::WEBHOOK_UNDECODED,
+        };
+        OwnFact::of(self.stream, Uuid::nil(), r#type, "webhook")
+            .with(json!({"webhook": self.webhook, "reason": self.reason}))
+    }
 }
 
 /// The lowest id that can have been made in the millisecond of `at`: the journal is partitioned
@@ -321,28 +336,43 @@ impl Store {
     }
 }
 
-/// One after the other, because one webhook may have several. There are few.
-pub(super) async fn insert_problems(
+impl Store {
+    /// One after the other, because one webhook may have several. There are few.
+    pub(super) async fn insert_problems(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        problems: &[ProblemRow],
+    ) -> Result<(), StoreError> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        for problem in problems {
+            insert_problem(connection, problem).await?;
+        }
+        let facts: Vec<_> = problems.iter().map(ProblemRow::fact).collect();
+        self.write_facts(connection, &facts).await
+    }
+}
+
+async fn insert_problem(
     connection: &mut sqlx::PgConnection,
-    problems: &[ProblemRow],
+    problem: &ProblemRow,
 ) -> Result<(), StoreError> {
-    for problem in problems {
-        sqlx::query!(
-            r#"
+    sqlx::query!(
+        r#"
             -- insert_problems
             INSERT INTO journal_problems AS p (webhook, connection, state, reason)
             VALUES ($1, $2, $3, $4)
             ON CONFLICT (webhook) DO UPDATE
             SET state = excluded.state, reason = p.reason || '; ' || excluded.reason
             "#,
-            problem.webhook.0,
-            problem.connection.0,
-            problem.state.as_str(),
-            problem.reason,
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
+        problem.webhook.0,
+        problem.connection.0,
+        problem.state.as_str(),
+        problem.reason,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

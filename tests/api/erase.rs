@@ -440,6 +440,34 @@ async fn what_was_decoded_before_an_erasure_and_written_after_it_is_found_by_the
 }
 
 #[tokio::test]
+async fn who_was_erased_is_not_told_of_from_memory() {
+    let Ground { app, .. } = ground().await;
+    let first = app.events_page("/v1/events?limit=1", |events| !events.is_empty());
+    let after = first.await["next_cursor"].as_str().unwrap().to_owned();
+    // What a stream from there says until it says this.
+    let read = async |until: &str| {
+        let path = format!("/v1/events/stream?after={after}");
+        let request = app.request(Method::GET, &path).bearer_auth(&app.key);
+        let mut stream = request.send().await.unwrap();
+        let mut said = String::new();
+        while !said.contains(until) {
+            let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk());
+            let chunk = chunk.await.unwrap().unwrap().unwrap();
+            said.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        (stream, said)
+    };
+    // It is in memory while somebody reads.
+    let (_reads, said) = read("High Street").await;
+    assert!(said.contains(NUMBER));
+    erase(&app, NUMBER).await.ok();
+    let (_, said) = read("sequence.cancelled").await;
+    for text in THEIRS {
+        assert!(!said.contains(text), "{text}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_learnt_during_an_erasure_is_erased_by_the_second_look() {
     const BEFORE: &str = "GB.99999999999999999999";
     let Ground { app, .. } = ground().await;

@@ -303,6 +303,11 @@ async fn a_wait_ends_when_the_status_is_reached_or_cannot_be() {
         app.signals.changed();
     });
     assert_eq!(shown.ok()["status"], "read");
+    // What was delivered will never be one of these.
+    for never in ["failed", "expired", "cancelled", "queued", "sending"] {
+        let url = format!("{path}?wait={never}&timeout=30s");
+        assert_eq!(app.get(&url).await.ok()["status"], "read");
+    }
     let other = message(&app, &sender, json!({})).await;
     app.act(&format!("{}/cancel", self::path(&other)))
         .await

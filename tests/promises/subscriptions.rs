@@ -209,6 +209,33 @@ async fn what_an_owner_had_in_hand_when_it_died_is_delivered_by_another() {
     assert!(["c", "d"].iter().all(|key| taken.iter().any(|t| t == key)));
 }
 
+#[tokio::test]
+async fn however_many_events_are_refused_the_others_are_posted() {
+    let app = app_with(|config| {
+        patient(config);
+        config.forward.waiting = 3;
+    });
+    let app = app.await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|delivery| match delivery.key() {
+        key if key.starts_with("bad") => Reply::Status(400),
+        _ => Reply::Status(200),
+    });
+    let subscription = subscribe(&app, &endpoint).await;
+    let mut session = app.session().await;
+    // Each is of a subject of its own.
+    for n in 0..8 {
+        let (bad, good) = (format!("bad {n}"), format!("good {n}"));
+        write(&mut session, &[(0, &bad), (0, &good)]).await;
+        endpoint.takes(n + 1).await;
+    }
+    let dead = format!("{}/undelivered?state=dead", path(&subscription));
+    let some = |page: &Value| page["data"].as_array().unwrap().len() >= 4;
+    let page = app.get_until(&dead, some).await;
+    let error = page["data"][0]["error"].as_str().unwrap();
+    assert!(error.contains("too many wait"), "{error}");
+}
+
 /// What is refused waits for longer than any test.
 fn patient(config: &mut Config) {
     settings(config);

@@ -181,6 +181,16 @@ async fn one_undecodable_item_never_costs_its_siblings() {
         reason.contains("statuses[1]") && reason.contains("statuses[2]"),
         "{reason}"
     );
+    // Whoever follows the feed is told.
+    let told = |page: &Value| page["data"] != json!([]);
+    let page = app
+        .get_until("/v1/events?type=webhook.undecoded", told)
+        .await;
+    let data = &page["data"][0]["data"];
+    assert_eq!(
+        (&data["webhook"], &data["reason"]),
+        (&webhook["id"], &webhook["reason"])
+    );
     let kept = app
         .get(&format!("/v1/webhooks/{}", webhook["id"].as_str().unwrap()))
         .await;

@@ -13,6 +13,7 @@ use crate::forward::health::Health;
 use crate::forward::waiting::Waiting;
 use crate::model::Timestamp;
 use crate::store::StoreError;
+use crate::store::deliveries::Undelivered;
 use crate::store::feed::Place;
 
 /// Events that were read and have not been posted. The rest of the feed is in nobody's memory.
@@ -36,7 +37,11 @@ impl Courier {
             }
             self.read_again(version).await?;
         }
+        for gone in self.reader.refresh(&mut self.in_hand).await? {
+            self.window.end(gone);
+        }
         self.put_down();
+        self.make_room();
         if self.wants_more() {
             let room = self.room();
             match self.reader.next(room).await {
@@ -109,6 +114,28 @@ impl Courier {
         self.waiting = Waiting::default();
         rows.into_iter().for_each(|row| self.waiting.put(row));
         Ok(())
+    }
+
+    /// What is refused again and again keeps its subject back, and nothing else: where as much waits as
+    /// may, nothing of it is due, and the endpoint takes other events, the oldest are given up.
+    fn make_room(&mut self) {
+        let now = self.forwarding.store.clock().now();
+        while self.is_full() && !self.health.is_down() && !self.more_waiting {
+            let next = self.waiting.next_at(&self.busy);
+            let is_due = next.flatten().is_none_or(|at| at <= now);
+            let Some(row) = self.waiting.oldest_refused(&self.busy).filter(|_| !is_due) else {
+                return;
+            };
+            let said = row.error.as_deref().unwrap_or_default();
+            let error = format!("{said}; given up, because too many wait");
+            self.pending.undelivered.push(Undelivered {
+                dead: true,
+                next_at: None,
+                error: Some(error),
+                ..row.clone()
+            });
+            self.waiting.remove(row.place);
+        }
     }
 
     fn is_full(&self) -> bool {
