@@ -49,6 +49,12 @@ impl Health {
         self.new_failures >= DOWN_AFTER
     }
 
+    /// Whether the next probe is to be an event that it has not refused yet: every fourth.
+    pub fn asks_with_new(&self) -> bool {
+        const EVERY: u32 = 4;
+        self.failures.is_multiple_of(EVERY)
+    }
+
     /// How many may be on their way at once.
     pub fn allowed(&self, now: Instant) -> usize {
         match self.paused_until {

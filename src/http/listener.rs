@@ -19,6 +19,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -38,6 +40,9 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long a TLS handshake may take.
 const GREETING: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of what is sent to it.
+#[cfg(target_os = "linux")]
+const STALLED: Duration = Duration::from_secs(60);
 /// How often an idle connection is looked for while all places are taken.
 const CROWDED: Duration = Duration::from_millis(10);
 /// How long to wait after the system has refused a connection, mostly for want of descriptors.
@@ -156,6 +161,7 @@ impl Door {
     }
 
     fn take(&self, stream: TcpStream, address: SocketAddr, place: impl Send + 'static) {
+        give_up_on_stalled(&stream);
         let guest = Guests::enter(&self.guests, self.shut.child_token());
         let visit = Visit {
             http: self.http.clone(),
@@ -184,6 +190,17 @@ impl Door {
             }
         });
     }
+}
+
+/// A client that reads nothing of its answer would keep its place for as long as it likes: the system
+/// ends such a connection. Elsewhere than on Linux it is kept.
+fn give_up_on_stalled(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(STALLED)) {
+        tracing::debug!(%error, "a connection may stall");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
 }
 
 /// One connection.

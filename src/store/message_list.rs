@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::messages::{Message, read_messages};
 use super::{Store, StoreError, again};
 use crate::model::Timestamp;
-use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId};
+use crate::model::ids::{CampaignId, MessageId, SenderId, SequenceId, first_at};
 use crate::model::message::MessageStatus;
 use crate::model::sequence::RetryLimits;
 
@@ -28,9 +28,37 @@ pub struct MessageFilter {
     pub until: Option<Timestamp>,
 }
 
-/// How many messages one request for a status looks at. A page can so have fewer rows than were
-/// asked for, and a successor all the same.
+/// How many messages one request looks at, where no index has what is asked for. A page can so have
+/// fewer rows than were asked for, and a successor all the same.
 const LOOKED_AT: i64 = 20_000;
+
+impl MessageFilter {
+    /// No message that it leaves has a smaller id: ids tell when they were made, as `created_at` does.
+    fn oldest(&self) -> Uuid {
+        /// Between the two, at most.
+        const APART: time::Duration = time::Duration::seconds(60);
+        self.since
+            .map_or(Uuid::nil(), |since| first_at(since - APART))
+    }
+
+    /// The messages that are looked at, one by one. Most filters have an index; that of a template is
+    /// none, and may leave nothing of millions.
+    fn looked_through(&self) -> Self {
+        let has_index = self.recipient.is_some()
+            || self.reference.is_some()
+            || self.provider_message_id.is_some()
+            || self.sequence.is_some()
+            || self.campaign.is_some();
+        match self.template.is_some() && !has_index {
+            true => Self {
+                sender: self.sender,
+                since: self.since,
+                ..Self::default()
+            },
+            false => self.clone(),
+        }
+    }
+}
 
 /// Messages at once whose status is left to `model`: those whose failure nobody has looked at yet.
 const UNDECIDED: i64 = 2_000;
@@ -38,10 +66,10 @@ const UNDECIDED: i64 = 2_000;
 /// How many messages show each status.
 pub type StatusCounts = BTreeMap<MessageStatus, i64>;
 
-/// A query of the messages that a filter leaves, older than a place: what stands before the filter
-/// and behind it, and what `$12` and later are.
+/// A query of the messages that a filter leaves, older than a place and no older than another: what
+/// stands before the filter and behind it, and what `$13` and later are.
 macro_rules! narrowed {
-    ($filter:expr, $before:expr, $begin:tt, $end:tt $(, $more:expr)*) => {
+    ($filter:expr, $before:expr, $from:expr, $begin:tt, $end:tt $(, $more:expr)*) => {
         sqlx::query!(
             $begin
                 + r#"
@@ -58,6 +86,7 @@ macro_rules! narrowed {
                 SELECT a.sender, a.message FROM attempts a WHERE a.provider_message_id = $10
             ))
             AND ($11::uuid IS NULL OR m.campaign = $11)
+            AND m.id >= $12
         "# + $end,
             $before,
             $filter.sender.map(|sender| sender.0),
@@ -69,7 +98,8 @@ macro_rules! narrowed {
             $filter.since,
             $filter.until,
             $filter.provider_message_id,
-            $filter.campaign.map(|campaign| campaign.uuid)
+            $filter.campaign.map(|campaign| campaign.uuid),
+            $from
             $(, $more)*
         )
     };
@@ -89,15 +119,21 @@ impl Store {
     ) -> Result<(Vec<Message>, Option<Uuid>), StoreError> {
         again!(self, "list_messages", {
             let mut list = self.begin_list().await?;
+            let looked = match filter.status.is_some() || filter.template.is_some() {
+                true => looked_until(&mut list, &filter.looked_through(), before).await?,
+                false => None,
+            };
+            let from = looked.unwrap_or_default().max(filter.oldest());
             let ids = match filter.status {
-                Some(status) => list_of_status(&mut list, filter, status, before, limit).await?,
-                None => list_ids(&mut list, filter, before, limit).await?,
+                Some(status) => {
+                    list_of_status(&mut list, filter, status, before, from, limit).await?
+                }
+                None => list_ids(&mut list, filter, before, from, limit).await?,
             };
             let last = ids.last().map(|id| id.uuid);
             let next = match usize::try_from(limit).is_ok_and(|limit| ids.len() >= limit) {
                 true => last,
-                false if filter.status.is_none() => None,
-                false => looked_until(&mut list, filter, before).await?,
+                false => looked,
             };
             let found = read_messages(&mut list, &ids).await?;
             let found = found.into_iter().map(|(_, message)| message);
@@ -172,15 +208,17 @@ async fn list_ids(
     connection: &mut PgConnection,
     filter: &MessageFilter,
     before: Option<Uuid>,
+    from: Uuid,
     limit: i64,
 ) -> Result<Vec<MessageId>, StoreError> {
     let rows = narrowed!(
         filter,
         before,
+        from,
         r#"
         -- list_messages
         SELECT m.sender, m.id FROM messages m"#,
-        "ORDER BY m.id DESC LIMIT $12",
+        "ORDER BY m.id DESC LIMIT $13",
         limit
     );
     let rows = rows.fetch_all(connection).await?;
@@ -194,25 +232,24 @@ fn id(sender: i32, uuid: Uuid) -> MessageId {
     }
 }
 
-/// Those among the next [`LOOKED_AT`] that show a status, or may.
+/// Those down to a place that show a status, or may.
 async fn list_of_status(
     connection: &mut PgConnection,
     filter: &MessageFilter,
     status: MessageStatus,
     before: Option<Uuid>,
+    from: Uuid,
     limit: i64,
 ) -> Result<Vec<MessageId>, StoreError> {
-    let until = looked_until(connection, filter, before).await?;
     let rows = narrowed!(
         filter,
         before,
+        from,
         r#"
         -- list_messages of a status
         SELECT m.sender AS "sender!", m.id AS "id!" FROM message_statuses m"#,
-        "AND ($12::uuid IS NULL OR m.id >= $12)
-            AND (m.status = $13 OR (m.status IS NULL AND $13 IN ('queued', 'failed')))
+        "AND (m.status = $13 OR (m.status IS NULL AND $13 IN ('queued', 'failed')))
         ORDER BY m.id DESC LIMIT $14",
-        until,
         status.as_str(),
         limit
     );
@@ -220,7 +257,7 @@ async fn list_of_status(
     Ok(rows.into_iter().map(|row| id(row.sender, row.id)).collect())
 }
 
-/// The last of those that one request for a status looks at; `None`: there are no more.
+/// The last of those that one request looks at; `None`: there are no more.
 async fn looked_until(
     connection: &mut PgConnection,
     filter: &MessageFilter,
@@ -229,10 +266,11 @@ async fn looked_until(
     let last = narrowed!(
         filter,
         before,
+        filter.oldest(),
         r#"
-        -- list_messages of a status: until
+        -- list_messages: until
         SELECT m.id FROM messages m"#,
-        "ORDER BY m.id DESC OFFSET $12 LIMIT 1",
+        "ORDER BY m.id DESC OFFSET $13 LIMIT 1",
         LOOKED_AT - 1
     );
     let last = last.fetch_optional(connection).await?;
@@ -246,6 +284,7 @@ async fn count_by_status(
     let rows = narrowed!(
         filter,
         None::<Uuid>,
+        filter.oldest(),
         r#"
         -- count_messages
         SELECT m.status, count(*) AS "n!" FROM message_statuses m"#,
@@ -264,10 +303,11 @@ async fn undecided(
     let rows = narrowed!(
         filter,
         before,
+        filter.oldest(),
         r#"
         -- count_messages: undecided
         SELECT m.sender AS "sender!", m.id AS "id!" FROM message_statuses m"#,
-        "AND m.status IS NULL ORDER BY m.id DESC LIMIT $12",
+        "AND m.status IS NULL ORDER BY m.id DESC LIMIT $13",
         UNDECIDED
     );
     let rows = rows.fetch_all(connection).await?;

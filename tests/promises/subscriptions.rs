@@ -236,6 +236,28 @@ async fn however_many_events_are_refused_the_others_are_posted() {
     assert!(error.contains("too many wait"), "{error}");
 }
 
+#[tokio::test]
+async fn an_endpoint_that_refuses_all_of_a_kind_is_asked_with_another() {
+    let app = app_with(|config| {
+        patient(config);
+        config.forward.waiting = 3;
+    });
+    let app = app.await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|delivery| match delivery.key() {
+        "good" => Reply::Status(200),
+        _ => Reply::Status(400),
+    });
+    subscribe(&app, &endpoint).await;
+    let mut session = app.session().await;
+    // As many in a row as tell that it is down, and as may wait.
+    for n in 0..3 {
+        write(&mut session, &[(0, &format!("bad {n}"))]).await;
+    }
+    write(&mut session, &[(0, "good")]).await;
+    endpoint.takes(1).await;
+}
+
 /// What is refused waits for longer than any test.
 fn patient(config: &mut Config) {
     settings(config);

@@ -138,8 +138,12 @@ impl Courier {
         }
     }
 
+    /// Whether no more may wait. An endpoint that is down may refuse what it was asked with, and nothing
+    /// else: now and then it is asked with a new event though as many wait as may.
     fn is_full(&self) -> bool {
-        self.waiting.live() >= self.forwarding.settings.waiting
+        let live = self.waiting.live();
+        let asks_with_new = self.health.is_down() && self.health.asks_with_new();
+        live >= MOST_WAITING || live >= self.forwarding.settings.waiting && !asks_with_new
     }
 
     /// How many more events may be in hand.
@@ -217,7 +221,10 @@ impl Courier {
 
     /// What goes next: what waited and is due, else the next event whose subject nothing waits of.
     fn pick(&mut self, now: Timestamp, instant: Instant) -> Option<Work> {
-        if let Some(due) = self.waiting.take_due(now, false, &self.busy) {
+        // However many are due again, what is new has half the places.
+        if self.again < self.health.allowed(instant)
+            && let Some(due) = self.waiting.take_due(now, false, &self.busy)
+        {
             return Some(Work::Again(due));
         }
         if !self.health.takes_new(instant) {
