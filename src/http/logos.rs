@@ -76,6 +76,7 @@ async fn set(
     note(&account, &format!("number {}", sender.phone_number_id));
     refuse(check(account.connection.provider, &given))?;
     let work = async {
+        api.keys_own(&account, &sender).await?;
         let done = api.manage.set_logo(&account, given).await?;
         Ok(Done::of(sender.id, done))
     };
@@ -97,9 +98,10 @@ async fn set(
     ),
 )]
 async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Response, ApiError> {
-    let (_, account) = api.sender_account(&sender, &READ_LOGO).await?;
+    let (sender, account) = api.sender_account(&sender, &READ_LOGO).await?;
     // Before it comes: what is shown counts as what is taken does.
     let share = api.api_bytes.take(LARGEST)?;
+    api.keys_own(&account, &sender).await?;
     let found = api.manage.logo(&account).await?;
     match found.ok_or_else(|| ApiError::not_there("the number has no picture"))? {
         Logo::Bytes(picture, bytes) => {

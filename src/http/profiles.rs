@@ -75,6 +75,7 @@ impl View {
 )]
 async fn one(State(api): State<Api>, Path(sender): Path<String>) -> Result<Json<View>, ApiError> {
     let (sender, account) = api.sender_account(&sender, &READ_PROFILE).await?;
+    api.keys_own(&account, &sender).await?;
     let (profile, provider) = api.manage.profile(&account).await?;
     Ok(Json(View::of(sender.id, profile, provider)))
 }
@@ -126,6 +127,7 @@ async fn update(
     let provider = account.connection.provider;
     refuse(profile::check(provider, &Value::Object(change.clone())))?;
     let work = async {
+        api.keys_own(&account, &sender).await?;
         let done = api.manage.update_profile(&account, &change).await?;
         Ok(Done::of(sender.id, done))
     };

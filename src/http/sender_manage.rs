@@ -89,6 +89,28 @@ impl Api {
         Ok(read(self, sender.id).await?.with(object))
     }
 
+    /// Whether a call for this number is one for it. 360dialog's name none: they are about the number of
+    /// the key, and a connection whose webhook is its account's has senders that are other numbers.
+    pub(super) async fn keys_own(
+        &self,
+        account: &Account,
+        sender: &Sender,
+    ) -> Result<(), ApiError> {
+        if account.connection.provider != Provider::Dialog360 {
+            return Ok(());
+        }
+        match self.manage.read_sender(account, sender).await? {
+            Some((_, told)) => {
+                self.told(told);
+                Ok(())
+            }
+            None => Err(ApiError::not_there(
+                "the connection's key is another number's, and 360dialog does this for the key's own \
+                 number alone: make a connection with this number's key",
+            )),
+        }
+    }
+
     /// What was read may have opened what many wait for.
     fn told(&self, differences: usize) {
         if differences > 0 {

@@ -25,6 +25,35 @@ async fn put(app: &App, path: &str, kind: &str, bytes: Vec<u8>) -> (u16, Value) 
 }
 
 #[tokio::test]
+async fn a_key_of_360dialogs_changes_no_other_number_than_its_own() {
+    let app = start(true).await;
+    let (connection, own) = connected(&app, 0).await;
+    // What a webhook of the account makes of it.
+    let other = json!({"connection": connection, "phone_number_id": "999000111222333"});
+    let other = app.create("/v1/senders", other).await;
+    let path = |sender: &str, what: &str| format!("/v1/senders/{sender}/{what}");
+    let profile = app.get(&path(&own, "profile")).await;
+    let other = other["id"].as_str().unwrap();
+    let change = json!({"about": "we are the other one"});
+    let refused = [
+        app.send(Method::GET, &path(other, "profile"), Value::Null)
+            .await,
+        app.send(Method::PATCH, &path(other, "profile"), change)
+            .await,
+        app.send(Method::GET, &path(other, "logo"), Value::Null)
+            .await,
+    ];
+    for (status, problem) in refused {
+        let detail = problem["detail"].as_str().unwrap();
+        assert_eq!(status, StatusCode::NOT_FOUND, "{problem:#}");
+        assert!(detail.contains("key is another number's"), "{detail}");
+    }
+    let (status, _) = put(&app, &path(other, "logo"), "image/png", png(640)).await;
+    assert_eq!(status, 404);
+    assert_eq!(app.get(&path(&own, "profile")).await, profile);
+}
+
+#[tokio::test]
 async fn a_picture_is_put_there_and_shown_as_it_was_given() {
     let app = start(true).await;
     let mut all: Vec<_> = accounts(&app)
