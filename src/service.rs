@@ -27,6 +27,9 @@ use crate::{ingest, measures, store};
 /// idempotency keys.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
+/// So long the audit knows of calls that changed nothing.
+const CALLS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// How often the database's clock is read.
 const FOLLOW_CLOCK: Duration = Duration::from_secs(15);
 
@@ -112,6 +115,7 @@ impl Service {
         tasks.spawn(send::read_templates(sending, shutdown.clone()));
         // Webhooks that are still taken may release what others send.
         let served = CancellationToken::new();
+        tasks.spawn(manage.keep_ledger(served.clone()));
         tasks.spawn(send::send_hints(
             store.of(Part::Sending),
             outbox,
@@ -248,6 +252,10 @@ async fn forget(store: &Store, log_days: u16) {
     let before = store.clock().now() - time::Duration::days(log_days.into());
     if let Err(error) = store.forget_deliveries(before).await {
         tracing::error!(%error, "old deliveries could not be deleted");
+    }
+    let before = store.clock().now() - CALLS_KEPT;
+    if let Err(error) = store.forget_calls(before).await {
+        tracing::error!(%error, "old calls of the audit could not be deleted");
     }
 }
 
