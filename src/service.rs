@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Retention};
 use crate::forward::{self, Forwarding, NatsError, Sink};
 use crate::http::{self, Api, Tls, TlsError};
-use crate::manage::Manage;
-use crate::send::{self, Polling, Sending};
+use crate::manage::{self, Manage, Polling, Reader};
+use crate::send::{self, Sending};
 use crate::signals::Signals;
 use crate::store::erase::FRESH;
 use crate::store::{ConnectionCache, Part, Store};
@@ -107,12 +107,19 @@ impl Service {
             tasks.spawn(sink.run(shutdown.clone()));
         }
         let polling = Polling {
-            sending: sending.clone(),
+            manage: manage.clone(),
+            signals: signals.clone(),
             settings: config.poll,
         };
-        tasks.spawn(send::poll(polling, shutdown.clone()));
-        tasks.spawn(send::keep_campaigns(sending.clone(), shutdown.clone()));
-        tasks.spawn(send::read_templates(sending, shutdown.clone()));
+        tasks.spawn(manage::poll(polling, shutdown.clone()));
+        let reader = Reader {
+            manage: manage.clone(),
+            signals: signals.clone(),
+            poll: config.send.poll,
+            every: config.send.template_read,
+        };
+        tasks.spawn(manage::read_templates(reader, shutdown.clone()));
+        tasks.spawn(send::keep_campaigns(sending, shutdown.clone()));
         // Webhooks that are still taken may release what others send.
         let served = CancellationToken::new();
         tasks.spawn(manage.keep_ledger(served.clone()));

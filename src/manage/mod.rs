@@ -18,6 +18,7 @@ mod logos;
 mod media;
 mod once;
 mod pace;
+mod poll;
 mod senders;
 mod subscriptions;
 mod templates;
@@ -51,9 +52,10 @@ pub use ledger::{Caller, for_caller};
 pub use logos::Logo;
 pub use media::{Content, Kept, Parcel};
 pub use once::Unsuccessful;
+pub use poll::{Polling, poll};
 pub use senders::SyncedSenders;
 pub use subscriptions::{Overview, Wish};
-pub use templates::{Changed, EditRefused, Synced};
+pub use templates::{Changed, EditRefused, Reader, Synced, read_templates};
 
 /// The longest answer: a page of templates with all of their content.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -100,6 +102,16 @@ impl Manage {
     /// says that it failed; what changes something goes out once.
     pub async fn call(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
         self.call_within(connection, ask, ANSWER_BYTES).await
+    }
+
+    /// The same, once: for who comes again by himself.
+    async fn call_once(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
+        let call = call_of(connection, ask.operation)?;
+        let address = ask.address(&call);
+        let came = self.once(connection, &call, &address, ask, ANSWER_BYTES);
+        let came = came.await;
+        self.tell(connection, ask, &came);
+        came
     }
 
     /// The same, with an answer of at most so many bytes.

@@ -6,7 +6,9 @@
 //! alone: it is dated to just before the second in which it was asked for ([`dated`]). What only reads
 //! is in `reading`.
 
+mod closed;
 mod reading;
+pub(super) mod said;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,6 +16,7 @@ use serde_json::value::RawValue;
 use time::Duration;
 use uuid::Uuid;
 
+use self::said::said_of;
 use super::{Account, Failed, Manage, shown};
 use crate::config::EditBudget;
 use crate::model::Timestamp;
@@ -24,7 +27,6 @@ use crate::provider::operations::templates::{
     DELETE_TEMPLATE, DELETE_TEMPLATE_NAME, UNPAUSE_TEMPLATE,
 };
 use crate::provider::templates::{self, Named};
-use crate::send::said_of;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::template_manage::Record;
 use crate::store::templates_read::Template;
@@ -36,6 +38,7 @@ impl Account {
     }
 }
 
+pub use closed::{Reader, read_templates};
 pub use reading::Synced;
 
 /// A template after a change of ours.
@@ -404,8 +407,8 @@ fn known(template: &Template, status: Option<TemplateStatusSaid>) -> TemplateSai
 
 #[cfg(test)]
 mod tests {
+    use super::said::read_at;
     use super::*;
-    use crate::send::read_at;
 
     fn at(seconds: i64, nanoseconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + Duration::new(seconds, nanoseconds as i32)

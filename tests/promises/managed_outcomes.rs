@@ -380,7 +380,7 @@ async fn every_call_to_a_provider_is_in_the_audit_once_with_who_made_it_and_what
         let read = ask(Method::GET, format!("{path}?fresh=true")).send();
         assert_eq!(read.await.unwrap().status(), StatusCode::OK);
     }
-    let missing = format!("/v1/media/31337?sender={}", app.sender);
+    let missing = format!("/v1/welcome_sequences/31337?connection={}", app.connection);
     let read = ask(Method::GET, missing).send().await.unwrap();
     assert_eq!(read.status(), StatusCode::NOT_FOUND);
     let upload = ask(Method::POST, format!("/v1/media?sender={}", app.sender));
@@ -397,8 +397,8 @@ async fn every_call_to_a_provider_is_in_the_audit_once_with_who_made_it_and_what
     };
     let counted = |page: &Value| {
         let reads = find(page, &reader, "templates.read");
-        let media = find(page, &reader, "media.read");
-        reads.first().is_some_and(|act| act["calls"] == 3) && !media.is_empty()
+        let missing = find(page, &reader, "welcome.read");
+        reads.first().is_some_and(|act| act["calls"] == 3) && !missing.is_empty()
     };
     let page = app.get_until("/v1/audit?limit=100", counted).await;
     let of = format!("{}: done", app.connection);
@@ -407,12 +407,13 @@ async fn every_call_to_a_provider_is_in_the_audit_once_with_who_made_it_and_what
         (&read["status"], &read["detail"], &read["name"]),
         (&json!(200), &json!(of), &json!("reader"))
     );
-    let [media] = find(&page, &reader, "media.read").try_into().unwrap();
+    let [missing] = find(&page, &reader, "welcome.read").try_into().unwrap();
+    let of = format!("{}: refused", app.connection);
     assert_eq!(
-        (&media["calls"], &media["status"]),
-        (&json!(1), &json!(400)),
-        "the provider's own answer: {media:#}"
+        (&missing["calls"], &missing["detail"]),
+        (&json!(1), &json!(of))
     );
+    assert!(missing["status"].as_i64().unwrap() >= 400, "{missing:#}");
     // What changed something is there as what was asked for, and no second time as a call.
     let [upload] = find(&page, &reader, "POST /v1/media").try_into().unwrap();
     assert_eq!(

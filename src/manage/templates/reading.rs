@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::raw;
+use super::said::read_at;
 use crate::manage::lists::Turn;
 use crate::manage::{Account, Failed, Manage, shown};
 use crate::model::Timestamp;
@@ -11,7 +12,6 @@ use crate::model::ids::TemplateId;
 use crate::model::provider::Provider;
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
-use crate::send::read_at;
 use crate::store::template_manage::Record;
 use crate::store::template_readings::ListedOf;
 use crate::store::templates_read::Template;
@@ -52,25 +52,9 @@ impl Manage {
         asked_at: Timestamp,
         at: Option<Timestamp>,
     ) -> Result<bool, Failed> {
-        let provider = account.provider();
         let id = template.provider_template_id.as_deref();
-        let page = match id.filter(|_| templates::reads_by_id(provider)) {
-            None => {
-                let filter = Filter {
-                    name: Some(template.name.clone()),
-                    language: Some(template.language.clone()),
-                    ..Filter::default()
-                };
-                self.list_named(account, &filter).await?
-            }
-            Some(id) => {
-                let name = &template.name;
-                let ask = templates::read(provider, &account.named(), Named { id, name });
-                let answered = self.call(&account.connection, &ask).await?;
-                let one = templates::one(provider, &answered.body);
-                one.map_err(|error| Failed::unread(shown(&answered.body), error))?
-            }
-        };
+        let page = self.find(account, id, &template.name, &template.language);
+        let page = page.await?;
         let found = page.templates.into_iter().zip(page.objects);
         let records: Vec<_> = found
             .filter(|(found, _)| found.name == template.name && found.language == template.language)
@@ -93,6 +77,30 @@ impl Manage {
             .collect();
         self.store.record_managed(&records).await?;
         Ok(!records.is_empty())
+    }
+
+    /// What a provider shows of a template: by its id where that can be, else what its list has of the
+    /// name.
+    pub(super) async fn find(
+        &self,
+        account: &Account,
+        id: Option<&str>,
+        name: &str,
+        language: &str,
+    ) -> Result<TemplatePage, Failed> {
+        let provider = account.provider();
+        let Some(id) = id.filter(|_| templates::reads_by_id(provider)) else {
+            let filter = Filter {
+                name: Some(name.to_owned()),
+                language: Some(language.to_owned()),
+                ..Filter::default()
+            };
+            return self.list_named(account, &filter).await;
+        };
+        let ask = templates::read(provider, &account.named(), Named { id, name });
+        let answered = self.call(&account.connection, &ask).await?;
+        let one = templates::one(provider, &answered.body);
+        one.map_err(|error| Failed::unread(shown(&answered.body), error))
     }
 
     /// Reads an account's templates from the provider, all pages of what is asked for, into their
