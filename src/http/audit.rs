@@ -53,7 +53,7 @@ struct View {
     /// instance ended meanwhile, or the provider did not answer.
     status: Option<i16>,
     /// Of what was only read at a provider: how many such calls an instance made within the hour of
-    /// `at`, the first of them. `null` for a request.
+    /// `at`, the first of them; within the day, by `twotick`. `null` for a request.
     calls: Option<i32>,
     request_id: Option<String>,
     /// What it was about, where its path does not say, and what came of it at a provider.

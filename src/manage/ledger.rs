@@ -1,7 +1,7 @@
 //! Who called a provider, for what, and what came of it, for the audit. A change stands there already,
 //! as the request that made it, with what its calls came to. What is only read, and what the service
-//! asks by itself, is counted here: calls of an hour that are alike are one row, so that however often
-//! is read, little is written.
+//! asks by itself, is counted here: calls of an hour that are alike are one row, and of a day those that
+//! nobody asked for, so that however often is read, little is written.
 //!
 //! A call never waits for this. It is written every few seconds; who dies between loses those.
 
@@ -25,9 +25,13 @@ tokio::task_local! {
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Kinds of calls in memory. More are counted by the metrics alone.
-const MOST: usize = 10_000;
+const MOST: usize = 50_000;
 
+/// Seconds that a row is of: by a key.
 const HOUR: i64 = 3600;
+
+/// And by the service itself, which goes on for ever.
+const DAY: i64 = 24 * HOUR;
 
 /// What the service does by itself is done by it.
 const ITSELF: &str = "twotick";
@@ -51,7 +55,8 @@ pub async fn for_caller<F: Future>(caller: Caller, work: F) -> F::Output {
 /// Calls that are one row.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Kind {
-    hour: i64,
+    /// The end of the hour, or the day.
+    until: i64,
     by: String,
     operation: &'static str,
     connection: ConnectionId,
@@ -97,14 +102,14 @@ impl Ledger {
         if is_told || matches!(came, Err(Failed::TooMany { .. })) {
             return;
         }
-        let (by, name) = match caller {
-            Some(Caller { by, name, .. }) => (by, name),
-            None => (ITSELF.to_owned(), ITSELF.to_owned()),
+        let (by, name, span) = match caller {
+            Some(Caller { by, name, .. }) => (by, name, HOUR),
+            None => (ITSELF.to_owned(), ITSELF.to_owned(), DAY),
         };
         let (outcome, status) = outcome(came);
         let now = store.clock().now();
         let kind = Kind {
-            hour: now.unix_timestamp().div_euclid(HOUR),
+            until: (now.unix_timestamp().div_euclid(span) + 1) * span,
             by,
             operation,
             connection,
@@ -156,9 +161,9 @@ impl Ledger {
     }
 
     fn forget(&self, now: Timestamp) {
-        let hour = now.unix_timestamp().div_euclid(HOUR);
+        let now = now.unix_timestamp();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|kind, tally| kind.hour >= hour || !tally.is_written);
+        all.retain(|kind, tally| kind.until > now || !tally.is_written);
     }
 
     /// Writes what calls there were, until nobody makes any more.
