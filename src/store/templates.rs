@@ -357,8 +357,8 @@ impl Store {
     }
 
     /// Joins what a reading said. An open template is not read again until something is heard of
-    /// it; a closed one that messages may wait for is, so that it opens although a webhook was
-    /// missed; the rest is polled. Returns whether anything changed.
+    /// it; a closed one that is not deleted is, so that it opens although a webhook was missed.
+    /// Returns whether anything changed.
     pub async fn record_template_read(
         &self,
         read: &TemplateToRead,
@@ -379,11 +379,8 @@ impl Store {
                 -- record_template_read
                 UPDATE templates t
                 SET read_due_at = CASE
-                    WHEN NOT t.sendable AND t.status <> 'DELETED' AND EXISTS (
-                        SELECT FROM senders s JOIN lanes l ON l.sender = s.id
-                        WHERE s.connection = t.connection
-                            AND (l.template_name, l.template_language) = (t.name, t.language)
-                    ) THEN $2::timestamptz
+                    -- Also where no lane uses it: one that begins to asks for no reading.
+                    WHEN NOT t.sendable AND t.status <> 'DELETED' THEN $2::timestamptz
                 END
                 -- A webhook that came meanwhile wants a reading of its own.
                 WHERE t.id = $1 AND (t.read_due_at = $2 OR $3)

@@ -207,10 +207,10 @@ async fn an_open_template_is_read_once_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_closed_template_that_nothing_waits_for_or_that_is_gone_is_not_read_for_ever() {
+async fn a_closed_template_that_is_deleted_or_gone_is_not_read_for_ever() {
     let app = App::start().await;
-    let paused = json!({"language": "en_US", "status": "PAUSED", "category": "MARKETING"});
-    app.control_send(Method::PUT, "templates/offer", paused)
+    let deleted = json!({"language": "en_US", "status": "DELETED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", deleted)
         .await;
     let mut session = app.session().await;
     for (n, (name, event)) in [("offer", "PAUSED"), ("gone", "DISABLED")]
