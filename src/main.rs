@@ -29,6 +29,8 @@ enum Command {
     Health(cli::health::HealthArgs),
     /// Make API keys
     Keys(cli::keys::KeysArgs),
+    /// Do at a provider what its API can, or list what that is
+    Manage(cli::manage::ManageArgs),
     /// Write the description of the API, OpenAPI 3.1
     Openapi,
     /// Read webhooks of the journal again
@@ -74,6 +76,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return cli::doctor::run(args).await,
         Command::Health(args) => cli::health::run(args).await?,
         Command::Keys(args) => cli::keys::run(args).await?,
+        Command::Manage(args) => return cli::manage::run(args).await,
         Command::Openapi => cli::openapi::run()?,
         Command::Replay(args) => cli::replay::run(args, shutdown).await?,
         Command::Senders(args) => return cli::senders::run(args).await,

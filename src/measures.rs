@@ -40,7 +40,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every measure.
-const ALL: [(&str, Kind, &str); 49] = [
+const ALL: [(&str, Kind, &str); 50] = [
     (
         "twotick_http_requests_total",
         Counter,
@@ -150,6 +150,11 @@ const ALL: [(&str, Kind, &str); 49] = [
         "twotick_managed_total",
         Counter,
         "Calls that manage or read at a provider, by outcome",
+    ),
+    (
+        "twotick_audit_lost_total",
+        Counter,
+        "Calls to providers that are in no audit: too many different ones at once",
     ),
     (
         "twotick_polls_total",

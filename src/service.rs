@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Retention};
 use crate::forward::{self, Forwarding, NatsError, Sink};
 use crate::http::{self, Api, Tls, TlsError};
-use crate::manage::Manage;
-use crate::send::{self, Polling, Sending};
+use crate::manage::{self, Manage, Polling, Reader};
+use crate::send::{self, Sending};
 use crate::signals::Signals;
 use crate::store::erase::FRESH;
 use crate::store::{ConnectionCache, Part, Store};
@@ -26,6 +26,9 @@ use crate::{ingest, measures, store};
 /// How often partitions are made ahead, and what is over is forgotten: days of the journal, and
 /// idempotency keys.
 const UPKEEP: Duration = Duration::from_secs(3600);
+
+/// So long the audit knows of calls that changed nothing.
+const CALLS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How often the database's clock is read.
 const FOLLOW_CLOCK: Duration = Duration::from_secs(15);
@@ -104,14 +107,22 @@ impl Service {
             tasks.spawn(sink.run(shutdown.clone()));
         }
         let polling = Polling {
-            sending: sending.clone(),
+            manage: manage.clone(),
+            signals: signals.clone(),
             settings: config.poll,
         };
-        tasks.spawn(send::poll(polling, shutdown.clone()));
-        tasks.spawn(send::keep_campaigns(sending.clone(), shutdown.clone()));
-        tasks.spawn(send::read_templates(sending, shutdown.clone()));
+        tasks.spawn(manage::poll(polling, shutdown.clone()));
+        let reader = Reader {
+            manage: manage.clone(),
+            signals: signals.clone(),
+            poll: config.send.poll,
+            every: config.send.template_read,
+        };
+        tasks.spawn(manage::read_templates(reader, shutdown.clone()));
+        tasks.spawn(send::keep_campaigns(sending, shutdown.clone()));
         // Webhooks that are still taken may release what others send.
         let served = CancellationToken::new();
+        tasks.spawn(manage.keep_ledger(served.clone()));
         tasks.spawn(send::send_hints(
             store.of(Part::Sending),
             outbox,
@@ -248,6 +259,10 @@ async fn forget(store: &Store, log_days: u16) {
     let before = store.clock().now() - time::Duration::days(log_days.into());
     if let Err(error) = store.forget_deliveries(before).await {
         tracing::error!(%error, "old deliveries could not be deleted");
+    }
+    let before = store.clock().now() - CALLS_KEPT;
+    if let Err(error) = store.forget_calls(before).await {
+        tracing::error!(%error, "old calls of the audit could not be deleted");
     }
 }
 

@@ -55,6 +55,52 @@ pub(super) struct Problem {
     pub(super) said: Value,
 }
 
+/// What the service is asked.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<reqwest::Body>,
+    pub(super) limit: Duration,
+}
+
+impl Request {
+    /// Without a body.
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: Vec::new(),
+            body: None,
+            limit: TIMEOUT,
+        }
+    }
+
+    /// Says something beside the body.
+    pub(super) fn header(&mut self, name: &str, value: &str) {
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+impl Problem {
+    /// What an answer that is no success tells.
+    async fn of(answer: Response) -> anyhow::Result<Self> {
+        let status = answer.status().as_u16();
+        let wait = answer.headers().get(RETRY_AFTER);
+        let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let said = answer
+            .bytes()
+            .await
+            .context("the answer did not come whole")?;
+        Ok(Self {
+            status,
+            wait: wait.map(Duration::from_secs),
+            said: serde_json::from_slice(&said).unwrap_or_default(),
+        })
+    }
+}
+
 /// What answered at an address.
 #[derive(Debug)]
 pub(super) struct Knocked {
@@ -92,10 +138,18 @@ impl fmt::Display for Problem {
         let detail = said["detail"].as_str().unwrap_or("no problem was told");
         let code = said["code"].as_str().unwrap_or("-");
         write!(f, "{detail} ({} {code})", self.status)?;
-        let body = &said["provider_error"]["body"];
-        match body.is_null() {
-            true => Ok(()),
-            false => write!(f, "; the provider: {body}"),
+        let theirs = &said["provider_error"];
+        if !theirs["body"].is_null() {
+            write!(f, "; the provider: {}", theirs["body"])?;
+        }
+        for more in [&theirs["cause"], &theirs["remedy"]] {
+            if let Some(more) = more.as_str() {
+                write!(f, "; {more}")?;
+            }
+        }
+        match self.wait {
+            Some(wait) => write!(f, "; again in {} s", wait.as_secs()),
+            None => Ok(()),
         }
     }
 }
@@ -196,32 +250,45 @@ impl Service {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Result<Value, Problem>> {
-        let request = self.http.request(method, format!("{}{path}", self.url));
-        let mut request = request
-            .bearer_auth(self.key.expose_secret())
-            .timeout(TIMEOUT);
+        let mut request = Request::new(method, format!("{}{path}", self.url).parse()?);
         if let Some(body) = body {
-            request = request.json(body);
+            request.header("content-type", "application/json");
+            request.body = Some(body.to_string().into());
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| anyhow::anyhow!("the service does not answer: {}", plain(&error)))?;
-        let status = answer.status();
-        let wait = answer.headers().get(RETRY_AFTER);
-        let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let answer = match self.open(request).await? {
+            Ok(answer) => answer,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if !answer.status().is_success() {
+            return Ok(Err(Problem::of(answer).await?));
+        }
         let said = answer
             .bytes()
             .await
             .context("the answer did not come whole")?;
-        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
-        Ok(match status.is_success() {
-            true => Ok(said),
-            false => Err(Problem {
-                status: status.as_u16(),
-                wait: wait.map(Duration::from_secs),
-                said,
-            }),
+        Ok(Ok(serde_json::from_slice(&said).unwrap_or_default()))
+    }
+
+    /// The answer, before what it says is read, or the problem that was told instead: it may also say
+    /// that what was asked for is elsewhere. `Err`: nobody knows what came of it.
+    pub(super) async fn open(&self, request: Request) -> anyhow::Result<Result<Response, Problem>> {
+        let mut asked = self.http.request(request.method, request.url);
+        for (name, value) in &request.headers {
+            asked = asked.header(name, value);
+        }
+        if let Some(body) = request.body {
+            asked = asked.body(body);
+        }
+        let answer = asked
+            .bearer_auth(self.key.expose_secret())
+            .timeout(request.limit)
+            .send()
+            .await
+            .map_err(|error| anyhow::anyhow!("the service does not answer: {}", plain(&error)))?;
+        let status = answer.status();
+        Ok(match status.is_success() || status.is_redirection() {
+            true => Ok(answer),
+            false => Err(Problem::of(answer).await?),
         })
     }
 

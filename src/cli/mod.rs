@@ -6,6 +6,7 @@ pub mod demo;
 pub mod doctor;
 pub mod health;
 pub mod keys;
+pub mod manage;
 pub mod openapi;
 pub mod replay;
 mod report;

@@ -1,4 +1,5 @@
-//! `/v1/audit`: what was done with keys that manage or administer.
+//! `/v1/audit`: what was done with keys that manage or administer, and which calls to providers there
+//! were beside.
 
 use axum::Json;
 use axum::extract::State;
@@ -37,17 +38,23 @@ struct List {
 struct View {
     /// When it was begun.
     at: Moment,
-    /// The key's id, or `command` for what was done by command.
+    /// The key's id, `command` for what was done by command, or `twotick` for what the service reads
+    /// at the providers by itself.
     #[schema(example = "key_…")]
     by: String,
     /// The key's name then.
     #[schema(example = "ops")]
     name: String,
+    /// A request of this API; where `calls` are counted, an operation at a provider, such as
+    /// `templates.read`.
     #[schema(example = "POST /v1/connections")]
     action: String,
     /// The HTTP status that it was answered with; `null` where nobody knows what came of it: the
-    /// instance ended meanwhile.
+    /// instance ended meanwhile, or the provider did not answer.
     status: Option<i16>,
+    /// Of what was only read at a provider: how many such calls an instance made within the hour of
+    /// `at`, the first of them; within the day, by `twotick`. `null` for a request.
+    calls: Option<i32>,
     request_id: Option<String>,
     /// What it was about, where its path does not say, and what came of it at a provider.
     detail: Option<String>,
@@ -61,13 +68,15 @@ impl From<Act> for View {
             name: act.by_name,
             action: act.action,
             status: act.status,
+            calls: act.calls,
             request_id: act.request_id,
             detail: act.detail,
         }
     }
 }
 
-/// Lists what was done with keys that manage or administer, the newest first.
+/// Lists what was done with keys that manage or administer, and what was read at the providers, the
+/// newest first.
 #[utoipa::path(
     get,
     path = "/audit",

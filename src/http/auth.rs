@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::body::Shares;
 use super::problem::ApiError;
 use super::{Api, erase, observe, permit};
+use crate::manage::{Caller, for_caller};
 use crate::model::scope::Scope;
 use crate::store::Left;
 use crate::store::audit::NewAct;
@@ -50,7 +51,13 @@ async fn permitted(
     let path = request.extensions().get::<MatchedPath>();
     let path = path.map(MatchedPath::as_str).unwrap_or_default();
     let needed = permit::check(&key, request.method(), path, request.uri())?;
-    let act = match needed.first().is_some_and(|scope| is_act(*scope, &request)) {
+    let is_act = is_act(needed, &request);
+    let caller = Caller {
+        by: key.id.to_string(),
+        name: key.name.clone(),
+        is_act,
+    };
+    let act = match is_act {
         true => Some(api.store.begin_act(&act(&key, &request)).await?),
         false => None,
     };
@@ -60,7 +67,8 @@ async fn permitted(
     let shares = Shares::default();
     extensions.insert(shares.clone());
     let Some(act) = act else {
-        let (response, _) = permit::within(key, next.run(request)).await;
+        let answered = for_caller(caller, permit::within(key, next.run(request)));
+        let (response, _) = answered.await;
         drop(shares);
         return Ok(response);
     };
@@ -68,7 +76,8 @@ async fn permitted(
     // stops the service waits for it.
     let store = api.store.clone();
     let done = api.work.spawn(observe::carried(async move {
-        let (response, detail) = permit::within(key, next.run(request)).await;
+        let answered = for_caller(caller, permit::within(key, next.run(request)));
+        let (response, detail) = answered.await;
         drop(shares);
         let status = response.status().as_u16();
         let ended = store.end_act(act, status, detail.as_deref());
@@ -83,8 +92,9 @@ async fn permitted(
     })
 }
 
-fn is_act(needed: Scope, request: &Request) -> bool {
-    needed.is_audited() && !request.method().is_safe()
+/// Whether it manages or administers: what one may do who manages alone, whoever does it.
+fn is_act(needed: &[Scope], request: &Request) -> bool {
+    needed.iter().any(|scope| scope.is_audited()) && !request.method().is_safe()
 }
 
 fn act(key: &Key, request: &Request) -> NewAct {

@@ -1,6 +1,8 @@
 //! `/v1/capabilities`: what can be managed at which provider, from the very table that the calls
 //! are made by.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,6 +33,9 @@ struct Capability {
     /// The calls of this API that lead to it.
     #[schema(example = json!(["POST /v1/templates"]))]
     api: &'static [&'static str],
+    /// What such a call has to say so that it is this, by the names of parameters.
+    #[schema(example = json!({"fresh": "true"}))]
+    with: BTreeMap<&'static str, &'static str>,
     /// Each provider's own call; `null` where it has none: the answer is 501 then.
     providers: AtProviders,
 }
@@ -82,6 +87,7 @@ impl From<&'static Operation> for Capability {
             description: operation.says,
             changes: operation.changes(),
             api: operation.api,
+            with: operation.with.iter().copied().collect(),
             providers: AtProviders {
                 meta: at(Provider::Meta),
                 dialog360: at(Provider::Dialog360),

@@ -189,6 +189,7 @@ async fn upload(
         return Err(ApiError::field("sender", "is needed: media is a number's"));
     }
     refuse(media::check(provider, &file))?;
+    note(&account, &format!("a file of {}", file.kind));
     let boundary = format!("twotick-{}", api.clock().new_id().simple());
     let (head, tail, kind) = media::frame(provider, &file, &boundary);
     let (fate, patience) = (Fate::default(), api.config.http.body_timeout);
@@ -203,6 +204,7 @@ async fn upload(
         (Err(_), Some(fault)) => return Err(fault),
         (kept, _) => kept?,
     };
+    note(&account, &format!("media {id}"));
     let view = KeptView {
         id,
         provider_answer: answer,

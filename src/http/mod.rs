@@ -229,6 +229,11 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     openapi::Document::of(all(v1()).1).pretty()
 }
 
+/// The same, to read.
+pub fn described() -> serde_json::Value {
+    openapi::Document::of(all(v1()).1).value()
+}
+
 /// An address that takes other methods; `Allow` names them too.
 async fn other_method(
     State(api): State<Api>,

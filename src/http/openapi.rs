@@ -103,8 +103,12 @@ impl Document {
 
     /// With lines, ending in one.
     pub fn pretty(&self) -> Result<String, serde_json::Error> {
-        let document: serde_json::Value = serde_json::from_slice(&self.bytes)?;
-        Ok(serde_json::to_string_pretty(&document)? + "\n")
+        Ok(serde_json::to_string_pretty(&self.value())? + "\n")
+    }
+
+    /// To read.
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 }
 

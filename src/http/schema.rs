@@ -184,7 +184,7 @@ kept_words! {
         ["ours", "external"];
     AttemptOutcome "What the provider answered. `unknown`: its answer was lost."
         ["accepted", "held", "paused", "refused", "unknown"];
-    EventSource "Where a fact comes from: a webhook, the answer to a POST, a look at the provider, time, or a caller."
+    EventSource "Where a fact comes from: a webhook, the answer to a POST, a look at the provider, the service itself (`sweep`), or a caller."
         ["webhook", "answer", "poll", "sweep", "api"];
     WaitingReason "Why a queued message has not gone."
         ["gate", "schedule", "quiet_hours", "retry", "rate_limit", "messaging_limit", "template_paused", "sender_blocked",

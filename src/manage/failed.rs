@@ -77,6 +77,54 @@ impl Failed {
         )
     }
 
+    /// Whether it says as much of whatever else would be asked of this connection.
+    pub(super) fn is_of_all(&self) -> bool {
+        match self {
+            Self::TooMany { .. } | Self::Unreachable { said: None, .. } => true,
+            // An answer that is not understood is no refusal.
+            Self::Unreachable {
+                said: Some(said), ..
+            } => said.status >= 400,
+            Self::Refused(said) => matches!(
+                said.class,
+                ErrorClass::Retry | ErrorClass::RateLimit(_) | ErrorClass::ConnectionStops
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether it says nothing of whatever else would be asked.
+    pub(super) fn is_of_what_was_asked(&self) -> bool {
+        let is_answered = matches!(
+            self,
+            Self::Refused(_) | Self::Unreachable { said: Some(_), .. }
+        );
+        is_answered && !self.is_of_all()
+    }
+
+    /// How long nothing more is wanted, where that is known.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { wait } => Some(*wait),
+            Self::Refused(said) => said.wait,
+            Self::Unreachable { said, .. } => said.as_ref()?.wait,
+            _ => None,
+        }
+    }
+
+    /// With the provider's own words.
+    pub(super) fn in_words(&self) -> String {
+        let said = match self {
+            Self::Refused(said) => Some(said),
+            Self::Unreachable { said, .. } => said.as_ref(),
+            _ => None,
+        };
+        match said.and_then(|said| said.message.as_deref()) {
+            Some(message) => format!("{self}: {message}"),
+            None => self.to_string(),
+        }
+    }
+
     /// The same of a step that nobody sees anything of, whatever became of it: what it belongs to
     /// was not done.
     pub(super) fn unseen(self) -> Self {

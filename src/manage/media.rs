@@ -8,7 +8,7 @@ use reqwest::{Method, Response, header};
 use serde_json::Value;
 
 use super::uploads::Session;
-use super::{Account, Answered, Failed, Manage, call_of, lost, method, shown, tell};
+use super::{Account, Answered, Failed, Manage, call_of, lost, method, shown};
 use crate::model::provider::Provider;
 use crate::provider::media::{self, File, Media};
 use crate::provider::operations::media::{BEGIN_SAMPLE, DOWNLOAD_MEDIA, READ_MEDIA};
@@ -62,7 +62,7 @@ impl Manage {
         let call = call_of(connection, ask.operation)?;
         self.take_turn(connection, &call).await?;
         let came = self.opened(account, &call, opening).await;
-        tell(connection, ask, &came);
+        self.tell(connection, ask, &came);
         came
     }
 

@@ -3,6 +3,8 @@
 //! made again; the limits that the provider has are kept before it is made; what comes back is told
 //! as an answer, or as one of a few failures that keep the provider's own words.
 //!
+//! Each call is told to the audit (`ledger`): who, what, and what came of it.
+//!
 //! What is made of answers has a file a resource (`templates`). Nothing here writes secrets to the
 //! log: addresses of calls have none, and neither bodies nor keys are logged.
 
@@ -10,10 +12,13 @@ mod account;
 mod diff;
 mod failed;
 mod flows;
+mod ledger;
+mod lists;
 mod logos;
 mod media;
 mod once;
 mod pace;
+mod poll;
 mod senders;
 mod subscriptions;
 mod templates;
@@ -25,8 +30,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use self::ledger::Ledger;
+use self::lists::Lists;
 use self::pace::Pace;
 use crate::config;
 use crate::model::error_class::{ErrorClass, Scope};
@@ -41,18 +48,17 @@ pub use account::Account;
 pub use diff::{Diff, Step};
 pub use failed::{Failed, Said};
 pub use flows::Uploaded;
+pub use ledger::{Caller, for_caller};
 pub use logos::Logo;
 pub use media::{Content, Kept, Parcel};
 pub use once::Unsuccessful;
+pub use poll::{Polling, poll};
 pub use senders::SyncedSenders;
 pub use subscriptions::{Overview, Wish};
-pub use templates::{Changed, EditRefused, Synced};
+pub use templates::{Changed, EditRefused, Reader, Synced, read_templates};
 
 /// The longest answer: a page of templates with all of their content.
 const ANSWER_BYTES: usize = 16 << 20;
-
-/// Lists of templates that are read and shown at once: each takes memory up to a bound of its own.
-const LISTS: usize = 2;
 
 /// A provider that refuses for its rate and does not say for how long is left alone for so long: or
 /// for the span of its limit, where that is shorter.
@@ -69,7 +75,8 @@ pub struct Manage {
     client: reqwest::Client,
     settings: Arc<config::Manage>,
     pace: Pace,
-    lists: Arc<Semaphore>,
+    lists: Lists,
+    ledger: Ledger,
 }
 
 impl Manage {
@@ -86,7 +93,8 @@ impl Manage {
             client,
             settings: Arc::new(settings),
             pace: Pace::default(),
-            lists: Arc::new(Semaphore::new(LISTS)),
+            lists: Lists::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -94,6 +102,16 @@ impl Manage {
     /// says that it failed; what changes something goes out once.
     pub async fn call(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
         self.call_within(connection, ask, ANSWER_BYTES).await
+    }
+
+    /// The same, once: for who comes again by himself.
+    async fn call_once(&self, connection: &Connection, ask: &Ask) -> Result<Answered, Failed> {
+        let call = call_of(connection, ask.operation)?;
+        let address = ask.address(&call);
+        let came = self.once(connection, &call, &address, ask, ANSWER_BYTES);
+        let came = came.await;
+        self.tell(connection, ask, &came);
+        came
     }
 
     /// The same, with an answer of at most so many bytes.
@@ -108,7 +126,7 @@ impl Manage {
         let mut tries = 0;
         loop {
             let came = self.once(connection, &call, &address, ask, most).await;
-            tell(connection, ask, &came);
+            self.tell(connection, ask, &came);
             let again = match &came {
                 Err(Failed::Unreachable { said, .. } | Failed::Unknown { said, .. }) => {
                     // Who says when, is asked again by its caller.
@@ -147,6 +165,28 @@ impl Manage {
         self.judge(connection, call, answered)
     }
 
+    fn tell<T>(&self, connection: &Connection, ask: &Ask, came: &Result<T, Failed>) {
+        let name = ask.operation.name;
+        let (outcome, _) = ledger::outcome(came);
+        metrics::counter!("twotick_managed_total", "outcome" => outcome).increment(1);
+        match came {
+            Ok(_) => {
+                tracing::info!(connection = %connection.id, operation = name,
+                    "the provider was called");
+            }
+            Err(error) => {
+                tracing::warn!(connection = %connection.id, operation = name, %error,
+                    "the provider was called in vain");
+            }
+        }
+        self.ledger.note(&self.store, connection.id, name, came);
+    }
+
+    /// Writes down who called a provider for what, until nobody makes calls any more.
+    pub fn keep_ledger(&self, ended: CancellationToken) -> impl Future<Output = ()> + use<> {
+        self.ledger.clone().keep(self.store.clone(), ended)
+    }
+
     /// Waits for the right to make a call.
     async fn take_turn(&self, connection: &Connection, call: &Call) -> Result<(), Failed> {
         let now = self.store.clock().monotonic();
@@ -181,7 +221,7 @@ impl Manage {
         call: &Call,
         mut answered: Answered,
     ) -> Result<Answered, Failed> {
-        let (limit, is_harmless) = (self.limit(call), call.verb.is_harmless());
+        let limit = self.limit(call);
         let refused = refused::read(connection.provider, answered.status, &answered.body);
         let scope = refused.as_ref().and_then(|it| match it.class {
             ErrorClass::RateLimit(scope) => Some(scope),
@@ -203,17 +243,17 @@ impl Manage {
         let fails = said.status >= 500 && !is_told;
         // Graph says 400 also of what passes.
         let passes = said.class == ErrorClass::Retry;
-        Err(match (fails, is_harmless) {
-            (false, false) => Failed::Refused(said),
-            (false, true) if !passes => Failed::Refused(said),
-            (_, true) => Failed::Unreachable {
-                reason: format!("it answered {}", said.status),
+        let reason = format!("it answered {}", said.status);
+        Err(match call.verb.is_harmless() {
+            true if fails || passes => Failed::Unreachable {
+                reason,
                 said: Some(said),
             },
-            (true, false) => Failed::Unknown {
-                reason: format!("it answered {}", said.status),
+            false if fails => Failed::Unknown {
+                reason,
                 said: Some(said),
             },
+            _ => Failed::Refused(said),
         })
     }
 }
@@ -282,26 +322,4 @@ pub(crate) fn shown(body: &[u8]) -> Value {
         "" => Value::Null,
         text => Value::from(text),
     })
-}
-
-fn tell<T>(connection: &Connection, ask: &Ask, came: &Result<T, Failed>) {
-    let name = ask.operation.name;
-    let outcome = match came {
-        Ok(_) => "done",
-        Err(Failed::Refused(_)) => "refused",
-        Err(Failed::TooMany { .. }) => "too_many",
-        Err(Failed::Unknown { .. }) => "unknown",
-        Err(_) => "failed",
-    };
-    metrics::counter!("twotick_managed_total", "outcome" => outcome).increment(1);
-    match came {
-        Ok(_) => {
-            tracing::info!(connection = %connection.id, operation = name,
-                "the provider was called");
-        }
-        Err(error) => {
-            tracing::warn!(connection = %connection.id, operation = name, %error,
-                "the provider was called in vain");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Failed, Manage};
+use crate::model::Timestamp;
 use crate::store::{Claim, Once, Reply, StoreError, shown};
 
 /// How often who waits for another looks.
@@ -31,6 +32,12 @@ impl Unsuccessful for Failed {
     }
 }
 
+fn told(ended: Result<(), StoreError>) {
+    if let Err(error) = ended {
+        tracing::warn!(%error, "a request's name is held until its claim runs out");
+    }
+}
+
 impl Manage {
     /// Does what a request wants, unless it was done: `work` keeps its answer itself.
     pub async fn once_at_provider<E: Unsuccessful>(
@@ -39,9 +46,9 @@ impl Manage {
         work: impl Future<Output = Result<Reply, E>>,
     ) -> Result<Reply, E> {
         let until = match self.claim(once).await? {
-            Claim::Ours(until) => until,
-            Claim::Held => return Ok(Reply::UnderWay),
-            Claim::Done(reply) => return Ok(reply),
+            (Claim::Ours, until) => until,
+            (Claim::Held, _) => return Ok(Reply::UnderWay),
+            (Claim::Done(reply), _) => return Ok(reply),
         };
         let came = work.await;
         if let Err(failed) = &came {
@@ -49,22 +56,30 @@ impl Manage {
                 true => self.store.end_claim(once, until).await,
                 false => self.store.release_request(once, until).await,
             };
-            if let Err(error) = ended {
-                tracing::warn!(%error, "a request's name is held until its claim runs out");
-            }
+            told(ended);
         }
         came
     }
 
-    /// Claims a request's name. Who finds it held waits as long as a call may take.
-    async fn claim(&self, once: &Once) -> Result<Claim, StoreError> {
+    /// Claims a request's name, until then. Who finds it held waits as long as a call may take.
+    async fn claim(&self, once: &Once) -> Result<(Claim, Timestamp), StoreError> {
         let timeout = self.settings.timeout;
         let length = timeout * (self.settings.retries + 1) * CALLS + BESIDE;
-        let patience = self.store.clock().monotonic() + timeout;
+        let clock = self.store.clock();
+        let patience = clock.monotonic() + timeout;
         loop {
-            let claim = self.store.claim_request(once, length).await?;
-            if !matches!(claim, Claim::Held) || self.store.clock().monotonic() >= patience {
-                return Ok(claim);
+            // By this the claim is known.
+            let until = clock.now() + length;
+            let claim = match self.store.claim_request(once, until).await {
+                Ok(claim) => claim,
+                Err(error) => {
+                    // It may be claimed although nobody was told, and nothing was done.
+                    told(self.store.release_request(once, until).await);
+                    return Err(error);
+                }
+            };
+            if !matches!(claim, Claim::Held) || clock.monotonic() >= patience {
+                return Ok((claim, until));
             }
             tokio::time::sleep(LOOK).await;
         }

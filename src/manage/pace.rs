@@ -10,7 +10,7 @@ use crate::model::ids::ConnectionId;
 use crate::provider::operations::Limit;
 
 /// A call waits for its turn so long; one that would wait longer is told when to come again.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Of calls that no limit is known of: what a provider says of them is remembered as well.
 const WITHOUT: &str = "";

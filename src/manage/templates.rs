@@ -6,13 +6,17 @@
 //! alone: it is dated to just before the second in which it was asked for ([`dated`]). What only reads
 //! is in `reading`.
 
+mod closed;
 mod reading;
+pub(super) mod said;
 
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::Duration;
+use uuid::Uuid;
 
+use self::said::said_of;
 use super::{Account, Failed, Manage, shown};
 use crate::config::EditBudget;
 use crate::model::Timestamp;
@@ -20,10 +24,9 @@ use crate::model::ids::TemplateId;
 use crate::model::reading::TemplateReading;
 use crate::model::template::{Health, is_approved, is_editable};
 use crate::provider::operations::templates::{
-    DELETE_TEMPLATE, DELETE_TEMPLATE_NAME, EDIT_TEMPLATE, UNPAUSE_TEMPLATE,
+    DELETE_TEMPLATE, DELETE_TEMPLATE_NAME, UNPAUSE_TEMPLATE,
 };
 use crate::provider::templates::{self, Named};
-use crate::send::said_of;
 use crate::store::ingest::{TemplateSaid, TemplateStatusSaid};
 use crate::store::template_manage::Record;
 use crate::store::templates_read::Template;
@@ -35,6 +38,7 @@ impl Account {
     }
 }
 
+pub use closed::{Reader, read_templates};
 pub use reading::Synced;
 
 /// A template after a change of ours.
@@ -147,7 +151,6 @@ impl Manage {
         template: &Template,
         change: &Value,
     ) -> Result<Changed, EditRefused> {
-        account.has(&EDIT_TEMPLATE)?;
         if !is_editable(&template.status) {
             return Err(EditRefused::State(template.status.clone()));
         }
@@ -162,28 +165,43 @@ impl Manage {
             name: &template.name,
         };
         let id = TemplateId(template.id);
+        let known_at = self.store.template_status_at(id).await?;
         let counted = match is_approved {
-            true => {
-                let EditBudget(budget) = &self.settings.template_edits;
-                let counted = self.store.count_edit(id, budget).await?;
-                Some(counted.map_err(|at| self.too_many(at))?)
-            }
+            true => Some(self.count_edit(id).await?),
             false => None,
         };
-        let known_at = self.store.template_status_at(id).await?;
         let ask = templates::edit(account.provider(), &account.named(), named, change);
         let came = self.change(account, &ask).await;
         if let (Err(error), Some(edit)) = (&came, counted)
             && !error.may_be_done()
-            && let Err(error) = self.store.uncount_edit(edit).await
         {
-            // The provider's own words are worth more than that.
-            tracing::warn!(%error, "an edit that was refused is counted");
+            self.uncount_edit(edit).await;
         }
         let answer = self.found_out(template, came).await?;
         let submitted = self.submitted(template, change, known_at).await;
         submitted.map_err(Failed::unrecorded(&answer))?;
         Ok(self.read_after(account, template, answer, known_at).await?)
+    }
+
+    /// Counts an edit that is about to be made.
+    async fn count_edit(&self, template: TemplateId) -> Result<Uuid, EditRefused> {
+        let EditBudget(budget) = &self.settings.template_edits;
+        let edit = self.store.clock().new_id();
+        match self.store.count_edit(edit, template, budget).await {
+            Ok(counted) => counted.map(|()| edit).map_err(|at| self.too_many(at)),
+            Err(error) => {
+                // It may be counted although nobody was told.
+                self.uncount_edit(edit).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What came of the edit is worth more than that.
+    async fn uncount_edit(&self, edit: Uuid) {
+        if let Err(error) = self.store.uncount_edit(edit).await {
+            tracing::warn!(%error, "an edit that was not made is counted");
+        }
     }
 
     fn too_many(&self, at: Timestamp) -> EditRefused {
@@ -389,8 +407,8 @@ fn known(template: &Template, status: Option<TemplateStatusSaid>) -> TemplateSai
 
 #[cfg(test)]
 mod tests {
+    use super::said::read_at;
     use super::*;
-    use crate::send::read_at;
 
     fn at(seconds: i64, nanoseconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + Duration::new(seconds, nanoseconds as i32)

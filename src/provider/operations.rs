@@ -111,6 +111,8 @@ pub struct Operation {
     pub says: &'static str,
     /// The calls of our API that lead to it.
     pub api: &'static [&'static str],
+    /// What such a call has to say so that it is this: parameters by their names.
+    pub with: &'static [(&'static str, &'static str)],
     /// Meta's call.
     pub meta: Option<Call>,
     /// 360dialog's, in front of the Cloud API.

@@ -1,6 +1,5 @@
-//! Asking a provider how things are: which addresses, and what its answers say of
-//! templates and numbers. Each provider's own are in its `manage.rs`; what `send` needs to know of
-//! all of them is here.
+//! How things are at a provider: what its answers say of templates and numbers. Each provider's own
+//! are in its `manage.rs`; what all of them have is here.
 
 use serde_json::value::RawValue;
 
@@ -9,17 +8,6 @@ use super::{dialog360, infobip, meta};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::model::reading::{NumberReading, TemplateReading};
-
-/// Whose templates are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListOf<'a> {
-    /// A WhatsApp Business Account's, by its id.
-    Account(&'a str),
-    /// Those of the one account that the key leads to.
-    Key,
-    /// Those of the account of a number, by its digits.
-    Number(&'a str),
-}
 
 /// A page of a list of templates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,29 +38,7 @@ pub enum ReadError {
     Unreadable(String),
 }
 
-/// The path to GET for a list of templates, from the beginning or from where a page ended. `None`
-/// where the provider has no such list.
-pub fn templates_request(
-    provider: Provider,
-    api_version: Option<&str>,
-    of: ListOf<'_>,
-    from: Option<&str>,
-) -> Option<String> {
-    match (provider, of) {
-        (Provider::Meta, ListOf::Account(waba_id)) => {
-            Some(meta::manage::templates_request(api_version?, waba_id, from))
-        }
-        (Provider::Dialog360 | Provider::Dialog360Onprem, ListOf::Key) => {
-            Some(dialog360::manage::templates_request(from))
-        }
-        (Provider::Infobip, ListOf::Number(digits)) => {
-            Some(infobip::manage::templates_request(digits))
-        }
-        _ => None,
-    }
-}
-
-/// Reads the answer to it.
+/// Reads a page of a list of templates.
 pub fn templates_answer(provider: Provider, body: &[u8]) -> Result<TemplatePage, ReadError> {
     opened(body, |body| match provider {
         Provider::Meta => meta::manage::templates_page(body),
@@ -81,24 +47,7 @@ pub fn templates_answer(provider: Provider, body: &[u8]) -> Result<TemplatePage,
     })
 }
 
-/// The path to GET for a number, by the provider's id of it. `None` where it cannot be asked for.
-pub fn number_request(
-    provider: Provider,
-    api_version: Option<&str>,
-    phone_number_id: &str,
-) -> Option<String> {
-    match provider {
-        Provider::Meta if phone_number_id.is_empty() => None,
-        Provider::Meta => Some(meta::manage::number_request(api_version?, phone_number_id)),
-        Provider::Dialog360 => Some(dialog360::manage::NUMBER_REQUEST.to_owned()),
-        Provider::Infobip if phone_number_id.is_empty() => None,
-        Provider::Infobip => Some(infobip::manage::number_request(phone_number_id)),
-        // What its `/v1/health` answers is not documented, and says nothing of the number.
-        Provider::Dialog360Onprem => None,
-    }
-}
-
-/// Reads the answer to it. `None`: it is about another number.
+/// Reads the answer to a request for a number. `None`: it is about another.
 pub fn number_answer(
     provider: Provider,
     body: &[u8],

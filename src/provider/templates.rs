@@ -201,6 +201,17 @@ pub fn list(
     }
 }
 
+/// A page of a list of all, for who wants to know how they stand and not what they say.
+pub fn states(provider: Provider, account: &Account<'_>, from: Option<&str>) -> Ask {
+    match provider {
+        Provider::Meta => {
+            let ask = Ask::of(&op::LIST_TEMPLATES, &names(account, None));
+            meta::manage::templates::states(ask, from)
+        }
+        _ => list(provider, account, &Filter::default(), from, false),
+    }
+}
+
 /// One template, or a list in which it is.
 pub fn read(provider: Provider, account: &Account<'_>, template: Named<'_>) -> Ask {
     let ask = Ask::of(&op::READ_TEMPLATE, &names(account, Some(template)));

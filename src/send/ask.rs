@@ -11,89 +11,16 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use time::format_description::well_known::Rfc2822;
 
+use super::answer;
 use super::call::describe;
-use super::{Sending, answer};
 use crate::model::Timestamp;
-use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
 use crate::provider;
 use crate::provider::operations::{AsApp, Body, form};
-use crate::provider::reading::{self, ReadError};
-use crate::store::{Connection, StoreError};
+use crate::store::Connection;
 
 /// A longer wait that a provider asks for is not believed: it is asked again by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// Why nothing was learned.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unasked {
-    /// No answer came, or not whole.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The answer says no, or nothing that we understand.
-    #[error("{error}")]
-    Unhelpful {
-        error: ReadError,
-        /// How long to wait, where the provider says so.
-        retry_after: Option<Duration>,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Another instance reads from this connection now.
-    #[error("the turn was lost")]
-    NotOurs,
-}
-
-impl From<ReadError> for Unasked {
-    fn from(error: ReadError) -> Self {
-        Self::Unhelpful {
-            error,
-            retry_after: None,
-        }
-    }
-}
-
-impl Unasked {
-    /// Whether it says as much of whatever else would be asked of this connection.
-    pub(super) fn is_of_all(&self) -> bool {
-        match self {
-            Self::Unreachable(_) => true,
-            Self::Unhelpful {
-                error: ReadError::Refused { class, .. },
-                ..
-            } => matches!(
-                class,
-                ErrorClass::Retry | ErrorClass::RateLimit(_) | ErrorClass::ConnectionStops
-            ),
-            _ => false,
-        }
-    }
-
-    /// Whether it says nothing of whatever else would be asked.
-    pub(super) fn is_of_what_was_asked(&self) -> bool {
-        matches!(self, Self::Unhelpful { .. }) && !self.is_of_all()
-    }
-
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Unhelpful { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// For the metrics.
-    pub(super) fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unhelpful {
-                error: ReadError::Refused { .. },
-                ..
-            } => "refused",
-            Self::Unhelpful { .. } => "unreadable",
-            _ => "unreachable",
-        }
-    }
-}
 
 /// Whether there is a key to ask with.
 pub(crate) fn has_key(connection: &Connection) -> bool {
@@ -250,32 +177,6 @@ fn unanswered(error: reqwest::Error) -> Unanswered {
     match error.is_connect() || error.is_builder() {
         true => Unanswered::NotSent(describe(&error)),
         false => Unanswered::Lost(describe(&error)),
-    }
-}
-
-/// The body of an answer that is no refusal, of at most `most` bytes.
-pub(super) async fn get(
-    sending: &Sending,
-    connection: &Connection,
-    path: &str,
-    most: usize,
-) -> Result<Vec<u8>, Unasked> {
-    let question = Question {
-        method: Method::GET,
-        path,
-        body: None,
-        as_app: None,
-        limit: sending.settings.answer_timeout,
-        most,
-    };
-    let answered = exchange(&sending.client, connection, question).await;
-    let answered = answered.map_err(|error| Unasked::Unreachable(error.to_string()))?;
-    match reading::refusal(connection.provider, answered.status, &answered.body) {
-        None => Ok(answered.body),
-        Some(error) => Err(Unasked::Unhelpful {
-            error,
-            retry_after: answered.wait,
-        }),
     }
 }
 

@@ -7,9 +7,6 @@
 //! * a **post** (`post.rs`) is one attempt: it asks the provider and records what came of it;
 //! * **bulk** (`bulk.rs`) joins posts of one claim to one request, where the provider takes several;
 //! * the **recorder** (`recorder.rs`) writes what was accepted for all posts of the instance;
-//! * the **reader** (`templates.rs`) asks the provider about templates that were opened or
-//!   closed, because a webhook can be missed for good;
-//! * the **poller** (`poll.rs`) asks for everything, seldom: what nobody knows to have been missed;
 //! * the **keeper of campaigns** (`campaigns.rs`) makes their recipients into sequences, ends those
 //!   of cancelled ones, and notices when all is done.
 //!
@@ -23,10 +20,8 @@ mod campaigns;
 mod claimer;
 mod hints;
 mod last_look;
-mod poll;
 mod post;
 mod recorder;
-mod templates;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,9 +43,6 @@ use crate::store::{ConnectionCache, Part, Store, StoreError};
 
 pub use campaigns::keep_campaigns;
 pub use hints::{listen, send_hints};
-pub use poll::{Polling, poll};
-pub use templates::read_templates;
-pub(crate) use templates::{read_at, said_of};
 
 /// How long after the end of another's lease it is looked whether its sender is free.
 const PAST_END: Duration = Duration::from_millis(10);

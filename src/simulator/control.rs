@@ -11,11 +11,12 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::calls;
 use super::config::{Delays, Faults};
 use super::dialect::Dialect;
 use super::log::Page;
@@ -34,6 +35,8 @@ pub fn router() -> Router<Arc<Simulator>> {
         .merge(webhooks::router())
         .route("/_control/inbound", post(inbound))
         .route("/_control/messages/{wamid}/status", post(post_status))
+        .route("/_control/calls", get(calls::show))
+        .route("/_control/uploads", put(break_uploads))
         .route("/_control/stats", get(stats))
         .route("/_control/idle", get(idle))
         .route("/_control/log", get(log))
@@ -67,6 +70,19 @@ async fn set_faults(
     checked.map_err(|why| Problem(StatusCode::BAD_REQUEST, why))?;
     simulator.state().faults = faults;
     Ok(Json(faults))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Broken {
+    /// So many of the next transfers.
+    times: u32,
+}
+
+/// Breaks transfers of samples off in their middle.
+async fn break_uploads(State(simulator): Simulated, Json(broken): Json<Broken>) -> StatusCode {
+    simulator.state().media.breaks = broken.times;
+    StatusCode::NO_CONTENT
 }
 
 async fn delays(State(simulator): Simulated) -> Json<Delays> {

@@ -32,6 +32,8 @@ pub struct Media {
     kept: BTreeMap<String, File>,
     samples: BTreeMap<String, Sample>,
     ids: u64,
+    /// So many of the next transfers of samples break off.
+    pub breaks: u32,
 }
 
 /// A file that is kept.
@@ -137,6 +139,11 @@ impl Media {
         let sample = self.samples.get_mut(session).ok_or_else(unknown)?;
         if offset != sample.came || offset + length > sample.length {
             return Err(Trouble::invalid("file_offset", "The offset is another."));
+        }
+        if self.breaks > 0 {
+            self.breaks -= 1;
+            sample.came += length / 2;
+            return Err(Trouble::Unavailable);
         }
         sample.came += length;
         match sample.came == sample.length {

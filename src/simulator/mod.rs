@@ -14,6 +14,7 @@
 //! has a webhook of every kind.
 
 mod auth;
+mod calls;
 mod config;
 mod control;
 mod deliver;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -75,6 +77,7 @@ pub async fn run(
     let app = Router::new()
         .merge(http::router())
         .merge(nodes::router())
+        .layer(from_fn_with_state(Arc::clone(&simulator), calls::remember))
         .merge(control::router())
         .with_state(simulator)
         .into_make_service_with_connect_info::<Line>();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Target;
+use super::calls::Calls;
 use super::config::{Config, Delays, Faults};
 use super::dialect::Dialect;
 use super::fate::Step;
@@ -56,6 +57,7 @@ pub struct State {
     pub numbers: Numbers,
     pub welcome: Welcome,
     pub pictures: Pictures,
+    pub calls: Calls,
     pub stats: Stats,
     pub(super) messages: HashMap<String, Arc<Message>>,
     oldest: VecDeque<String>,
@@ -110,6 +112,7 @@ impl Simulator {
             numbers: Numbers::new(),
             welcome: Welcome::default(),
             pictures: Pictures::default(),
+            calls: Calls::default(),
             stats: Stats::default(),
             messages: HashMap::new(),
             oldest: VecDeque::new(),

@@ -97,13 +97,14 @@ pub struct ProblemRow {
 }
 
 impl ProblemRow {
-    /// What the feed tells of it.
+    /// What the feed tells of it, once for each webhook, however often it is replayed in vain.
     fn fact(&self) -> OwnFact {
         let r#type = match self.state {
             State::NotApplied => event::WEBHOOK_NOT_APPLIED,
             State::Undecoded | State::Applied => event::WEBHOOK_UNDECODED,
         };
-        OwnFact::of(self.stream, Uuid::nil(), r#type, "webhook")
+        OwnFact::of(self.stream, Uuid::nil(), r#type, "sweep")
+            .once(self.webhook.to_string())
             .with(json!({"webhook": self.webhook, "reason": self.reason}))
     }
 }

@@ -92,8 +92,8 @@ pub enum Reply {
 /// What is to be done with a request whose work is done at a provider.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is to be done, by who asked: its name is taken, and it counts as under way until then.
-    Ours(Option<Timestamp>),
+    /// It is to be done, by who asked: its name is taken.
+    Ours,
     /// It is being done.
     Held,
     /// There is nothing to do.
@@ -160,15 +160,16 @@ impl Store {
         Ok(Some(Reply::Replayed(answer)))
     }
 
-    /// Takes the name of a request for so long, to do its work outside of a transaction.
-    pub async fn claim_request(&self, once: &Once, length: Duration) -> Result<Claim, StoreError> {
+    /// Takes the name of a request, which counts as under way until then, to do its work outside of
+    /// a transaction. A claim that fails may have been made: `release_request` undoes it.
+    pub async fn claim_request(&self, once: &Once, until: Timestamp) -> Result<Claim, StoreError> {
         let Once(Some(name)) = once else {
-            return Ok(Claim::Ours(None));
+            return Ok(Claim::Ours);
         };
         let now = self.clock.now();
         again!(self, "claim_request", {
             let mut pooled = self.pool.acquire().await?;
-            let taken = sqlx::query_scalar!(
+            let taken = sqlx::query!(
                 r#"
                 -- claim_request
                 INSERT INTO idempotency_keys AS k
@@ -179,20 +180,19 @@ impl Store {
                     claimed_until = excluded.claimed_until
                 -- A claim that ran out is not taken again: its work may have been done.
                 WHERE k.created_at <= $7
-                RETURNING claimed_until
                 "#,
                 name.api_key.0,
                 name.endpoint,
                 name.key,
                 name.digest.as_slice(),
                 now,
-                now + length,
+                until,
                 now - KEPT,
             )
-            .fetch_optional(&mut *pooled)
+            .execute(&mut *pooled)
             .await?;
-            if let Some(until) = taken {
-                return Ok(Claim::Ours(until));
+            if taken.rows_affected() > 0 {
+                return Ok(Claim::Ours);
             }
             let first = sqlx::query!(
                 r#"
@@ -210,7 +210,7 @@ impl Store {
                 Some(first) if first.digest != name.digest => Claim::Done(Reply::KeyReused),
                 Some(first) => match (first.answer, first.claimed_until) {
                     (Some(answer), _) => Claim::Done(Reply::Replayed(answer)),
-                    (None, Some(until)) if until > now => Claim::Held,
+                    (None, Some(held)) if held > now => Claim::Held,
                     (None, _) => Claim::Done(Reply::Unknown),
                 },
                 // Released since.
@@ -220,11 +220,7 @@ impl Store {
     }
 
     /// Its work was not done: its name is free again.
-    pub async fn release_request(
-        &self,
-        once: &Once,
-        until: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    pub async fn release_request(&self, once: &Once, until: Timestamp) -> Result<(), StoreError> {
         let Once(Some(name)) = once else {
             return Ok(());
         };
@@ -248,7 +244,7 @@ impl Store {
     }
 
     /// Nobody knows whether its work was done: the claim ends, and the name stays taken.
-    pub async fn end_claim(&self, once: &Once, until: Option<Timestamp>) -> Result<(), StoreError> {
+    pub async fn end_claim(&self, once: &Once, until: Timestamp) -> Result<(), StoreError> {
         let Once(Some(name)) = once else {
             return Ok(());
         };

@@ -215,13 +215,14 @@ impl Store {
     }
 
     /// Counts an edit of an approved template before it is made, so that two at once do not both
-    /// find that there is one left. `Err`: there is none, until then.
+    /// find that there is one left; `id` is its own. `Err`: there is none, until then.
     pub async fn count_edit(
         &self,
+        id: Uuid,
         template: TemplateId,
         budget: &[(u32, Duration)],
-    ) -> Result<Result<Uuid, Timestamp>, StoreError> {
-        let (id, now) = (self.clock.new_id(), self.clock.now());
+    ) -> Result<Result<(), Timestamp>, StoreError> {
+        let now = self.clock.now();
         again!(self, "count_edit", {
             let mut transaction = self.begin().await?;
             sqlx::query!(
@@ -266,11 +267,11 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await?;
-            Ok(Ok(id))
+            Ok(Ok(()))
         })
     }
 
-    /// It was not made after all: the provider refused it.
+    /// It was not made after all.
     pub async fn uncount_edit(&self, edit: Uuid) -> Result<(), StoreError> {
         again!(self, "uncount_edit", {
             sqlx::query!(

@@ -339,9 +339,26 @@ impl Store {
             .collect())
     }
 
+    /// The provider does not show it: it is read again when something is heard of it.
+    pub async fn forget_template_read(&self, read: &TemplateToRead) -> Result<(), StoreError> {
+        again!(self, "forget_template_read", {
+            sqlx::query!(
+                r#"
+                -- forget_template_read
+                UPDATE templates SET read_due_at = NULL WHERE id = $1 AND read_due_at = $2
+                "#,
+                read.id.0,
+                read.next_at,
+            )
+            .execute(&mut *self.pool.acquire().await?)
+            .await?;
+            Ok(())
+        })
+    }
+
     /// Joins what a reading said. An open template is not read again until something is heard of
-    /// it; a closed one is, so that it opens although a webhook was missed. Returns whether
-    /// anything changed.
+    /// it; a closed one that is not deleted is, so that it opens although a webhook was missed.
+    /// Returns whether anything changed.
     pub async fn record_template_read(
         &self,
         read: &TemplateToRead,
@@ -360,10 +377,13 @@ impl Store {
             sqlx::query!(
                 r#"
                 -- record_template_read
-                UPDATE templates
-                SET read_due_at = CASE WHEN NOT sendable THEN $2::timestamptz END
+                UPDATE templates t
+                SET read_due_at = CASE
+                    -- Also where no lane uses it: one that begins to asks for no reading.
+                    WHEN NOT t.sendable AND t.status <> 'DELETED' THEN $2::timestamptz
+                END
                 -- A webhook that came meanwhile wants a reading of its own.
-                WHERE id = $1 AND (read_due_at = $2 OR $3)
+                WHERE t.id = $1 AND (t.read_due_at = $2 OR $3)
                 "#,
                 read.id.0,
                 read.next_at,

@@ -72,6 +72,33 @@ async fn a_commit_whose_acknowledgement_is_lost_is_done_once() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_acknowledgement_is_lost_locks_no_key_and_counts_no_edit() {
+    let ground = Ground::start().await;
+    ground.proxy.lose_answers("-- claim_request", 1);
+    let component = |text: &str| json!([{"type": "BODY", "text": text}]);
+    let new = json!({"connection": ground.connection, "waba_id": "204411887755301",
+        "name": "order_ready", "language": "en_GB", "category": "UTILITY",
+        "components": component("It is ready.")});
+    // Again and again with the same key, as long as the answer is 503.
+    let made = ground.create("/v1/templates", new).await;
+    assert_eq!(ground.proxy.lost(), 1);
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    until("it is approved", || async {
+        ground.get(&path).await["status"] == "APPROVED"
+    })
+    .await;
+    // Of an approved template there is one edit a day.
+    let edits = "DELETE FROM template_edits WHERE template";
+    ground.proxy.lose_commits(edits, 1);
+    let change = json!({"components": component("It waits for you.")});
+    let (status, said) = ground.send(Method::PATCH, &path, &change).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said:#}");
+    assert_eq!(ground.proxy.lost(), 2);
+    let (status, said) = ground.send(Method::PATCH, &path, &change).await;
+    assert_eq!(status, StatusCode::OK, "{said:#}");
+}
+
+#[tokio::test]
 async fn while_the_database_turns_away_all_is_503_and_then_all_goes_on() {
     let load = Load::begin(Ground::start().await, 20).await;
     load.goes_on(20).await;

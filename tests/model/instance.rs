@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twotick::config::Config;
 use twotick::ingest::{self, Ingest};
+use twotick::manage::{Manage, Reader, read_templates};
 use twotick::send::{self, Sending};
 use twotick::signals::Signals;
 use twotick::store::{ConnectionCache, Store};
@@ -71,9 +72,20 @@ impl Instance {
             client: common.client.clone(),
             instance: common.store.clock().new_id(),
         };
+        let reader = Reader {
+            manage: Manage::new(
+                sending.store.clone(),
+                sending.connections.clone(),
+                sending.client.clone(),
+                common.config.manage.clone(),
+            ),
+            signals: signals.clone(),
+            poll: common.config.send.poll,
+            every: common.config.send.template_read,
+        };
         let mut tasks = JoinSet::new();
-        tasks.spawn(send::run(sending.clone(), shutdown.clone()));
-        tasks.spawn(send::read_templates(sending, shutdown.clone()));
+        tasks.spawn(send::run(sending, shutdown.clone()));
+        tasks.spawn(read_templates(reader, shutdown.clone()));
         Self {
             signals,
             ingest,

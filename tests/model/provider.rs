@@ -316,7 +316,8 @@ impl Provider {
             let mut log = self.log();
             let prefix = format!("/h{}/v25.0/", log.number);
             let rest = path.strip_prefix(&prefix)?;
-            let name = rest.split("name=").nth(1).unwrap_or(rest);
+            let by_name = rest.split("name=").nth(1);
+            let name = by_name.unwrap_or(rest);
             let digits: String = name
                 .trim_start_matches('t')
                 .chars()
@@ -332,10 +333,15 @@ impl Provider {
                 done: None,
             });
             let status = if paused { "PAUSED" } else { "APPROVED" };
-            json!({"data": [{
+            let shown = json!({
                 "id": template.to_string(), "name": template_name(template),
                 "language": LANGUAGE, "status": status, "category": "UTILITY",
-            }]})
+            });
+            // By its id one is shown alone.
+            match by_name {
+                Some(_) => json!({"data": [shown]}),
+                None => shown,
+            }
         };
         write_answer(stream, "200 OK", &body.to_string()).await.ok()
     }

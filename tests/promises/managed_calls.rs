@@ -197,6 +197,42 @@ async fn who_cannot_be_reached_did_nothing() {
 }
 
 #[tokio::test]
+async fn providers_that_hang_hold_up_their_own_lists_and_no_others() {
+    let settings =
+        |config: &mut twotick::config::Config| config.manage.timeout = Duration::from_secs(60);
+    let app = Arc::new(App::start_with(settings, simulator::Config::default()).await);
+    let list = |connection: &str| json!({"connection": connection, "waba_id": WABA});
+    let mut hanging = Vec::new();
+    for _ in 0..3 {
+        let provider = Scripted::start(Box::new(|_, _| Does::Hang)).await;
+        let connection = connect(&app, &provider).await;
+        for _ in 0..2 {
+            let (app, list) = (Arc::clone(&app), list(&connection));
+            hanging.push(tokio::spawn(async move {
+                app.create("/v1/templates/sync", list).await;
+            }));
+        }
+        until(|| !provider.asked().is_empty()).await;
+    }
+    let empty = Box::new(|_: usize, _: &str| Does::Answer(200, json!({"data": []})));
+    let other = connect(&app, &Scripted::start(empty).await).await;
+    let synced = app.create("/v1/templates/sync", list(&other)).await;
+    assert_eq!(synced["whole"], true, "{synced:#}");
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Waits for it.
+async fn until(is: impl Fn() -> bool) {
+    let waiting = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(in_time.is_ok());
+}
+
+#[tokio::test]
 async fn what_reads_is_made_again_and_all_pages_are_read() {
     let app = App::start().await;
     let template = |n: usize| {

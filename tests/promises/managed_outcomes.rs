@@ -355,3 +355,78 @@ async fn an_edit_does_not_rename() {
         );
     }
 }
+
+/// A key of its own, and who asks with it.
+async fn reader(app: &App) -> (String, reqwest::Client, String) {
+    let new = json!({"name": "reader", "scopes": ["messages:read", "messages:write"]});
+    let made = app.create("/v1/keys", new).await;
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    (text("id"), reqwest::Client::new(), text("secret"))
+}
+
+#[tokio::test]
+async fn every_call_to_a_provider_is_in_the_audit_once_with_who_made_it_and_what_came_of_it() {
+    let app = start(true).await;
+    let mut new = definition("order_ready");
+    new["connection"] = app.connection.clone().into();
+    let made = app.create("/v1/templates", new).await;
+    let path = format!("/v1/templates/{}", made["id"].as_str().unwrap());
+    let (reader, client, key) = reader(&app).await;
+    let ask = |method: Method, path: String| {
+        let request = client.request(method, format!("{}{path}", app.url));
+        request.bearer_auth(&key)
+    };
+    for _ in 0..3 {
+        let read = ask(Method::GET, format!("{path}?fresh=true")).send();
+        assert_eq!(read.await.unwrap().status(), StatusCode::OK);
+    }
+    let missing = format!("/v1/welcome_sequences/31337?connection={}", app.connection);
+    let read = ask(Method::GET, missing).send().await.unwrap();
+    assert_eq!(read.status(), StatusCode::NOT_FOUND);
+    let upload = ask(Method::POST, format!("/v1/media?sender={}", app.sender));
+    let upload = upload.header("content-type", "image/png").body("a picture");
+    let kept = upload.send().await.unwrap();
+    assert_eq!(kept.status(), StatusCode::CREATED);
+    let kept: Value = kept.json().await.unwrap();
+
+    let find = |page: &Value, by: &str, action: &str| -> Vec<Value> {
+        let acts = page["data"].as_array().unwrap().iter();
+        acts.filter(|act| act["by"] == by && act["action"] == action)
+            .cloned()
+            .collect()
+    };
+    let counted = |page: &Value| {
+        let reads = find(page, &reader, "templates.read");
+        let missing = find(page, &reader, "welcome.read");
+        reads.first().is_some_and(|act| act["calls"] == 3) && !missing.is_empty()
+    };
+    let page = app.get_until("/v1/audit?limit=100", counted).await;
+    let of = format!("{}: done", app.connection);
+    let [read] = find(&page, &reader, "templates.read").try_into().unwrap();
+    assert_eq!(
+        (&read["status"], &read["detail"], &read["name"]),
+        (&json!(200), &json!(of), &json!("reader"))
+    );
+    let [missing] = find(&page, &reader, "welcome.read").try_into().unwrap();
+    let of = format!("{}: refused", app.connection);
+    assert_eq!(
+        (&missing["calls"], &missing["detail"]),
+        (&json!(1), &json!(of))
+    );
+    assert!(missing["status"].as_i64().unwrap() >= 400, "{missing:#}");
+    // What changed something is there as what was asked for, and no second time as a call.
+    let [upload] = find(&page, &reader, "POST /v1/media").try_into().unwrap();
+    assert_eq!(
+        (&upload["status"], &upload["calls"]),
+        (&json!(201), &Value::Null)
+    );
+    let detail = upload["detail"].as_str().unwrap();
+    assert!(detail.contains(kept["id"].as_str().unwrap()), "{detail}");
+    let acts = page["data"].as_array().unwrap();
+    for operation in ["templates.create", "media.upload"] {
+        assert!(
+            acts.iter().all(|act| act["action"] != operation),
+            "{page:#}"
+        );
+    }
+}

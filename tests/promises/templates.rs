@@ -206,6 +206,82 @@ async fn an_open_template_is_read_once_and_not_for_ever() {
     panic!("it is still to be read");
 }
 
+#[tokio::test]
+async fn a_closed_template_that_is_deleted_or_gone_is_not_read_for_ever() {
+    let app = App::start().await;
+    let deleted = json!({"language": "en_US", "status": "DELETED", "category": "MARKETING"});
+    app.control_send(Method::PUT, "templates/offer", deleted)
+        .await;
+    let mut session = app.session().await;
+    for (n, (name, event)) in [("offer", "PAUSED"), ("gone", "DISABLED")]
+        .iter()
+        .enumerate()
+    {
+        let value = json!({"event": event, "message_template_name": name,
+            "message_template_language": "en_US"});
+        let at = T0 + 10 + i64::try_from(n).unwrap();
+        let event = management_body("message_template_status_update", at, value);
+        assert_eq!(app.webhook(&event).await, StatusCode::OK);
+    }
+    let reading = async {
+        loop {
+            app.clock.advance(std::time::Duration::from_secs(2));
+            let due: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM templates WHERE read_due_at IS NOT NULL")
+                    .fetch_one(&mut session)
+                    .await
+                    .unwrap();
+            if due == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, reading).await;
+    assert!(in_time.is_ok(), "they are still to be read");
+    // Each once or twice, by the service itself.
+    let mine = |act: &Value| act["by"] == "twotick" && act["action"] == "templates.list";
+    let told = |page: &Value| page["data"].as_array().unwrap().iter().any(mine);
+    let page = app.get_until("/v1/audit?limit=100", told).await;
+    let acts = page["data"].as_array().unwrap();
+    let calls = acts.iter().filter(|act| mine(act)).map(|act| &act["calls"]);
+    let calls: i64 = calls.map(|calls| calls.as_i64().unwrap()).sum();
+    assert!((2..8).contains(&calls), "{page:#}");
+}
+
+#[tokio::test]
+async fn a_template_is_not_read_while_its_provider_wants_to_be_left_alone() {
+    let settings = |config: &mut twotick::config::Config| {
+        config.send.template_read = std::time::Duration::from_millis(100);
+    };
+    let app = App::start_with(settings, twotick::simulator::Config::default()).await;
+    let refusal = json!({"times": 1000, "retry_after": 3600});
+    app.control_send(Method::PUT, "reads", refusal).await;
+    let value = json!({"event": "PAUSED", "message_template_name": "offer",
+        "message_template_language": "en_US", "message_template_id": 7});
+    let event = management_body("message_template_status_update", T0 + 10, value);
+    assert_eq!(app.webhook(&event).await, StatusCode::OK);
+    let mut session = app.session().await;
+    // It is due again and again, and the provider is asked once.
+    let first: time::OffsetDateTime = due(&mut session).await;
+    let again = async {
+        while due(&mut session).await < first + std::time::Duration::from_secs(1) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, again).await.is_ok());
+    let reads = app.control("reads").await;
+    assert_eq!(reads["reads"].as_array().unwrap().len(), 1, "{reads:#}");
+}
+
+/// When the one template is read next.
+async fn due(session: &mut sqlx::PgConnection) -> time::OffsetDateTime {
+    sqlx::query_scalar("SELECT read_due_at FROM templates")
+        .fetch_one(session)
+        .await
+        .unwrap()
+}
+
 /// `failed` of a message with this code.
 fn failed(wamid: &str, code: i64, at: i64) -> Value {
     let mut failed = status(wamid, "failed", at);

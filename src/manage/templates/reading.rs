@@ -1,18 +1,17 @@
 //! Templates as the provider shows them: one, or an account's, page by page, into their rows.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::{Duration, Instant};
 
 use super::raw;
+use super::said::read_at;
+use crate::manage::lists::Turn;
 use crate::manage::{Account, Failed, Manage, shown};
 use crate::model::Timestamp;
 use crate::model::ids::TemplateId;
 use crate::model::provider::Provider;
 use crate::provider::reading::TemplatePage;
 use crate::provider::templates::{self, Filter, Named};
-use crate::send::read_at;
 use crate::store::template_manage::Record;
 use crate::store::template_readings::ListedOf;
 use crate::store::templates_read::Template;
@@ -22,6 +21,9 @@ const PAGES: usize = 200;
 
 /// All pages of one list, in bytes: 6000 templates of 10 KB. What is beyond is not read.
 const LIST_BYTES: usize = 64 << 20;
+
+/// A list that is shown is read no longer than this; its last page may take a call's time more.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// What a list of the provider's brought.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Synced {
     /// Whether the list was read to its end, and all of it understood.
     pub whole: bool,
     /// As long as what was read is shown: a few lists at once.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Turn,
 }
 
 impl Manage {
@@ -50,25 +52,9 @@ impl Manage {
         asked_at: Timestamp,
         at: Option<Timestamp>,
     ) -> Result<bool, Failed> {
-        let provider = account.provider();
         let id = template.provider_template_id.as_deref();
-        let page = match id.filter(|_| templates::reads_by_id(provider)) {
-            None => {
-                let filter = Filter {
-                    name: Some(template.name.clone()),
-                    language: Some(template.language.clone()),
-                    ..Filter::default()
-                };
-                self.list_named(account, &filter).await?
-            }
-            Some(id) => {
-                let name = &template.name;
-                let ask = templates::read(provider, &account.named(), Named { id, name });
-                let answered = self.call(&account.connection, &ask).await?;
-                let one = templates::one(provider, &answered.body);
-                one.map_err(|error| Failed::unread(shown(&answered.body), error))?
-            }
-        };
+        let page = self.find(account, id, &template.name, &template.language);
+        let page = page.await?;
         let found = page.templates.into_iter().zip(page.objects);
         let records: Vec<_> = found
             .filter(|(found, _)| found.name == template.name && found.language == template.language)
@@ -93,6 +79,30 @@ impl Manage {
         Ok(!records.is_empty())
     }
 
+    /// What a provider shows of a template: by its id where that can be, else what its list has of the
+    /// name.
+    pub(super) async fn find(
+        &self,
+        account: &Account,
+        id: Option<&str>,
+        name: &str,
+        language: &str,
+    ) -> Result<TemplatePage, Failed> {
+        let provider = account.provider();
+        let Some(id) = id.filter(|_| templates::reads_by_id(provider)) else {
+            let filter = Filter {
+                name: Some(name.to_owned()),
+                language: Some(language.to_owned()),
+                ..Filter::default()
+            };
+            return self.list_named(account, &filter).await;
+        };
+        let ask = templates::read(provider, &account.named(), Named { id, name });
+        let answered = self.call(&account.connection, &ask).await?;
+        let one = templates::one(provider, &answered.body);
+        one.map_err(|error| Failed::unread(shown(&answered.body), error))
+    }
+
     /// Reads an account's templates from the provider, all pages of what is asked for, into their
     /// rows; with all of them, those that are gone are noticed as the poller notices them.
     pub async fn sync(
@@ -101,16 +111,13 @@ impl Manage {
         filter: &Filter,
         by_v1: bool,
     ) -> Result<Synced, Failed> {
+        let reading = self.lists.read(account.connection.id).await;
+        // Before that nothing was asked for.
         let asked_at = self.store.clock().now();
-        let turn = Arc::clone(&self.lists).acquire_owned().await.ok();
-        let mut synced = Synced {
-            templates: Vec::new(),
-            told: 0,
-            whole: true,
-            _turn: turn,
-        };
+        let (mut templates, mut told) = (Vec::new(), 0);
         let mut known = HashSet::new();
         let mut pages = Pages::new(filter, by_v1);
+        pages.until = Some(self.store.clock().monotonic() + LONGEST);
         while let Some(page) = self.next_page(account, &mut pages).await? {
             let found = page.templates.into_iter().zip(page.objects);
             let found = found.filter(|(template, _)| filter.takes(template));
@@ -119,7 +126,7 @@ impl Manage {
                 let said = self.said(account, read_at(asked_at, &reading.status), reading);
                 // One that two pages show while the list moves on.
                 if known.insert(said.id.0) {
-                    synced.templates.push(said.id);
+                    templates.push(said.id);
                     records.push(Record {
                         said,
                         object: raw(object),
@@ -130,20 +137,24 @@ impl Manage {
                 }
             }
             // A page at a time: what was read is not held.
-            synced.told += self.store.record_managed(&records).await?;
+            told += self.store.record_managed(&records).await?;
         }
-        synced.whole = pages.whole;
         // Infobip lists by a number; another of the connection's may be of another account.
-        if synced.whole && filter.is_all() && account.provider() != Provider::Infobip {
+        if pages.whole && filter.is_all() && account.provider() != Provider::Infobip {
             let of = ListedOf {
                 connection: account.connection.id,
                 waba_id: &account.waba_id,
                 asked_at,
             };
-            let told = self.store.record_unlisted(&of, &synced.templates).await?;
-            synced.told += told;
+            told += self.store.record_unlisted(&of, &templates).await?;
         }
-        Ok(synced)
+        drop(reading);
+        Ok(Synced {
+            templates,
+            told,
+            whole: pages.whole,
+            _turn: self.lists.show().await,
+        })
     }
 
     /// What a list has of one name and language.
@@ -169,7 +180,8 @@ impl Manage {
         if pages.ended {
             return Ok(None);
         }
-        if pages.read >= PAGES || pages.bytes >= LIST_BYTES {
+        let is_over = |until| self.store.clock().monotonic() >= until;
+        if pages.read >= PAGES || pages.bytes >= LIST_BYTES || pages.until.is_some_and(is_over) {
             (pages.ended, pages.whole) = (true, false);
             return Ok(None);
         }
@@ -194,6 +206,8 @@ struct Pages<'a> {
     from: Option<String>,
     read: usize,
     bytes: usize,
+    /// No page is asked for after that.
+    until: Option<Instant>,
     /// Nothing is missing so far.
     whole: bool,
     ended: bool,
@@ -207,6 +221,7 @@ impl<'a> Pages<'a> {
             from: None,
             read: 0,
             bytes: 0,
+            until: None,
             whole: true,
             ended: false,
         }

@@ -1,6 +1,6 @@
 //! Reads templates and a number's health back from 360dialog. A key is a channel's: it leads to one
 //! number and to the templates of its account. Quality and limits of a number are shown by the
-//! partner API alone, which has other keys. Pure: paths out, answers in.
+//! partner API alone, which has other keys. Pure.
 
 pub(in crate::provider) mod templates;
 
@@ -15,15 +15,6 @@ use crate::provider::reading::{
 
 /// Templates of one page. They come with all of their content.
 const PAGE: usize = 100;
-
-/// The path to GET for the health of the key's number.
-pub const NUMBER_REQUEST: &str = "health_status";
-
-/// The path to GET for a page of the templates of the key's account.
-pub fn templates_request(from: Option<&str>) -> String {
-    let offset = from.unwrap_or("0");
-    format!("v1/configs/templates?limit={PAGE}&offset={offset}&sort=business_templates.name")
-}
 
 /// Reads a page. Offsets count templates, and `total` says how many there are; where it does not, a
 /// full page is followed by another.
@@ -132,10 +123,6 @@ mod tests {
         assert_eq!((only.whole, only.next), (true, None));
         let first = templates_page(&body(&list(7, 9))).unwrap();
         assert_eq!(first.next.as_deref(), Some("8"));
-        assert_eq!(
-            templates_request(first.next.as_deref()),
-            "v1/configs/templates?limit=100&offset=8&sort=business_templates.name"
-        );
         let cut = templates_page(&body(r#"{"total": 5, "offset": 3, "waba_templates": []}"#));
         let cut = cut.unwrap();
         assert_eq!((cut.whole, cut.next), (false, None));

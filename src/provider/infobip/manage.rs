@@ -1,5 +1,5 @@
 //! Reads templates and numbers back from Infobip. Templates are listed by a number, and are those
-//! of its account; webhooks name neither. Pure: paths out, answers in.
+//! of its account; webhooks name neither. Pure.
 
 mod structure;
 pub(in crate::provider) mod templates;
@@ -8,18 +8,7 @@ use super::scale;
 use crate::model::error_class::{ErrorClass, Scope};
 use crate::model::reading::{NumberReading, TemplateReading};
 use crate::provider::lenient::{self, Members};
-use crate::provider::meta::graph::encoded;
 use crate::provider::reading::{ReadError, TemplatePage, inside, named, page, unreadable, word};
-
-/// The path to GET for the templates of a number's account: all of them at once.
-pub fn templates_request(digits: &str) -> String {
-    format!("whatsapp/2/senders/{}/templates", encoded(digits))
-}
-
-/// The path to GET for a number.
-pub fn number_request(digits: &str) -> String {
-    format!("whatsapp/1/senders/quality?senders={}", encoded(digits))
-}
 
 /// Reads the list.
 pub(in crate::provider) fn templates_page(body: &Members<'_>) -> Result<TemplatePage, ReadError> {

@@ -1,22 +1,13 @@
 //! Reads templates and numbers back from Meta. A webhook that opens or closes a template says what
-//! happened, not what is; and any webhook can be missed. Pure: paths out, answers in.
+//! happened, not what is; and any webhook can be missed. Pure: fields out, answers in.
 
 pub(in crate::provider) mod templates;
 
-use super::graph::{self, encoded};
+use super::graph;
 use super::health;
 use crate::model::reading::{NumberReading, TemplateReading};
-use crate::provider::lenient::{self, Members};
+use crate::provider::lenient::Members;
 use crate::provider::reading::{ReadError, TemplatePage, inside, named, page, unreadable, word};
-
-/// What is asked of a template. Graph returns little more than the id unless told.
-const FIELDS: &str = "id,name,language,status,category,quality_score,rejected_reason";
-
-/// A name has one template a language, and WhatsApp has fewer languages than this.
-const LANGUAGES: u16 = 200;
-
-/// Templates of one page.
-const PAGE: u16 = 100;
 
 /// What is asked of a number, beside its limit.
 const NUMBER_FIELDS: &str = "id,display_phone_number,verified_name,name_status,quality_rating,\
@@ -25,42 +16,6 @@ const NUMBER_FIELDS: &str = "id,display_phone_number,verified_name,name_status,q
 /// From this version on the limit is the business portfolio's, under another name. Graph refuses
 /// fields that a version does not have.
 const PORTFOLIO_LIMITS: u16 = 24;
-
-/// The path to GET for one template, by Meta's id.
-pub fn template_by_id_request(api_version: &str, id: &str) -> String {
-    format!("{api_version}/{}?fields={FIELDS}", encoded(id))
-}
-
-/// The path to GET for all languages of a name. Meta also returns other names that contain it.
-pub fn template_by_name_request(api_version: &str, waba_id: &str, name: &str) -> String {
-    format!(
-        "{api_version}/{}/message_templates?name={}&fields={FIELDS}&limit={LANGUAGES}",
-        encoded(waba_id),
-        encoded(name)
-    )
-}
-
-/// The path to GET for a page of all templates of an account.
-pub fn templates_request(api_version: &str, waba_id: &str, after: Option<&str>) -> String {
-    let mut path = format!(
-        "{api_version}/{}/message_templates?fields={FIELDS}&limit={PAGE}",
-        encoded(waba_id)
-    );
-    if let Some(after) = after {
-        path.push_str("&after=");
-        path.push_str(&encoded(after));
-    }
-    path
-}
-
-/// The path to GET for a number.
-pub fn number_request(api_version: &str, phone_number_id: &str) -> String {
-    format!(
-        "{api_version}/{}?fields={NUMBER_FIELDS},{}",
-        encoded(phone_number_id),
-        limit_field(api_version)
-    )
-}
 
 /// What is asked of a number that is shown: what readings take, and whether it is verified.
 pub(in crate::provider) fn sender_fields(api_version: &str) -> String {
@@ -76,22 +31,6 @@ fn limit_field(api_version: &str) -> &'static str {
         true => "whatsapp_business_manager_messaging_limit",
         false => "messaging_limit_tier",
     }
-}
-
-/// Reads the answer to a request for one template, or for those of a name.
-pub fn templates_answer(body: &[u8]) -> Result<Vec<TemplateReading>, ReadError> {
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(&error.to_string()))?;
-    let text = lenient::storable(text);
-    let body = Members::open(&text).map_err(|error| unreadable(&error.to_string()))?;
-    if let Some(refused) = refusal(&body) {
-        return Err(refused);
-    }
-    if body.get("data").is_some() {
-        return templates_page(&body).map(|page| page.templates);
-    }
-    let one = template(&body);
-    let one = one.ok_or_else(|| unreadable("id, name, language or status is missing"));
-    one.map(|template| vec![template])
 }
 
 /// Reads a page of a list.
@@ -163,28 +102,20 @@ pub(in crate::provider) fn refusal(body: &Members<'_>) -> Option<ReadError> {
 mod tests {
     use super::*;
     use crate::model::error_class::ErrorClass;
+    use crate::model::provider::Provider;
+    use crate::provider::{reading, templates as wire};
+
+    const META: Provider = Provider::Meta;
 
     #[test]
-    fn paths_keep_their_parts_apart() {
-        assert_eq!(
-            template_by_id_request("v25.0", "1402993871104426"),
-            "v25.0/1402993871104426?fields=id,name,language,status,category,quality_score,\
-             rejected_reason"
-        );
-        assert!(
-            template_by_name_request("v25.0", "88", "a&limit=1/ü")
-                .starts_with("v25.0/88/message_templates?name=a%26limit%3D1%2F%C3%BC&fields=")
-        );
-        let page = templates_request("v25.0", "88", Some("MjQZD=="));
-        assert!(page.starts_with("v25.0/88/message_templates?fields=id,"));
-        assert!(page.ends_with("&limit=100&after=MjQZD%3D%3D"), "{page}");
+    fn a_versions_limit_is_asked_for_by_its_name() {
         for (version, limit) in [
             ("v25.0", "whatsapp_business_manager_messaging_limit"),
             ("v24.0", "whatsapp_business_manager_messaging_limit"),
             ("v23.0", "messaging_limit_tier"),
         ] {
-            let path = number_request(version, "310022446688199");
-            assert!(path.ends_with(&format!(",{limit}")), "{path}");
+            let fields = sender_fields(version);
+            assert!(fields.ends_with(&format!(",{limit}")), "{fields}");
         }
     }
 
@@ -202,18 +133,20 @@ mod tests {
             category: Some("UTILITY".into()),
             quality: Some("RED".into()),
         };
-        assert_eq!(templates_answer(one), Ok(vec![ready.clone()]));
+        let read = |page: Result<TemplatePage, _>| page.unwrap().templates;
+        assert_eq!(read(wire::one(META, one)), std::slice::from_ref(&ready));
         let list = br#"{"data":[{"id":7001,"name":"order_ready","language":"en_US",
             "status":"PAUSED","category":"UTILITY","quality_score":"RED"},{"id":"7002"},17],
             "paging":{"cursors":{}}}"#;
-        assert_eq!(templates_answer(list), Ok(vec![ready]));
-        assert_eq!(templates_answer(br#"{"data":[]}"#), Ok(vec![]));
+        assert_eq!(read(wire::listed(META, list)), [ready]);
+        assert_eq!(read(wire::listed(META, br#"{"data":[]}"#)), []);
     }
 
     #[test]
     fn refusals_and_noise_are_told_apart() {
         let refused = br#"{"error":{"message":"Expired","code":190,"error_data":"session over"}}"#;
-        let Err(ReadError::Refused { class, reason }) = templates_answer(refused) else {
+        let Some(ReadError::Refused { class, reason }) = reading::refusal(META, 200, refused)
+        else {
             panic!("a Graph error is a refusal");
         };
         assert_eq!(class, ErrorClass::ConnectionStops);
@@ -226,7 +159,8 @@ mod tests {
             b"[]",
             br#"{"data":{}}"#,
         ] {
-            let read = templates_answer(noise);
+            assert_eq!(reading::refusal(META, 200, noise), None);
+            let read = wire::listed(META, noise);
             assert!(matches!(read, Err(ReadError::Unreadable(_))), "{noise:?}");
         }
     }

@@ -18,6 +18,7 @@ const fn flows(
         name,
         says,
         api,
+        with: &[],
         meta,
         dialog360: None,
         dialog360_onprem: None,

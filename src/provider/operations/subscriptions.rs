@@ -8,6 +8,13 @@ const SET: &str = "PUT /v1/connections/{id}/webhook_subscriptions/{level}";
 const READ: &str = "GET /v1/connections/{id}/webhook_subscriptions/{level}";
 const REMOVE: &str = "DELETE /v1/connections/{id}/webhook_subscriptions/{level}";
 
+/// Where it is set.
+type Level = &'static [(&'static str, &'static str)];
+const APP: Level = &[("level", "app")];
+const ACCOUNT: Level = &[("level", "account")];
+const NUMBER: Level = &[("level", "number")];
+const EVENTS: Level = &[("level", "events")];
+
 const CHANNEL: &str = "v1/configs/webhook";
 const WABA_WEBHOOK: &str = "waba_webhook";
 
@@ -16,12 +23,14 @@ const fn of_meta(
     name: &'static str,
     says: &'static str,
     api: &'static [&'static str],
+    with: Level,
     call: Option<Call>,
 ) -> Operation {
     Operation {
         name,
         says,
         api,
+        with,
         meta: call,
         dialog360: None,
         dialog360_onprem: None,
@@ -34,6 +43,7 @@ pub static READ_TOKEN: Operation = of_meta(
     "connections.token",
     "Tell whose the connection's key is, what it may do, and until when.",
     &["GET /v1/connections/{id}/token"],
+    &[],
     meta(Verb::Get, "{version}/debug_token"),
 );
 
@@ -42,6 +52,7 @@ pub static READ_APP: Operation = of_meta(
     "webhooks.read_app",
     "Tell where an app's webhooks go, and which.",
     &[READ],
+    APP,
     meta(Verb::Get, "{version}/{app}/subscriptions"),
 );
 
@@ -50,6 +61,7 @@ pub static SET_APP: Operation = of_meta(
     "webhooks.set_app",
     "Let an app's webhooks come here. Meta asks this service first whether it is to be.",
     &[SET],
+    APP,
     meta(Verb::Post, "{version}/{app}/subscriptions"),
 );
 
@@ -58,6 +70,7 @@ pub static REMOVE_APP: Operation = of_meta(
     "webhooks.remove_app",
     "Let an app's webhooks come no more.",
     &[REMOVE],
+    APP,
     meta(Verb::Delete, "{version}/{app}/subscriptions"),
 );
 
@@ -68,6 +81,7 @@ pub static READ_ACCOUNT: Operation = Operation {
         "webhooks.read_account",
         "Tell whether an account's webhooks come, and where they go.",
         &[READ],
+        ACCOUNT,
         meta(Verb::Get, "{version}/{waba}/subscribed_apps"),
     )
 };
@@ -79,6 +93,7 @@ pub static SET_ACCOUNT: Operation = Operation {
         "webhooks.set_account",
         "Let an account's webhooks come here.",
         &[SET],
+        ACCOUNT,
         meta(Verb::Post, "{version}/{waba}/subscribed_apps"),
     )
 };
@@ -88,6 +103,7 @@ pub static REMOVE_ACCOUNT: Operation = of_meta(
     "webhooks.remove_account",
     "Let an account's webhooks come no more.",
     &[REMOVE],
+    ACCOUNT,
     meta(Verb::Delete, "{version}/{waba}/subscribed_apps"),
 );
 
@@ -99,6 +115,7 @@ pub static READ_NUMBER: Operation = Operation {
         "webhooks.read_number",
         "Tell where the webhooks of numbers go. Meta: those of all numbers of an account.",
         &[READ],
+        NUMBER,
         meta(Verb::Get, "{version}/{waba}/phone_numbers"),
     )
 };
@@ -111,6 +128,7 @@ pub static SET_NUMBER: Operation = Operation {
         "webhooks.set_number",
         "Let a number's webhooks come here, wherever those of its account go.",
         &[SET],
+        NUMBER,
         meta(Verb::Post, "{version}/{id}"),
     )
 };
@@ -120,6 +138,7 @@ pub static REMOVE_NUMBER: Operation = of_meta(
     "webhooks.remove_number",
     "Let a number's webhooks go where those of its account go.",
     &[REMOVE],
+    NUMBER,
     meta(Verb::Post, "{version}/{id}"),
 );
 
@@ -133,7 +152,7 @@ const fn of_infobip(
 ) -> Operation {
     Operation {
         infobip: dialog360(verb, path),
-        ..of_meta(name, says, api, None)
+        ..of_meta(name, says, api, EVENTS, None)
     }
 }
 

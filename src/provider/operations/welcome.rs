@@ -15,6 +15,7 @@ const fn sequences(
         name,
         says,
         api,
+        with: &[],
         meta: meta(verb, SEQUENCES),
         dialog360: None,
         dialog360_onprem: None,

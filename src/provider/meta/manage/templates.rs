@@ -9,6 +9,9 @@ use crate::provider::templates::Filter;
 const FIELDS: &str = "id,name,language,status,category,sub_category,previous_category,components,\
                       parameter_format,message_send_ttl_seconds,quality_score,rejected_reason";
 
+/// How a template stands.
+const STATE: &str = "id,name,language,status,category,quality_score,rejected_reason";
+
 /// Templates of one page.
 const PAGE: &str = "100";
 
@@ -21,6 +24,13 @@ pub(in crate::provider) fn list(ask: Ask, filter: &Filter, from: Option<&str>) -
         .query("language", filter.language.clone())
         .query("category", upper(&filter.category))
         .query("fields", Some(FIELDS))
+        .query("limit", Some(PAGE))
+        .query("after", from)
+}
+
+/// A page of a list, without what they say.
+pub(in crate::provider) fn states(ask: Ask, from: Option<&str>) -> Ask {
+    ask.query("fields", Some(STATE))
         .query("limit", Some(PAGE))
         .query("after", from)
 }

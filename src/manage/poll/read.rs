@@ -4,24 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
-use super::{Line, Polling};
+use super::{Line, Polling, Unread};
+use crate::manage::templates::said::{read_at, said_of};
+use crate::manage::{Account, Failed, shown};
 use crate::model::ids::{SenderId, TemplateId};
 use crate::model::provider::Provider;
 use crate::model::reading::TemplateReading;
-use crate::provider::reading::{self, ListOf};
-use crate::send::ask::Unasked;
-use crate::send::templates::{read_at, said_of};
-use crate::store::Connection;
+use crate::provider::operations::senders::READ_SENDER;
+use crate::provider::{senders, templates};
 use crate::store::ingest::TemplateSaid;
 use crate::store::polls::Subject;
 use crate::store::template_readings::ListedOf;
-
-/// A page of templates; some providers show them with all of their content.
-const PAGE_BYTES: usize = 16 << 20;
-
-/// The answer about a number.
-const NUMBER_BYTES: usize = 1 << 20;
 
 /// Pages of one list: more than the templates that an account may have.
 const PAGES: usize = 200;
@@ -40,32 +35,38 @@ impl Polling {
         &self,
         line: &mut Line<'_>,
         subject: &Subject,
-    ) -> Result<usize, Unasked> {
+    ) -> Result<usize, Unread> {
         match subject {
             Subject::Sender(sender) => self.read_number(line, *sender).await,
             Subject::Templates(waba_id) => self.read_templates(line, waba_id.as_deref()).await,
         }
     }
 
-    async fn read_number(&self, line: &mut Line<'_>, id: SenderId) -> Result<usize, Unasked> {
-        let store = &self.sending.store;
+    async fn read_number(&self, line: &mut Line<'_>, id: SenderId) -> Result<usize, Unread> {
+        let store = &self.manage.store;
         let Some(sender) = store.sender(id).await? else {
             return Ok(0);
         };
-        let Connection {
-            provider,
-            api_version,
-            ..
-        } = line.connection;
-        let number = &sender.phone_number_id;
-        let path = reading::number_request(*provider, api_version.as_deref(), number);
-        let Some(path) = path else {
-            return Ok(0);
+        let id_there = sender.phone_number_id.as_str();
+        let account = Account {
+            connection: Arc::clone(line.connection),
+            waba_id: String::new(),
+            number: id_there.to_owned(),
         };
+        let provider = account.provider();
+        let is_named = matches!(provider, Provider::Meta | Provider::Infobip);
+        if account.has(&READ_SENDER).is_err() || (is_named && id_there.is_empty()) {
+            return Ok(0);
+        }
         let asked_at = store.clock().now();
-        let body = line.get(&path, NUMBER_BYTES).await?;
-        match reading::number_answer(*provider, &body, number)? {
-            Some(read) => Ok(store.record_number_reading(id, asked_at, &read).await?),
+        let ask = senders::read(provider, &account.named());
+        let answer = shown(&line.ask(&ask).await?.body);
+        let found = senders::one(provider, answer.clone(), id_there);
+        let found = found.map_err(|error| Failed::unread(answer, error))?;
+        match found {
+            Some(number) => Ok(store
+                .record_number_reading(id, asked_at, &number.reading)
+                .await?),
             None => Ok(0),
         }
     }
@@ -74,16 +75,22 @@ impl Polling {
         &self,
         line: &mut Line<'_>,
         waba_id: Option<&str>,
-    ) -> Result<usize, Unasked> {
-        let (store, connection) = (&self.sending.store, line.connection);
+    ) -> Result<usize, Unread> {
+        let (store, connection) = (&self.manage.store, line.connection);
         let numbers = match connection.provider {
             Provider::Infobip => store.listing_numbers(connection.id).await?,
             Provider::Meta | Provider::Dialog360 | Provider::Dialog360Onprem => Vec::new(),
         };
+        let of = |number: String| Account {
+            connection: Arc::clone(connection),
+            waba_id: waba_id.unwrap_or_default().to_owned(),
+            number,
+        };
         let lists: Vec<_> = match (connection.provider, waba_id) {
-            (Provider::Infobip, _) => numbers.iter().map(|n| ListOf::Number(n)).collect(),
-            (_, Some(waba_id)) => vec![ListOf::Account(waba_id)],
-            (_, None) => vec![ListOf::Key],
+            (Provider::Infobip, _) => numbers.into_iter().map(of).collect(),
+            // Its accounts have names.
+            (Provider::Meta, None) => Vec::new(),
+            _ => vec![of(String::new())],
         };
         let asked_at = store.clock().now();
         let mut listed = Listed {
@@ -97,14 +104,14 @@ impl Polling {
         };
         let (mut failed, mut read) = (None, false);
         for of in lists {
-            match list(line, of, &mut listed).await {
+            match list(line, &of, &mut listed).await {
                 Ok(()) => read = true,
-                Err(error) if error.is_of_what_was_asked() => {
+                Err(Unread::Failed(error)) if error.is_of_what_was_asked() => {
                     // Such as a number that was taken away. The others' lists are as good as before.
-                    tracing::warn!(connection = %connection.id, list = ?of, %error,
+                    tracing::warn!(connection = %connection.id, number = of.number, %error,
                         "a list of templates could not be read");
                     listed.whole = false;
-                    failed = Some(error);
+                    failed = Some(error.into());
                 }
                 Err(error) => {
                     (failed, read) = (Some(error), false);
@@ -131,22 +138,14 @@ impl Polling {
 }
 
 /// Reads a list to its end.
-async fn list(line: &mut Line<'_>, of: ListOf<'_>, listed: &mut Listed<'_>) -> Result<(), Unasked> {
-    let Connection {
-        provider,
-        api_version,
-        ..
-    } = line.connection;
+async fn list(line: &mut Line<'_>, of: &Account, listed: &mut Listed<'_>) -> Result<(), Unread> {
+    let provider = of.provider();
     let mut from: Option<String> = None;
     for _ in 0..PAGES {
-        let path =
-            reading::templates_request(*provider, api_version.as_deref(), of, from.as_deref());
-        let Some(path) = path else {
-            listed.whole = false;
-            return Ok(());
-        };
-        let body = line.get(&path, PAGE_BYTES).await?;
-        let page = reading::templates_answer(*provider, &body)?;
+        let ask = templates::states(provider, &of.named(), from.as_deref());
+        let body = line.ask(&ask).await?.body;
+        let page = templates::listed(provider, &body);
+        let page = page.map_err(|error| Failed::unread(shown(&body), error))?;
         listed.whole &= page.whole;
         for template in page.templates {
             listed.take(template);

@@ -8,15 +8,19 @@
 
 mod read;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Sending;
-use super::ask::{self, Unasked};
+use super::pace::PATIENCE;
+use super::{Failed, Manage};
 use crate::config;
 use crate::model::limits::backoff;
+use crate::provider::operations::Ask;
+use crate::send::ask::{self, Answered};
+use crate::signals::Signals;
 use crate::store::polls::{Poll, Turn};
 use crate::store::{Connection, StoreError};
 
@@ -33,8 +37,10 @@ const WRITING: Duration = Duration::from_secs(15);
 /// The poller.
 #[derive(Debug, Clone)]
 pub struct Polling {
-    /// What all of sending shares.
-    pub sending: Sending,
+    /// By what the calls are made.
+    pub manage: Manage,
+    /// Who wakes claimers.
+    pub signals: Signals,
     /// `[poll]`.
     pub settings: config::Poll,
 }
@@ -47,28 +53,58 @@ pub async fn poll(polling: Polling, shutdown: CancellationToken) {
     }
 }
 
+/// Why nothing was learned.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("{}", .0.in_words())]
+    Failed(#[from] Failed),
+    /// Another instance reads from this connection now.
+    #[error("the turn was lost")]
+    NotOurs,
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// For the metrics.
+const fn outcome(failed: &Failed) -> &'static str {
+    match failed {
+        Failed::Refused(_) | Failed::TooMany { .. } => "refused",
+        Failed::Unreachable {
+            said: Some(said), ..
+        } => match said.status {
+            400.. => "refused",
+            _ => "unreadable",
+        },
+        _ => "unreachable",
+    }
+}
+
 /// Requests to a connection within a turn.
 struct Line<'a> {
     polling: &'a Polling,
     turn: &'a Turn,
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
     last: Option<Instant>,
 }
 
 impl Line<'_> {
-    /// The answer to a GET, when it may go: at the pace, and while the turn is ours.
-    async fn get(&mut self, path: &str, most: usize) -> Result<Vec<u8>, Unasked> {
-        let sending = &self.polling.sending;
-        let now = sending.clock().monotonic();
+    /// The answer, when it may be asked for: at the pace, and while the turn is ours.
+    async fn ask(&mut self, ask: &Ask) -> Result<Answered, Unread> {
+        let manage = &self.polling.manage;
+        let clock = manage.store.clock();
         if let Some(last) = self.last {
             let next = last + self.polling.settings.pace;
-            tokio::time::sleep(next.saturating_duration_since(now)).await;
+            tokio::time::sleep(next.saturating_duration_since(clock.monotonic())).await;
         }
-        if !sending.store.keep_turn(self.turn).await? {
-            return Err(Unasked::NotOurs);
+        if !manage.store.keep_turn(self.turn).await? {
+            return Err(Unread::NotOurs);
         }
-        self.last = Some(sending.clock().monotonic());
-        ask::get(sending, self.connection, path, most).await
+        self.last = Some(clock.monotonic());
+        Ok(manage.call_once(self.connection, ask).await?)
     }
 }
 
@@ -99,7 +135,7 @@ impl Polling {
 
     /// Nothing is polled: nothing may be taken for late.
     async fn forget(&self) {
-        while let Err(error) = self.sending.store.forget_polls().await {
+        while let Err(error) = self.manage.store.forget_polls().await {
             tracing::debug!(%error, "what was polled could not be forgotten yet");
             tokio::time::sleep(self.settings.pace).await;
         }
@@ -110,11 +146,9 @@ impl Polling {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let Sending {
-            store, settings, ..
-        } = &self.sending;
+        let store = &self.manage.store;
         store.plan_polls().await?;
-        let length = self.settings.pace + settings.answer_timeout + WRITING;
+        let length = self.settings.pace + PATIENCE + self.manage.settings.timeout + WRITING;
         store.take_turns(length, most).await
     }
 
@@ -125,7 +159,7 @@ impl Polling {
             None
         });
         let pause = wait.unwrap_or(self.settings.pace);
-        let ended = self.sending.store.end_turn(&turn, pause, wait.is_some());
+        let ended = self.manage.store.end_turn(&turn, pause, wait.is_some());
         if let Err(error) = ended.await {
             tracing::debug!(connection = %turn.connection, %error, "a turn was not given back");
         }
@@ -134,10 +168,10 @@ impl Polling {
     /// Reads what is due of a connection. Returns for how long to leave it alone, where the
     /// provider as a whole refuses.
     async fn read_due(&self, turn: &Turn) -> Result<Option<Duration>, StoreError> {
-        let Some(connection) = self.sending.connections.get(turn.connection).await? else {
+        let Some(connection) = self.manage.connections.get(turn.connection).await? else {
             return Ok(None);
         };
-        let store = &self.sending.store;
+        let store = &self.manage.store;
         let mut line = Line {
             polling: self,
             turn,
@@ -164,9 +198,9 @@ impl Polling {
                         .record_polled(connection.id, &poll.subject, self.settings.every)
                         .await?;
                 }
-                Err(Unasked::NotOurs) => return Ok(None),
-                Err(Unasked::Store(error)) => return Err(error),
-                Err(error) => {
+                Err(Unread::NotOurs) => return Ok(None),
+                Err(Unread::Failed(Failed::Store(error))) => return Err(error),
+                Err(Unread::Failed(error)) => {
                     self.put_off(&connection, &poll, &error).await?;
                     if error.is_of_all() {
                         return Ok(Some(self.wait(&error, failures)));
@@ -178,25 +212,26 @@ impl Polling {
     }
 
     /// Longer with each failure in a row, and not shorter than the provider says.
-    fn wait(&self, error: &Unasked, failures: u32) -> Duration {
+    fn wait(&self, error: &Failed, failures: u32) -> Duration {
         let failures = usize::try_from(failures).unwrap_or(usize::MAX);
         let wait = backoff(self.settings.pace, failures.saturating_add(1));
-        error.retry_after().unwrap_or_default().max(wait)
+        error.wait().unwrap_or_default().max(wait)
     }
 
     async fn put_off(
         &self,
         connection: &Connection,
         poll: &Poll,
-        error: &Unasked,
+        error: &Failed,
     ) -> Result<(), StoreError> {
-        metrics::counter!("twotick_polls_total", "outcome" => error.as_str()).increment(1);
-        tracing::warn!(connection = %connection.id, subject = %poll.subject, %error,
+        metrics::counter!("twotick_polls_total", "outcome" => outcome(error)).increment(1);
+        let error_text = error.in_words();
+        tracing::warn!(connection = %connection.id, subject = %poll.subject, error = error_text,
             "it could not be read");
         let wait = self.wait(error, poll.failures);
-        let store = &self.sending.store;
+        let store = &self.manage.store;
         store
-            .record_unread(connection.id, &poll.subject, wait, &error.to_string())
+            .record_unread(connection.id, &poll.subject, wait, &error_text)
             .await
     }
 
@@ -210,8 +245,8 @@ impl Polling {
         if told > 0 {
             let told = u64::try_from(told).unwrap_or(u64::MAX);
             metrics::counter!("twotick_poll_differences_total").increment(told);
-            self.sending.signals.all_due_here();
-            self.sending.signals.changed();
+            self.signals.all_due_here();
+            self.signals.changed();
         }
     }
 }
