@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Event, Events, Filter, Show};
 use crate::model::ids::{ConnectionId, SenderId};
 use crate::signals::Signals;
-use crate::store::feed::{Fact, FeedFilter, Place};
+use crate::store::feed::{Fact, FeedFilter, Place, Read};
 use crate::store::{Store, StoreError};
 
 /// What is kept in memory: some seconds of a busy service.
@@ -271,8 +271,11 @@ impl Tail {
         while self.is_read() {
             changes.mark_unchanged();
             let forgotten = self.ring().forgotten;
-            let (facts, next) = self.0.store.feed(&FeedFilter::default(), to, PAGE).await?;
-            let read = facts.len();
+            let Read {
+                facts,
+                next,
+                at_end,
+            } = self.0.store.feed(&FeedFilter::default(), to, PAGE).await?;
             let events = facts.into_iter().map(self.0.show).map(Arc::new).collect();
             {
                 let mut ring = self.ring();
@@ -282,7 +285,7 @@ impl Tail {
                 ring.push(events, next);
             }
             to = next;
-            if i64::try_from(read).is_ok_and(|read| read < PAGE) {
+            if at_end {
                 tokio::time::sleep(GAP).await;
                 let _ = tokio::time::timeout(PERIOD, changes.changed()).await;
             }
@@ -315,7 +318,7 @@ impl Tail {
     ) -> Result<(Events, Place), NotRead> {
         let _turn = self.0.catching_up.acquire().await;
         let everything = FeedFilter::default();
-        let (facts, next) = self.0.store.feed(&everything, after, BEHIND).await?;
+        let Read { facts, next, .. } = self.0.store.feed(&everything, after, BEHIND).await?;
         // Asked last: where it begins is committed before anything is forgotten.
         let begin = self.0.store.feed_begin().await?;
         if after < begin {

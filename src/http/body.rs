@@ -85,7 +85,14 @@ pub async fn whole_body(request: Request, api: &Api) -> Result<Bytes, ApiError> 
 pub async fn big_body(request: Request, api: &Api, most: usize) -> Result<Bytes, ApiError> {
     let shares = request.extensions().get::<Shares>().cloned();
     let limit = api.config.http.body_timeout;
-    let bytes = read_within(request.into_body(), most, &api.api_bytes, limit).await?;
+    let read = read_within(request.into_body(), most, &api.api_bytes, limit).await;
+    let bytes = read.map_err(|error| match error {
+        ApiError::TooLarge { most, .. } => ApiError::TooLarge {
+            field: "file",
+            most,
+        },
+        error => error,
+    })?;
     if let Some(shares) = shares {
         shares.add(api.api_bytes.take(bytes.len())?);
     }
@@ -115,7 +122,7 @@ async fn read_within(
 ) -> Result<Bytes, ApiError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > most {
-        return Err(ApiError::TooLarge(most));
+        return Err(ApiError::TooLarge { field: "", most });
     }
     let reading = async {
         let mut share = budget.take(0)?;
@@ -128,7 +135,7 @@ async fn read_within(
                 continue;
             };
             if bytes.len() + chunk.len() > most {
-                return Err(ApiError::TooLarge(most));
+                return Err(ApiError::TooLarge { field: "", most });
             }
             // Before it is held. By what has come and not by what was announced, which costs
             // a stranger nothing.

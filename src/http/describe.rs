@@ -71,7 +71,11 @@ fn give_examples(schemas: &mut Value) {
         .collect();
     for (page, row) in rows {
         let row = schemas[&row]["example"].clone();
-        schemas[&page]["example"] = json!({"data": [row], "next_cursor": null});
+        let example = &mut schemas[&page]["example"];
+        if example.is_null() {
+            *example = json!({"next_cursor": null});
+        }
+        example["data"] = json!([row]);
     }
 }
 

@@ -1,10 +1,13 @@
 //! `/docs`: the API for people, from `/openapi.json`. Its script is RapiDoc (MIT), kept in `docs/`
 //! beside this file, so that the page asks nobody else: its Content-Security-Policy holds it to
-//! that, here and nowhere else.
+//! that, here and nowhere else. Beside it, the pages of the guide.
+
+mod guide;
 
 use std::io::Read as _;
 
 use axum::Router;
+use axum::extract::Path;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
     X_CONTENT_TYPE_OPTIONS,
@@ -37,6 +40,12 @@ pub fn router() -> Router<Api> {
             get(async || shown("text/plain; charset=utf-8", LICENCE)),
         )
         .route("/docs/rapidoc-min.js", get(script))
+        .route("/docs/{*page}", get(page))
+}
+
+async fn page(Path(path): Path<String>) -> Result<Response, ApiError> {
+    let page = guide::page(&path).ok_or(ApiError::NotFound("page"))?;
+    Ok(shown("text/html; charset=utf-8", page))
 }
 
 fn shown(kind: &'static str, body: impl IntoResponse) -> Response {

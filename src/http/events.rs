@@ -31,12 +31,22 @@ use crate::model::ids::{
     WebhookId,
 };
 use crate::model::message::MessageStatus;
-use crate::store::feed::{Fact, FeedFilter, Place};
+use crate::store::feed::{Fact, FeedFilter, Place, Read};
 
 /// What `model::evidence` writes for a failure without a code.
 const NO_CODE: i64 = i64::MAX;
 
-type Feed = Page<EventView, 24>;
+/// A page of the feed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedPage, example = json!({"next_cursor": "AAAAAAAAB9IBmW8vEqB8dYm3R0hVpQAB", "has_more": false}))]
+struct FeedPage {
+    /// The oldest first.
+    data: Vec<EventView>,
+    /// Where to go on. Never `null`: there is always more to come.
+    next_cursor: Option<Cursor<24>>,
+    /// Whether there may be more already. `false`: this is the end for now; ask again after a while.
+    has_more: bool,
+}
 
 pub fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
@@ -341,7 +351,7 @@ const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
     tag = "Events",
     params(List),
     responses((status = 200, content(
-        (Feed = "application/json"),
+        (FeedPage = "application/json"),
         (Vec<CloudEventView> = "application/cloudevents-batch+json"),
     )), (status = 410, description = "cursor_expired")),
 )]
@@ -363,19 +373,28 @@ async fn list(
     };
     let after = asked.after.map(|cursor| Place::from_bytes(cursor.0));
     let page = api.store.feed_page(&filter, after, asked.limit.rows());
-    let (facts, next) = page.await?.map_err(ApiError::forgotten)?;
+    let Read {
+        facts,
+        next,
+        at_end,
+    } = page.await?.map_err(ApiError::forgotten)?;
     let told: Vec<_> = facts.iter().map(Told::of).collect();
     let shown = api.show_facts(facts, asked.include).await?;
-    let next = match told.get(..shown.len()).and_then(<[Told]>::last) {
-        Some(last) if shown.len() < told.len() => last.place,
-        _ => next,
+    let (next, at_end) = match told.get(..shown.len()).and_then(<[Told]>::last) {
+        Some(last) if shown.len() < told.len() => (last.place, false),
+        _ => (next, at_end),
     };
     if wants_cloudevents(&headers) {
         let events = told.into_iter().zip(shown);
         let events: Vec<_> = events.map(|(told, view)| told.event(view)).collect();
         return Ok(batch(&uri, &events, next));
     }
-    Ok(Json(Page::<EventView, 24>::ending(shown, Some(next.to_bytes()))).into_response())
+    let page = FeedPage {
+        data: shown,
+        next_cursor: Some(Cursor(next.to_bytes())),
+        has_more: !at_end,
+    };
+    Ok(Json(page).into_response())
 }
 
 /// A page as CloudEvents; where it goes on stands in the header `Link`.

@@ -1,8 +1,10 @@
-//! What is true of every request: it has an id, which the answer and every log line bear, and it
-//! is counted and timed by its route, never by its path, so that ids make no new series.
+//! What is true of every request: it has an id, which the answer and every log line bear, it is
+//! counted and timed by its route, never by its path, so that ids make no new series, and its answer
+//! is nothing for a browser to run, unless it says so.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -61,7 +63,17 @@ pub async fn observe(State(api): State<Api>, request: Request, next: Next) -> Re
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER.clone(), id);
     }
+    nothing_to_run(response.headers_mut());
     response
+}
+
+fn nothing_to_run(headers: &mut HeaderMap) {
+    const NOTHING: HeaderValue =
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers
+        .entry(X_CONTENT_TYPE_OPTIONS)
+        .or_insert(HeaderValue::from_static("nosniff"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
 }
 
 /// The method, if it is one of HTTP's: others are the client's to invent, and would be series

@@ -30,7 +30,7 @@ where every message is, and lets the next message of a sequence go only when the
 been delivered.
 
 Times are RFC 3339 in UTC, ids are opaque, absent values are `null`. More fields may be added to \
-answers. An address that is not here is answered with 404 `not_found`, another method with 405 \
+answers. [By task](docs/guide/README.md), with commands to try. An address that is not here is answered with 404 `not_found`, another method with 405 \
 `method_not_allowed`.";
 
 /// What is not said by a handler.

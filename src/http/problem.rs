@@ -121,9 +121,9 @@ pub enum ApiError {
     /// The body did not come in time.
     #[error("the body did not come in time")]
     TooSlow,
-    /// The body is bigger than `http.max_body_bytes`.
-    #[error("the body is larger than {0} bytes")]
-    TooLarge(usize),
+    /// The body is bigger than `http.max_body_bytes`, or than a file may be.
+    #[error("the body is larger than {most} bytes")]
+    TooLarge { field: &'static str, most: usize },
     /// Nothing is wrong with the request; it may be made again.
     #[error("{0}")]
     Overloaded(String),
@@ -167,6 +167,12 @@ impl ApiError {
                 Self::Invalid(errors)
                 | Self::InvalidLines { first: errors, .. }
                 | Self::NotSupportedByProvider(errors) => errors.clone(),
+                Self::TooLarge { field, most } => {
+                    vec![FieldError::new(
+                        *field,
+                        format!("expected at most {most} bytes"),
+                    )]
+                }
                 _ => Vec::new(),
             },
             provider_error: match self {
@@ -223,7 +229,10 @@ impl ApiError {
                 "template.components[0].parameters[0].parameter_name",
                 "Infobip takes parameters by their place alone, not by name",
             )]),
-            Self::TooLarge(4_194_304),
+            Self::TooLarge {
+                field: "",
+                most: 4_194_304,
+            },
             Self::TooSlow,
             Self::Overloaded("the database does not answer; try again".to_owned()),
             Self::Internal,
@@ -275,7 +284,7 @@ impl ApiError {
             ),
             Self::AtProvider(problem) => problem.kind(),
             Self::TooSlow => (S::REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
-            Self::TooLarge(_) => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
+            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large"),
             Self::Overloaded(_) | Self::TooManyBodies => {
                 (S::SERVICE_UNAVAILABLE, "overloaded", "Try again later")
             }
@@ -361,7 +370,7 @@ impl IntoResponse for ApiError {
         // The rest of its body is not read.
         if matches!(
             self,
-            Self::TooLarge(_) | Self::TooSlow | Self::TooManyBodies
+            Self::TooLarge { .. } | Self::TooSlow | Self::TooManyBodies
         ) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,12 +1,9 @@
 //! What an answer of the API says of itself: a tag, by which what has not changed need not be sent
-//! again, who may keep it, and that it is nothing for a browser to run.
+//! again, and who may keep it.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -29,19 +26,10 @@ pub async fn tag(request: Request, next: Next) -> Response {
         true => "private, no-cache",
         false => "no-store",
     };
-    for (name, value) in [
-        (CACHE_CONTROL, cache),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
-    ] {
-        // Unless it says more of itself.
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
-    }
+    // Unless it says more of itself.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static(cache));
     match is_read && response.status() == StatusCode::OK && is_json(response.headers()) {
         true => tagged(response, known).await,
         false => response,

@@ -190,6 +190,10 @@ impl Manage {
     /// Waits for the right to make a call.
     async fn take_turn(&self, connection: &Connection, call: &Call) -> Result<(), Failed> {
         let now = self.store.clock().monotonic();
+        let refusals = call.refusals;
+        if let Some(wait) = refusals.and_then(|it| self.pace.spent(connection.id, it, now)) {
+            return Err(Failed::TooMany { wait });
+        }
         match self.pace.take(connection.id, self.limit(call), now) {
             Ok(wait) => tokio::time::sleep(wait).await,
             Err(wait) => return Err(Failed::TooMany { wait }),
@@ -237,6 +241,10 @@ impl Manage {
         let Some(said) = refused.map(|refused| said(refused, &answered)) else {
             return Ok(answered);
         };
+        if let Some(limit) = call.refusals {
+            let now = self.store.clock().monotonic();
+            self.pace.spend(connection.id, limit, now);
+        }
         // What fails at the provider may fail after it has been done.
         // But not what it has a number for.
         let is_told = said.code.as_deref().and_then(remedy::of).is_some();

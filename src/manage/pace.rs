@@ -51,6 +51,26 @@ impl Pace {
         Ok(wait)
     }
 
+    /// How long it is until one more of what has happened may happen; `None`: it may.
+    pub(super) fn spent(
+        &self,
+        connection: ConnectionId,
+        limit: Limit,
+        now: Instant,
+    ) -> Option<Duration> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.get_mut(&(connection, limit.class))?;
+        let next = line.next(limit, now);
+        Some(next.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// It has happened once more.
+    pub(super) fn spend(&self, connection: ConnectionId, limit: Limit, now: Instant) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry((connection, limit.class)).or_default();
+        line.went.push_back(now);
+    }
+
     /// The provider wants nothing more of these for so long.
     pub(super) fn close(
         &self,

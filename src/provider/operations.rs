@@ -74,6 +74,8 @@ pub struct Call {
     pub path: &'static str,
     /// What the provider says of how often.
     pub limit: Option<Limit>,
+    /// How often it may be refused: the provider takes no more of these calls then, for long.
+    pub refusals: Option<Limit>,
     /// The provider has announced its end: it is made only for who asks for it by name.
     pub deprecated: bool,
 }
@@ -164,6 +166,7 @@ const fn meta(verb: Verb, path: &'static str) -> Option<Call> {
         verb,
         path,
         limit,
+        refusals: None,
         deprecated: false,
     })
 }
@@ -174,6 +177,7 @@ const fn dialog360(verb: Verb, path: &'static str) -> Option<Call> {
         verb,
         path,
         limit: None,
+        refusals: None,
         deprecated: false,
     })
 }
@@ -190,6 +194,7 @@ const fn infobip(
         verb,
         path,
         limit: Some(Limit { class, calls, per }),
+        refusals: None,
         deprecated: false,
     }
 }

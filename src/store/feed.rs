@@ -12,6 +12,17 @@ use super::{Store, StoreError, again};
 use crate::model::ids::{ConnectionId, SenderId, SubscriptionId, first_at};
 use crate::model::{Timestamp, event};
 
+/// What was read of the feed.
+#[derive(Debug)]
+pub struct Read {
+    /// The oldest first.
+    pub facts: Vec<Fact>,
+    /// Where to go on from; at the end, the end of what can be shown yet.
+    pub next: Place,
+    /// Whether nothing was left behind that when it was asked for.
+    pub at_end: bool,
+}
+
 /// A fact as it is kept, and what the feed adds to it.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the columns of facts")]
@@ -279,7 +290,7 @@ impl Store {
         filter: &FeedFilter,
         after: Option<Place>,
         limit: i64,
-    ) -> Result<Result<(Vec<Fact>, Place), Place>, StoreError> {
+    ) -> Result<Result<Read, Place>, StoreError> {
         let from = match after {
             Some(place) => place,
             None => self.feed_begin().await?,
@@ -293,15 +304,14 @@ impl Store {
         }
     }
 
-    /// The facts behind a place, the oldest first, and the place to go on from. There always is
-    /// one: where nothing is left, it is the end of what can be shown yet. Of a narrow filter there may
-    /// be fewer than `limit`, or none, before that end.
+    /// The facts behind a place. Of a narrow filter there may be fewer than `limit`, or none, before
+    /// the end.
     pub async fn feed(
         &self,
         filter: &FeedFilter,
         after: Place,
         limit: i64,
-    ) -> Result<(Vec<Fact>, Place), StoreError> {
+    ) -> Result<Read, StoreError> {
         // Asked first: whatever lies below it is visible to every statement from now on.
         let end = self.feed_end().await?;
         let mut from = after;
@@ -316,11 +326,20 @@ impl Store {
             let last = facts.last().filter(|_| full).map(Fact::place);
             // A place that is further along stays: it may come from another instance's answer.
             from = last.or(looked).unwrap_or(end).max(from);
-            if !facts.is_empty() || looked.is_none() {
-                return Ok((facts, from));
+            let at_end = !full && looked.is_none();
+            if !facts.is_empty() || at_end {
+                return Ok(Read {
+                    facts,
+                    next: from,
+                    at_end,
+                });
             }
         }
-        Ok((Vec::new(), from))
+        Ok(Read {
+            facts: Vec::new(),
+            next: from,
+            at_end: false,
+        })
     }
 
     /// Where a look that begins behind a place ends; `None` where the rest is not that much.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::feed::{Fact, FeedFilter, Place};
+use super::feed::{Fact, FeedFilter, Place, Read};
 use super::subscription_changes::touch;
 use super::{Store, StoreError, again};
 use crate::model::ids::{EventId, SubscriptionId, first_at};
@@ -134,11 +134,14 @@ impl Store {
             None => self.place_before(since).await?,
         };
         let everything = FeedFilter::default();
-        let (mut facts, next) = self.feed(&everything, from, PAGE).await?;
-        let full = i64::try_from(facts.len()).is_ok_and(|read| read == PAGE);
+        let Read {
+            mut facts,
+            next,
+            at_end,
+        } = self.feed(&everything, from, PAGE).await?;
         let beyond: Uuid = first_at(until + LONGEST);
         let over = facts.first().is_some_and(|fact| fact.id >= beyond);
         facts.retain(|fact| (since..until).contains(&fact.received_at));
-        Ok((facts, (full && !over).then_some(next)))
+        Ok((facts, (!at_end && !over).then_some(next)))
     }
 }

@@ -91,6 +91,36 @@ async fn the_page_of_the_api_asks_nobody_else() {
         .await
         .unwrap();
     assert!(licence.text().await.unwrap().starts_with("MIT License"));
+    let guide = app.request(Method::GET, "/docs/guide/follow-events.md");
+    let guide = guide.send().await.unwrap();
+    assert_eq!(guide.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(guide.text().await.unwrap().contains("<h1"));
+}
+
+#[tokio::test]
+async fn no_answer_is_anything_for_a_browser_to_run() {
+    let app = App::start().await;
+    for path in [
+        "/v1/messages",
+        "/openapi.json",
+        "/health/live",
+        "/metrics",
+        "/nowhere",
+        "/docs/nowhere",
+    ] {
+        let answer = app.request(Method::GET, path).send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers());
+        assert_eq!(
+            headers["x-content-type-options"], "nosniff",
+            "{path} {status}"
+        );
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path} {status}");
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

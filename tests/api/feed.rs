@@ -37,7 +37,9 @@ async fn follow(app: &App, limit: u16, mut after: Option<String>) -> (Vec<String
             data.iter()
                 .map(|e| e["data"]["key"].as_str().unwrap().to_owned()),
         );
-        if data.len() < usize::from(limit) {
+        let full = data.len() == usize::from(limit);
+        assert_eq!(page["has_more"], full, "nothing narrows it");
+        if !full {
             return (keys, next);
         }
         after = Some(next);
@@ -112,6 +114,10 @@ async fn what_is_rare_is_found_far_behind_and_no_request_looks_at_everything() {
     ] {
         let first = app.get(&format!("/v1/events?{narrowed}")).await.ok();
         assert_eq!(first["data"][0]["data"]["key"], "first", "{narrowed}");
+        assert_eq!(
+            first["has_more"], true,
+            "it ends where it was looked no further"
+        );
         let after = first["next_cursor"].as_str().unwrap();
         // A page looks no further than it must.
         let path = format!("/v1/events?{narrowed}&after={after}");

@@ -124,6 +124,7 @@ async fn pages_with_large_items_end_sooner_and_none_is_left_out() {
         let page = app.get(&path).await.ok();
         after = format!("&after={}", page["next_cursor"].as_str().unwrap());
         let events = page["data"].as_array().unwrap().clone();
+        assert!(found.len() + events.len() >= 7 || page["has_more"] == true);
         pages += usize::from(!events.is_empty());
         found.extend(events);
         assert!(pages < 8);

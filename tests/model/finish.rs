@@ -95,13 +95,12 @@ impl Run<'_> {
         };
         loop {
             let read = self.world.store.feed(&filter, self.followed_to, PAGE);
-            let (facts, next) = read.await.unwrap();
-            self.followed_to = next;
-            let n = facts.len();
-            for fact in facts {
+            let read = read.await.unwrap();
+            self.followed_to = read.next;
+            for fact in read.facts {
                 *self.story.followed.entry(fact.id).or_default() += 1;
             }
-            if i64::try_from(n).unwrap() < PAGE {
+            if read.at_end {
                 return;
             }
         }

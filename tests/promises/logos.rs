@@ -92,7 +92,11 @@ async fn a_picture_is_put_there_and_shown_as_it_was_given() {
         let said = problem["errors"][0]["message"].as_str().unwrap();
         assert!(said.contains("it has 191 by 191"), "{said}");
         let big = vec![0; (5 << 20) + 1];
-        assert_eq!(put(&app, &path, "image/png", big).await.0, 413);
+        let (status, problem) = put(&app, &path, "image/png", big).await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (413, &json!("file"))
+        );
         let (status, _) = put(
             &app,
             &path,

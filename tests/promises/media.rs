@@ -87,6 +87,23 @@ async fn media_is_uploaded_read_downloaded_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_providers_patience_with_reads_in_vain_is_never_used_up() {
+    let app = start(false).await;
+    let all = accounts(&app).await;
+    let account = all.iter().find(|it| it.provider == "dialog360").unwrap();
+    let path = format!("/v1/media/990000000000404{}", of(account));
+    for _ in 0..19 {
+        let (status, problem) = send(&app, Method::GET, &path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{problem:#}");
+    }
+    let (status, problem) = send(&app, Method::GET, &path).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{problem:#}");
+    let calls = format!("{}/_control/calls", app.simulator);
+    let calls = reqwest::get(calls).await.unwrap().text().await.unwrap();
+    assert_eq!(calls.matches("/990000000000404").count(), 19);
+}
+
+#[tokio::test]
 async fn what_a_user_sent_is_downloaded_by_its_id_in_one_call() {
     let app = start(false).await;
     for account in accounts(&app).await {

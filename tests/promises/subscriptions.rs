@@ -505,6 +505,23 @@ async fn an_endpoint_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
+async fn one_event_that_is_to_come_later_keeps_no_other_back() {
+    let app = app().await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|delivery| match delivery.key() {
+        "a" => Reply::Later(500, 3600),
+        _ => Reply::Status(200),
+    });
+    subscribe(&app, &endpoint).await;
+    let mut session = app.session().await;
+    write(&mut session, &[(1, "a")]).await;
+    endpoint.until("it says when", |got| !got.is_empty()).await;
+    write(&mut session, &[(2, "b"), (3, "c")]).await;
+    endpoint.takes(2).await;
+    assert_eq!(endpoint.taken(), ["b", "c"]);
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_once_and_the_one_before_signs_until_its_end() {
     let app = app().await;
     let endpoint = Endpoint::start().await;

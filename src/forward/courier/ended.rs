@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use super::{Came, Courier, FAILED, IDLE_CURSOR, Posted, Work, empty, row};
 use crate::clock;
 use crate::feed::Event;
@@ -61,7 +63,16 @@ impl Courier {
             self.pending.failing_since = Some(Some(now));
         }
         let pause = outcome.retry_after;
-        self.health.failed(is_new, clock.monotonic(), now, pause);
+        // With another status it is the event alone that is to come later.
+        let of_all = outcome.status.is_some_and(|status| {
+            matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            )
+        });
+        let all_pause = pause.filter(|_| of_all);
+        self.health
+            .failed(is_new, clock.monotonic(), now, all_pause);
         let mut row = match work {
             Work::New(_) => row(event),
             Work::Again(row) => row,

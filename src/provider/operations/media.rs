@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Call, Operation, SECOND, Verb, dialog360, infobip, meta};
+use super::{Call, HOUR, Limit, Operation, SECOND, Verb, dialog360, infobip, meta};
 
 const META_MEDIA: &str = "{version}/{id}";
 const ONPREM_MEDIA: &str = "v1/media/{id}";
@@ -15,6 +15,32 @@ const fn infobip_media(verb: Verb) -> Option<Call> {
     Some(infobip(verb, INFOBIP_MEDIA, "media", 15, SECOND))
 }
 
+/// 360dialog takes 25 uploads a second of a number ("Upload, retrieve or delete media").
+const DIALOG360_UPLOAD: Option<Call> = match dialog360(Verb::Post, "media") {
+    Some(call) => Some(Call {
+        limit: Some(Limit {
+            class: "media.upload",
+            calls: 25,
+            per: SECOND,
+        }),
+        ..call
+    }),
+    None => None,
+};
+
+/// After 20 error answers within 60 minutes it answers no such call for 30 (the same page).
+const DIALOG360_READ: Option<Call> = match dialog360(Verb::Get, "{id}") {
+    Some(call) => Some(Call {
+        refusals: Some(Limit {
+            class: "media.refused",
+            calls: 19,
+            per: HOUR,
+        }),
+        ..call
+    }),
+    None => None,
+};
+
 /// Something to send, given to the provider.
 pub static UPLOAD_MEDIA: Operation = Operation {
     name: "media.upload",
@@ -22,7 +48,7 @@ pub static UPLOAD_MEDIA: Operation = Operation {
     api: &["POST /v1/media"],
     with: &[],
     meta: meta(Verb::Post, "{version}/{number}/media"),
-    dialog360: dialog360(Verb::Post, "media"),
+    dialog360: DIALOG360_UPLOAD,
     dialog360_onprem: dialog360(Verb::Post, "v1/media"),
     infobip: None,
 };
@@ -34,7 +60,7 @@ pub static READ_MEDIA: Operation = Operation {
     api: &["GET /v1/media/{id}"],
     with: &[],
     meta: meta(Verb::Get, META_MEDIA),
-    dialog360: dialog360(Verb::Get, "{id}"),
+    dialog360: DIALOG360_READ,
     dialog360_onprem: None,
     infobip: infobip_media(Verb::Head),
 };
@@ -47,7 +73,7 @@ pub static DOWNLOAD_MEDIA: Operation = Operation {
     api: &["GET /v1/media/{id}/content"],
     with: &[],
     meta: meta(Verb::Get, META_MEDIA),
-    dialog360: dialog360(Verb::Get, "{id}"),
+    dialog360: DIALOG360_READ,
     dialog360_onprem: dialog360(Verb::Get, ONPREM_MEDIA),
     infobip: infobip_media(Verb::Get),
 };
