@@ -111,7 +111,7 @@ fn check(call: Call, answer: &[u8]) -> Option<String> {
         }
         // Reading it all would cost the machine more than what is measured.
         Call::LookUp | Call::OfRecipient | Call::OfStatus => {
-            assert!(answer.len() > 1000, "too little");
+            assert!(answer.starts_with(b"{\"data\""), "no list");
             None
         }
         Call::Feed => {

@@ -66,8 +66,11 @@ async fn wait_for(
 ) -> Result<(), ApiError> {
     /// Commits of other instances are not signalled here.
     const LOOK_AGAIN: Duration = Duration::from_millis(500);
-    /// Under load something changes all the time; few changes are this message's.
+    /// Under load something changes all the time; few changes are this message's, and the longer it
+    /// has been waited for, the less it matters when.
     const AT_MOST_EVERY: Duration = Duration::from_millis(25);
+    const AT_LEAST_EVERY: Duration = Duration::from_millis(200);
+    let mut pause = AT_MOST_EVERY;
     let until = api.clock().monotonic() + timeout;
     let mut changes = api.signals.changes();
     loop {
@@ -80,7 +83,8 @@ async fn wait_for(
         if is_over || left.is_zero() || api.signals.is_stopping() {
             return Ok(());
         }
-        tokio::time::sleep(AT_MOST_EVERY.min(left)).await;
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 5 / 4).min(AT_LEAST_EVERY);
         let _ = tokio::time::timeout(LOOK_AGAIN.min(left), changes.changed()).await;
     }
 }

@@ -37,7 +37,10 @@ pub async fn tag(request: Request, next: Next) -> Response {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let json = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/json");
+    let json = |kind: &HeaderValue| {
+        let kind = kind.as_bytes();
+        kind.starts_with(b"application/json") || kind.starts_with(b"application/cloudevents")
+    };
     headers.get(CONTENT_TYPE).is_some_and(json)
 }
 

@@ -3,10 +3,12 @@
 //! Infobip is asked fits the schemas that it publishes.
 
 use serde_json::{Map, Value, json};
+use twotick::model::proof::{Hash, Proof, ProofBy};
 use twotick::model::provider::Provider;
 use twotick::provider::flows;
 use twotick::provider::media;
 use twotick::provider::operations::{Ask, Body, form};
+use twotick::provider::subscriptions::{Ours, Place, Wanted, infobip};
 use twotick::provider::templates::{Account, Filter, Named};
 use twotick::provider::templates::{check, create, delete, delete_name, edit, list, read, unpause};
 
@@ -367,4 +369,69 @@ fn media_is_asked_for_as_the_providers_say() {
         said(Meta, &on).as_deref(),
         Some("GET v25.0/upload:MTph?sig=ARZ")
     );
+}
+
+#[test]
+fn what_infobip_is_asked_to_tell_fits_its_schemas() {
+    let schemas = include_str!("../managed/infobip_subscriptions_schema.json");
+    let schemas: Value = serde_json::from_str(schemas).unwrap();
+    let place = Place {
+        own: "twotick-con-1".to_owned(),
+        ..Place::default()
+    };
+    let fits = |name: &str, ask: &Ask| {
+        let (said, body) = shown(Provider::Infobip, ask);
+        let schema = json!({"$ref": format!("#/components/schemas/{name}")});
+        let body = body.unwrap();
+        let errors = Schemas(&schemas, From::Service).errors(&schema, &body, "");
+        assert!(errors.is_empty(), "{said}: {}\n{body}", errors.join("\n"));
+    };
+    let hashes = [
+        Hash::Md5,
+        Hash::Sha1,
+        Hash::Sha224,
+        Hash::Sha256,
+        Hash::Sha384,
+        Hash::Sha512,
+    ];
+    let signed = hashes.map(|hash| ProofBy::Signature {
+        header: "x-signature".to_owned(),
+        hash,
+    });
+    let others = [
+        ProofBy::Basic,
+        ProofBy::Header("x-secret".to_owned()),
+        ProofBy::Url,
+    ];
+    for by in signed.into_iter().chain(others) {
+        let proofs = [Proof {
+            by,
+            secrets: vec!["shop:secret".to_owned().into()],
+        }];
+        let ours = Ours::new("https://alder.example/webhooks/con_1", "verify", &proofs);
+        let wanted = Wanted::default();
+        fits(
+            "WhatsappSubscriptionRequest",
+            &infobip::create(&place, &ours, &wanted),
+        );
+        fits(
+            "WhatsappSubscriptionRequest",
+            &infobip::create_with_profile(&place, &wanted),
+        );
+        fits(
+            "NoIdProfileRequest",
+            &infobip::update_profile(&place, &ours),
+        );
+        let known = infobip::found(
+            json!({"subscriptionId": "twotick-con-1", "events": ["DELIVERY"], "users": ["a"]}),
+            json!({}),
+        );
+        let update = infobip::update(&place, &known.unwrap(), &wanted);
+        fits("WhatsappNoIdSubscriptionRequest", &update);
+        if let Some(security) = &ours.security {
+            let write = |is_new| infobip::write_security(&place, security, is_new);
+            fits("SecurityRequest", &write(true));
+            fits("NoIdSecurityRequest", &write(false));
+        }
+    }
 }

@@ -122,3 +122,44 @@ async fn a_database_that_is_not_ours_and_a_service_that_is_not_there_are_found()
     }
     assert_eq!(result(found, "database")["result"], "ok");
 }
+
+#[tokio::test]
+async fn a_schema_that_is_not_this_versions_and_a_database_that_is_away_are_found() {
+    let app = newcomer().await;
+    let mut session = app.session().await;
+    for (change, result_of, says) in [
+        (
+            "UPDATE _sqlx_migrations SET version = version + 1
+             WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+            "fail",
+            "this binary is older",
+        ),
+        (
+            "DELETE FROM _sqlx_migrations
+             WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+            "warn",
+            "`twotick serve` applies them",
+        ),
+    ] {
+        sqlx::query(change).execute(&mut session).await.unwrap();
+        let (_, found) = checks(&app).await;
+        let check = result(&found, "migrations");
+        assert_eq!(check["result"], result_of);
+        assert!(check["remedy"].as_str().unwrap().contains(says), "{check}");
+    }
+    let mut command = command(&app, &["doctor", "--json"]);
+    let output = command
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nowhere")
+        .env(
+            "TWOTICK_SEALING_KEY",
+            data_encoding::BASE64.encode(&[7; 32]),
+        )
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = result(answer["checks"].as_array().unwrap(), "database");
+    assert_eq!(check["result"], "fail");
+    assert!(check["remedy"].is_string(), "{check}");
+}

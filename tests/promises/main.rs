@@ -27,6 +27,7 @@ mod logos;
 mod managed;
 mod managed_calls;
 mod managed_files;
+mod managed_kinds;
 mod managed_outcomes;
 mod media;
 mod media_calls;

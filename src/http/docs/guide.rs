@@ -32,7 +32,7 @@ pub const PAGES: &[(&str, &str)] = pages![
     "OPERATIONS.md",
 ];
 
-const STYLE: &str = "body{max-width:52rem;margin:2rem auto;padding:0 1rem;\
+const STYLE: &str = "body{max-width:62rem;margin:2rem auto;padding:0 1rem;\
     font:16px/1.5 system-ui,sans-serif;color:#222}\
     pre,code{font:14px/1.45 ui-monospace,monospace;background:#f4f4f4;border-radius:3px}\
     code{padding:.1em .25em}pre{padding:.8em;overflow-x:auto}pre code{padding:0}\

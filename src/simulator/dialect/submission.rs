@@ -74,7 +74,7 @@ fn shown(component: &Value) -> Value {
         let address = "https://scontent.whatsapp.net/v/t61.29466-34/sample";
         shown["example"]["header_handle"] = json!([address]);
     }
-    if let Some(buttons) = shown["buttons"].as_array_mut() {
+    if let Some(buttons) = shown.get_mut("buttons").and_then(Value::as_array_mut) {
         for button in buttons {
             match upper(&button["type"]) {
                 Some(word) if word == "OTP" => *button = otp(button),
@@ -83,7 +83,7 @@ fn shown(component: &Value) -> Value {
             }
         }
     }
-    if let Some(cards) = shown["cards"].as_array_mut() {
+    if let Some(cards) = shown.get_mut("cards").and_then(Value::as_array_mut) {
         for card in cards {
             let parts = card["components"].as_array().into_iter().flatten();
             card["components"] = parts.map(self::shown).collect();
