@@ -53,7 +53,7 @@ impl IntoParams for Once {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(LONGEST));
-        let says = "Names this request for 24 hours, per API key, method and path: the same \
+        let says = "Names this request for 24 hours, per API key, method, path and query: the same \
                     again gets the first answer again, and does nothing. Visible ASCII.";
         let header = Parameter::builder()
             .name("Idempotency-Key")
