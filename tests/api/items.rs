@@ -117,6 +117,8 @@ async fn pages_with_large_items_end_sooner_and_none_is_left_out() {
         let item = inbound(&format!("wamid.{n}"), OTHER).replace("H", &long);
         hear(&app, connection, &webhook(&[], &[&item])).await;
     }
+    let all = "/v1/events?type=inbound.text";
+    app.events_until(all, |events| events.len() == 7).await;
     let mut after = String::new();
     let (mut pages, mut found) = (0, Vec::new());
     while found.len() < 7 {
