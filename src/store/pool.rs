@@ -7,13 +7,15 @@
 //! because the next one would cost as long.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::again::is_running;
 use crate::clock::Clock;
 use crate::config;
 
@@ -37,6 +39,9 @@ pub(super) enum Asked {
 /// What is a while.
 const IDLING: Duration = Duration::from_millis(500);
 
+/// For how long one is lent again and again before its pool sees it, which ends old ones.
+const LENT: Duration = Duration::from_secs(60);
+
 /// How long the end may take: connections that nobody answers on are left behind.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -44,9 +49,31 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     pool: PgPool,
+    /// One for each connection that there may be.
+    places: Arc<Semaphore>,
+    warm: Arc<Warm>,
     asked: Asked,
+    /// For a free connection.
+    patience: Duration,
     limit: Duration,
     doubt: Doubt,
+}
+
+/// Connections that were given back a moment ago, the last one last. The pool counts them as lent: it
+/// would ask each whether it is there before it takes it back, a round trip more for every statement.
+#[derive(Debug)]
+struct Warm {
+    connections: Mutex<Vec<Resting>>,
+    doubt: Doubt,
+}
+
+#[derive(Debug)]
+struct Resting {
+    connection: PoolConnection<Postgres>,
+    /// When the pool gave it.
+    lent_at: Instant,
+    /// When it was used last.
+    since: Instant,
 }
 
 /// A connection in use. It goes back when this is dropped, in whatever state it is.
@@ -56,6 +83,11 @@ pub(super) struct Lent {
     connection: Option<PoolConnection<Postgres>>,
     /// Whether it may be in a transaction.
     in_transaction: bool,
+    /// When the pool gave it.
+    lent_at: Instant,
+    warm: Arc<Warm>,
+    /// Its place in the pool.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// From when on connections are trusted. Clones share it.
@@ -87,8 +119,9 @@ impl Pool {
         doubt: &Doubt,
     ) -> Self {
         let trusted = doubt.clone();
+        let connections = connections.max(1);
         let pool = PgPoolOptions::new()
-            .max_connections(connections.max(1))
+            .max_connections(connections)
             .acquire_timeout(settings.acquire_timeout)
             // Ours, because that of the pool has no limit.
             .test_before_acquire(false)
@@ -100,7 +133,13 @@ impl Pool {
             .connect_lazy_with(options.clone());
         Self {
             pool,
+            places: Arc::new(Semaphore::new(connections as usize)),
+            warm: Arc::new(Warm {
+                connections: Mutex::default(),
+                doubt: doubt.clone(),
+            }),
             asked,
+            patience: settings.acquire_timeout,
             // A free connection, then an answer; the server's own limit comes first, because an
             // error says more than silence.
             limit: settings.acquire_timeout + settings.statement_timeout + PING,
@@ -132,20 +171,40 @@ impl Pool {
 
     /// One that answered a moment ago: for who can do it again on another one.
     pub(super) async fn lend(&self) -> Result<Lent, sqlx::Error> {
+        let place = Arc::clone(&self.places).acquire_owned();
+        let place = tokio::time::timeout(self.patience, place).await;
+        let place = place
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| sqlx::Error::PoolClosed)?;
+        let now = self.doubt.clock.monotonic();
+        let (connection, lent_at) = match self.warm.take(now) {
+            Some(resting) => (resting.connection, resting.lent_at),
+            None => (self.pool.acquire().await?, now),
+        };
         Ok(Lent {
-            connection: Some(self.pool.acquire().await?),
+            connection: Some(connection),
             in_transaction: false,
+            lent_at,
+            warm: Arc::clone(&self.warm),
+            place: Some(place),
         })
+    }
+
+    /// One was found to be cut off: others may be.
+    pub(super) fn cool(&self) {
+        self.warm.cool();
     }
 
     /// How many are open, and how many of them idle.
     pub(super) fn open(&self) -> (usize, usize) {
         let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
-        (open, self.pool.num_idle())
+        (open, self.pool.num_idle() + self.warm.connections().len())
     }
 
     /// Waits for connections in use and closes all.
     pub(super) async fn close(&self) {
+        self.places.close();
+        self.warm.cool();
         if tokio::time::timeout(CLOSE, self.pool.close())
             .await
             .is_err()
@@ -196,18 +255,92 @@ impl DerefMut for Lent {
 }
 
 impl Drop for Lent {
-    /// As the pool's own guard does it, but within a time limit: one that falls silent on its way
-    /// would keep its place for as long as TCP believes in it, and some pools have one place.
+    /// Where what it was lent for has come to its end, it rests for who is next. Else, as the pool's own
+    /// guard does it, it goes back when it has answered what it was asked last, but within a time
+    /// limit: one that falls silent on its way would keep its place for as long as TCP believes in it,
+    /// and some pools have one place.
     fn drop(&mut self) {
-        // Without a runtime it is closed.
-        if let (Some(connection), Ok(runtime)) = (
-            self.connection.take(),
-            tokio::runtime::Handle::try_current(),
-        ) {
-            let returning = give_back(connection, self.in_transaction);
-            runtime.spawn(async move { tokio::time::timeout(RETURN, returning).await });
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let place = self.place.take();
+        let is_open = place.as_ref().is_some_and(|it| !it.semaphore().is_closed());
+        let rests = is_open && is_running() && !self.in_transaction;
+        let connection = match rests {
+            true => self.warm.put(connection, self.lent_at),
+            false => Some(connection),
+        };
+        if let Some(connection) = connection {
+            send_back(connection, self.in_transaction, place);
         }
     }
+}
+
+impl Warm {
+    fn connections(&self) -> MutexGuard<'_, Vec<Resting>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that was used last, where that is no while ago.
+    fn take(&self, now: Instant) -> Option<Resting> {
+        let last = self.connections().pop()?;
+        let is_fresh = now.saturating_duration_since(last.since) < IDLING;
+        if is_fresh && self.doubt.is_from_before(last.lent_at) {
+            return Some(last);
+        }
+        // All others have been here for longer.
+        send_back(last.connection, false, None);
+        self.cool();
+        None
+    }
+
+    /// Keeps one for who is next; `Some`: it has to go back.
+    fn put(
+        &self,
+        connection: PoolConnection<Postgres>,
+        lent_at: Instant,
+    ) -> Option<PoolConnection<Postgres>> {
+        let now = self.doubt.clock.monotonic();
+        if now.saturating_duration_since(lent_at) > LENT {
+            return Some(connection);
+        }
+        let mut all = self.connections();
+        all.push(Resting {
+            connection,
+            lent_at,
+            since: now,
+        });
+        // More than are needed.
+        let first = all.first()?.since;
+        let is_idle = now.saturating_duration_since(first) >= IDLING;
+        is_idle.then(|| all.remove(0).connection)
+    }
+
+    /// All go back, and are asked there.
+    fn cool(&self) {
+        let all = std::mem::take(&mut *self.connections());
+        for resting in all {
+            send_back(resting.connection, false, None);
+        }
+    }
+}
+
+/// Gives one back, beside whatever else goes on. Without a runtime it is closed.
+fn send_back(
+    mut connection: PoolConnection<Postgres>,
+    in_transaction: bool,
+    place: Option<OwnedSemaphorePermit>,
+) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return connection.close_on_drop();
+    };
+    runtime.spawn(async move {
+        let returning = give_back(connection, in_transaction);
+        let _ = tokio::time::timeout(RETURN, returning).await;
+        drop(place);
+    });
 }
 
 async fn give_back(mut connection: PoolConnection<Postgres>, in_transaction: bool) {
@@ -233,7 +366,12 @@ impl Doubt {
         from.is_none_or(|from| made_at.is_some_and(|made_at| made_at > from))
     }
 
-    fn from(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    /// Whether all that were made until this moment, and trusted then, still are.
+    fn is_from_before(&self, moment: Instant) -> bool {
+        self.from().is_none_or(|from| from < moment)
+    }
+
+    fn from(&self) -> MutexGuard<'_, Option<Instant>> {
         self.from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

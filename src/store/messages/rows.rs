@@ -74,17 +74,13 @@ struct Row {
     expired_at: Option<Timestamp>,
 }
 
-/// Adds messages to `found`; returns by which messages others were adopted. Each is looked up by
-/// its key, and in one statement with its sequence and its attempts.
-pub(super) async fn read_rows(
-    connection: &mut PgConnection,
-    ids: &[MessageId],
-    width: Width,
-    found: &mut HashMap<MessageId, Message>,
-) -> Result<HashMap<MessageId, MessageId>, StoreError> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
+/// The rows of the messages that are found so, with their sequences and attempts. `$3`: with what only
+/// one that is looked at by itself shows.
+macro_rules! rows {
+    ($from:literal, $which:literal, $($argument:expr),* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"
         -- read_messages
         SELECT m.sender, m.id, m.adopted_by, m.origin, m.recipient, m.type AS kind, m.reference,
                m.cancelled_at, m.created_at, m.sequence, m.position, m.delay_ms, m.on_unknown,
@@ -99,17 +95,53 @@ pub(super) async fn read_rows(
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
                a.played_at, a.failed_at, a.failed_code, a.expires_at, a.expired_at
-        FROM unnest($1::integer[], $2::uuid[]) AS x (sender, id)
-        JOIN messages m ON m.sender = x.sender AND m.id = x.id
+        "#
+                + $from
+                + r#"
         LEFT JOIN sequences q ON q.sender = m.sender AND q.id = m.sequence
         LEFT JOIN attempts a ON a.sender = m.sender AND a.message = m.id
-        "#,
-        &ids.iter().map(|id| id.sender.0).collect::<Vec<_>>(),
-        &ids.iter().map(|id| id.uuid).collect::<Vec<_>>(),
-        width == Width::Detail,
-    )
-    .fetch_all(connection)
-    .await?;
+        "#
+                + $which,
+            $($argument),*
+        )
+    };
+}
+
+/// Adds messages to `found`; returns by which messages others were adopted. Each is looked up by
+/// its key, and in one statement with its sequence and its attempts.
+pub(super) async fn read_rows(
+    connection: &mut PgConnection,
+    ids: &[MessageId],
+    width: Width,
+    found: &mut HashMap<MessageId, Message>,
+) -> Result<HashMap<MessageId, MessageId>, StoreError> {
+    let is_wide = width == Width::Detail;
+    let rows = match ids {
+        // What is asked for most.
+        [id] => {
+            rows!(
+                "FROM messages m",
+                "WHERE m.sender = $1 AND m.id = $2",
+                id.sender.0,
+                id.uuid,
+                is_wide,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        ids => {
+            rows!(
+                "FROM unnest($1::integer[], $2::uuid[]) AS x (sender, id)
+             JOIN messages m ON m.sender = x.sender AND m.id = x.id",
+                "",
+                &ids.iter().map(|id| id.sender.0).collect::<Vec<_>>(),
+                &ids.iter().map(|id| id.uuid).collect::<Vec<_>>(),
+                is_wide,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+    };
     let mut adopted = HashMap::new();
     for row in rows {
         let id = message_id(row.sender, row.id);
