@@ -25,7 +25,9 @@ pub struct Guard {
 
 /// It leads to an address that nothing is posted to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} leads to an address that is not public, and `forward.allow` does not name it")]
+#[error(
+    "{0} leads to an address that is not public, and the operator's `forward.allow` does not name it"
+)]
 pub struct NotAllowed(String);
 
 impl Guard {

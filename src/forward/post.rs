@@ -118,7 +118,7 @@ impl Poster {
             return Err("expected a URL that begins with https://".to_owned());
         }
         if is_http && !self.allow_http {
-            return Err("expected https: `forward.allow_http` is off".to_owned());
+            return Err("expected https: the operator has not set `forward.allow_http`".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("expected no user and password: deliveries are signed".to_owned());

@@ -1,6 +1,14 @@
 //! What serde says of a value that does not fit, in the API's words: what was expected there.
 //! serde names Rust's types, which mean nothing to a caller; what our own types say passes.
 
+/// Fields that are looked for where they are not: the name, a field that there is beside it, and
+/// what was meant.
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    ("on_unknown", "messages", "each of `messages` has its own"),
+    ("cursor", "after", "did you mean `after`?"),
+    ("after", "cursor", "did you mean `cursor`?"),
+];
+
 /// What is wrong with a field.
 pub fn of_serde(message: &str) -> String {
     let mismatch = ["invalid type: ", "invalid value: ", "invalid length "];
@@ -14,12 +22,16 @@ pub fn of_serde(message: &str) -> String {
         return format!("expected {}", expected.unwrap_or("another word"));
     }
     if let Some(rest) = message.strip_prefix("unknown field `") {
-        return match rest.split_once('`').and_then(|(name, known)| {
-            // As serde names them.
-            nearest(name, known.split('`').skip(1).step_by(2))
-        }) {
-            Some(nearest) => format!("there is no such field: did you mean `{nearest}`?"),
-            None => "there is no such field".to_owned(),
+        let (name, known) = rest.split_once('`').unwrap_or((rest, ""));
+        // As serde names them.
+        let known = || known.split('`').skip(1).step_by(2);
+        let elsewhere = ELSEWHERE
+            .iter()
+            .find(|(asked, beside, _)| name == *asked && known().any(|known| known == *beside));
+        return match (elsewhere, nearest(name, known())) {
+            (Some((_, _, said)), _) => format!("there is no such field: {said}"),
+            (_, Some(nearest)) => format!("there is no such field: did you mean `{nearest}`?"),
+            (_, None) => "there is no such field".to_owned(),
         };
     }
     if message.contains(" untagged enum ") {
@@ -124,5 +136,18 @@ mod tests {
         let near = said(json!({"sendr": "x"}));
         assert_eq!(near, "there is no such field: did you mean `sender`?");
         assert_eq!(said(json!({"colour": 1})), "there is no such field");
+
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code, reason = "read by serde alone")]
+        struct Feed {
+            after: Option<String>,
+            limit: Option<u8>,
+        }
+        let elsewhere = serde_json::from_value::<Feed>(json!({"cursor": 1})).unwrap_err();
+        assert_eq!(
+            of_serde(&elsewhere.to_string()),
+            "there is no such field: did you mean `after`?"
+        );
     }
 }

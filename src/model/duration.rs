@@ -11,17 +11,23 @@ pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// A text is not a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a whole number with a unit, such as `30s`, `5m`, `24h` or `7d`, up to `366d`")]
-pub struct InvalidDuration;
+pub enum InvalidDuration {
+    /// It is none.
+    #[error("expected a whole number with a unit, such as `30s`, `5m`, `24h` or `7d`")]
+    Form,
+    /// It is longer than [`LONGEST`].
+    #[error("expected at most `366d`")]
+    TooLong,
+}
 
 /// Reads a span.
 pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let (number, seconds) = UNITS
         .into_iter()
         .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
-        .ok_or(InvalidDuration)?;
-    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(InvalidDuration);
+        .ok_or(InvalidDuration::Form)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidDuration::Form);
     }
     number
         .parse::<u64>()
@@ -29,7 +35,7 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
         .and_then(|number| number.checked_mul(seconds))
         .map(Duration::from_secs)
         .filter(|span| *span <= LONGEST)
-        .ok_or(InvalidDuration)
+        .ok_or(InvalidDuration::TooLong)
 }
 
 /// Writes a span in the biggest unit that says it exactly. Parts of a second are left out.
@@ -53,18 +59,11 @@ mod tests {
         }
         assert_eq!(parse("24h").unwrap(), Duration::from_secs(86_400));
         assert_eq!(show(Duration::from_secs(86_400)), "1d");
-        for text in [
-            "",
-            "s",
-            "5",
-            "-5s",
-            "+5s",
-            "1.5h",
-            "367d",
-            "5 m",
-            "99999999999999999999d",
-        ] {
-            assert_eq!(parse(text), Err(InvalidDuration), "{text}");
+        for text in ["", "s", "5", "-5s", "+5s", "1.5h", "5 m"] {
+            assert_eq!(parse(text), Err(InvalidDuration::Form), "{text}");
+        }
+        for text in ["367d", "99999999999999999999d"] {
+            assert_eq!(parse(text), Err(InvalidDuration::TooLong), "{text}");
         }
     }
 }

@@ -372,7 +372,8 @@ impl Store {
                     JOIN messages m ON m.sender = $1 AND m.sequence = o.id AND m.position = o.head
                     WHERE a.sender = $1 AND a.message = m.id AND a.n = o.attempt
                         AND coalesce(a.outcome, 'unknown') = 'unknown'
-                    RETURNING a.message, a.n
+                    RETURNING a.message, a.n, num_nonnulls(a.accepted_at, a.held_at, a.sent_at,
+                        a.delivered_at, a.read_at, a.played_at, a.failed_at) = 0 AS is_unheard
                 ),
                 q AS (
                     UPDATE sequences q
@@ -381,7 +382,7 @@ impl Store {
                     FROM orphans o
                     WHERE q.sender = $1 AND q.id = o.id
                 )
-                SELECT message, n FROM a
+                SELECT message, n, is_unheard AS "is_unheard!" FROM a
                 "#,
                 lease.sender.0,
                 lease.epoch,
@@ -393,6 +394,8 @@ impl Store {
             .await?;
             let facts: Vec<_> = given_up
                 .iter()
+                // What a webhook spoke of is not unknown.
+                .filter(|row| row.is_unheard)
                 .map(|row| {
                     let message = crate::model::ids::MessageId {
                         sender: lease.sender,

@@ -51,7 +51,7 @@ async fn who_gives_up_a_claim_waits_for_its_attempt_and_holds_no_sequence() {
     let (sequence, messages) = app.sequence(two_steps(&app)).await;
     let wamid = app.accepted(&messages[0]).await;
     let mut session = app.session().await;
-    sqlx::query("UPDATE attempts SET outcome = NULL")
+    sqlx::query("UPDATE attempts SET outcome = NULL, accepted_at = NULL")
         .execute(&mut session)
         .await
         .unwrap();

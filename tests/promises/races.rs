@@ -475,3 +475,39 @@ async fn an_answer_that_comes_while_the_database_is_away_is_not_lost() {
     holder.rollback().await.unwrap();
     app.accepted(id.as_str().unwrap()).await;
 }
+
+#[tokio::test]
+async fn what_a_webhook_has_spoken_of_is_not_told_as_unknown_when_its_poster_is_gone() {
+    let app = App::start().await;
+    let (_, messages) = app.sequence(two_steps(&app)).await;
+    let wamid = app.accepted(&messages[0]).await;
+    let mut session = app.session().await;
+    for forgotten in [
+        "UPDATE attempts SET outcome = NULL, accepted_at = NULL",
+        "UPDATE sequences SET work = 'claimed', claim_epoch = 0, deadline_at = NULL, due_at = NULL,
+                              claim_until = now() + interval '1 hour'",
+    ] {
+        sqlx::query(forgotten).execute(&mut session).await.unwrap();
+    }
+    app.say(&[status(&wamid, "delivered", 0)]).await;
+    sqlx::query("UPDATE sequences SET claim_until = now() - interval '1 hour'")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let lease = Lease {
+        sender: app.sender.parse().unwrap(),
+        connection: app.connection.parse().unwrap(),
+        provider: Provider::Meta,
+        epoch: 1,
+        messages_per_second: 1,
+        is_red: false,
+    };
+    // Or the service did it by itself.
+    app.store.give_up_claims(&lease, PATIENCE).await.unwrap();
+
+    app.accepted(&messages[1]).await;
+    let history = format!("/v1/messages/{}/history", messages[0]);
+    let history = app.get(&history).await["data"].to_string();
+    assert!(history.contains("message.delivered"), "{history}");
+    assert!(!history.contains("message.unknown"), "{history}");
+}
