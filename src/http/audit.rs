@@ -1,13 +1,13 @@
 //! `/v1/audit`: what was done with keys that manage or administer, and which calls to providers there
 //! were beside.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;

@@ -11,19 +11,25 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::Shares;
 use super::problem::ApiError;
-use super::{Api, erase, observe, permit};
+use super::{Api, erase, observe, permit, tag};
 use crate::manage::{Caller, for_caller};
 use crate::model::scope::Scope;
 use crate::store::Left;
 use crate::store::audit::NewAct;
 use crate::store::keys::Key;
 
-/// Lets a request through whose key allows it.
-pub async fn require_key(
-    State(api): State<Api>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+/// Lets a request through whose key allows it; whatever is answered is tagged.
+///
+/// One layer for both: each is a box and a copy of all below it, with every request.
+pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let answer = async |request| {
+        let answered = require_key(api, request, next).await;
+        answered.unwrap_or_else(ApiError::into_response)
+    };
+    tag::tag(request, answer).await
+}
+
+async fn require_key(api: Api, request: Request, next: Next) -> Result<Response, ApiError> {
     let key = bearer(request.headers()).ok_or(ApiError::Unauthorized)?;
     let key = api.keys.find(key).await?.ok_or(ApiError::Unauthorized)?;
     let limit = key.requests_per_second;
@@ -53,8 +59,7 @@ async fn permitted(
     let needed = permit::check(&key, request.method(), path, request.uri())?;
     let is_act = is_act(needed, &request);
     let caller = Caller {
-        by: key.id.to_string(),
-        name: key.name.clone(),
+        key: Arc::clone(&key),
         is_act,
     };
     let act = match is_act {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -15,6 +14,7 @@ use super::Api;
 use super::campaign_view::CampaignView;
 use super::carrier::no_such_sender;
 use super::content::{DEFAULT_GATE, GateRequest, Span, Way};
+use super::json::Json;
 use super::object::Object;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};

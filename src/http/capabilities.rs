@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use crate::model::provider::Provider;
 use crate::provider::operations::{Call, Operation, all};
 

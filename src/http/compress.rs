@@ -33,7 +33,7 @@ pub enum Coding {
     Gzip,
 }
 
-/// Laid over everything but streams and the script of `/docs`, which come as they are.
+/// Streams and the script of `/docs` come as they are.
 pub async fn compress(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     // What is passed on is not held either.

@@ -1,6 +1,5 @@
 //! `/v1/connections`: accounts with providers. Their secrets go in and never come out.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::moment::Moment;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};

@@ -1,7 +1,6 @@
 //! What comes of what is posted to a subscription: every attempt, what was not taken, and how it
 //! is posted again.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::events;
+use super::json::Json;
 use super::moment::Moment;
 use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;

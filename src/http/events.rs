@@ -3,7 +3,6 @@
 
 use std::sync::OnceLock;
 
-use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::Api;
 use super::event_data::EventData;
 use super::event_items::{Include, Item, Missing, check};
+use super::json::Json;
 use super::moment::Moment;
 use super::page::{Cursor, IdCursor, Limit, Page};
 use super::problem::ApiError;

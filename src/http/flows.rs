@@ -1,7 +1,6 @@
 //! `/v1/flows`: flows at the providers that have them. Nothing of them is kept here: an id is the
 //! provider's, and whose it is, is said with each call.
 
-use axum::Json;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::big_body;
+use super::json::Json;
 use super::managed::{Whose, given, note, refuse};
 use super::moment::Moment;
 use super::once::OnceBody;

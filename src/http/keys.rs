@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use secrecy::ExposeSecret as _;
@@ -14,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::content::Span;
+use super::json::Json;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::{ApiError, FieldError};

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +11,7 @@ use utoipa::openapi::schema::{Object, OneOf, Type};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::message_view::MessageView;
 use super::permit;
 use super::problem::ApiError;

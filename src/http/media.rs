@@ -1,7 +1,6 @@
 //! `/v1/media`: media at the providers. Nothing of it is kept here: an id is the provider's, and
 //! whose it is, is said with each call. Bytes are passed on as they come, and never held whole.
 
-use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -13,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::body::big_body;
+use super::json::Json;
 use super::managed::{Whose, note, refuse};
 use super::passing::{Fate, Passing};
 use super::problem::ApiError;

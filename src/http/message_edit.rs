@@ -1,7 +1,6 @@
 //! `PATCH /v1/messages/{id}`: what is not sent yet may be changed; and a message as an editor sees
 //! it, with what it says.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -13,6 +12,7 @@ use super::content::{
     GateRequest, Marketing, NewContent, Span, Way, check_group_gate, check_on_unknown,
     check_reference, read_content,
 };
+use super::json::Json;
 use super::message_view::MessageView;
 use super::moment::Moment;
 use super::object::Object;

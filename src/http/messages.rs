@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -17,6 +16,7 @@ use super::content::{
     DEFAULT_GATE, Marketing, NewContent, SINGLE_GATE, Way, check_reference, read_content,
 };
 use super::events::{EventView, History, HistoryPage};
+use super::json::Json;
 use super::message_edit::MessageDetail;
 use super::message_view::MessageView;
 use super::message_wait::Wait;

@@ -25,6 +25,7 @@ mod events;
 mod flows;
 mod health;
 mod journal;
+mod json;
 mod keys;
 mod listener;
 mod logos;
@@ -77,7 +78,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{MatchedPath, State};
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
@@ -250,14 +251,12 @@ async fn other_method(
 
 /// Everything that is served.
 pub fn router(api: Api) -> Router {
-    let (router, described) = all(v1()
-        .route_layer(from_fn_with_state(api.clone(), auth::require_key))
-        .route_layer(from_fn(tag::tag)));
+    let guard = from_fn_with_state(api.clone(), auth::guard);
+    let (router, described) = all(v1().route_layer(guard));
     // Whoever makes two routers of one service describes the same twice.
     let _ = api.document.set(openapi::Document::of(described));
     router
         .merge(docs::router())
-        .route_layer(from_fn(compress::compress))
         .fallback(async || ApiError::NotFound("address"))
         .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(api.clone(), observe::observe))

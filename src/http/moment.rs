@@ -1,10 +1,10 @@
 //! Times in JSON and in queries: RFC 3339, in UTC, with milliseconds.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::model::{Timestamp, rfc3339};
+use crate::model::{Rfc3339, Timestamp};
 
 /// A time on its way in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,14 +18,14 @@ impl From<Timestamp> for Moment {
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&rfc3339(self.0))
+        s.serialize_str(Rfc3339::of(self.0).as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        OffsetDateTime::parse(&text, &Rfc3339)
+        OffsetDateTime::parse(&text, &well_known::Rfc3339)
             .ok()
             // Beyond these, formats and the database differ.
             .filter(|at| (1970..=9998).contains(&at.year()))

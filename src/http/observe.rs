@@ -2,14 +2,17 @@
 //! counted and timed by its route, never by its path, so that ids make no new series, and its answer
 //! is nothing for a browser to run, unless it says so.
 
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use metrics::Label;
 use tracing::Instrument;
 
-use super::Api;
+use super::{Api, compress};
 
 static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,22 +46,22 @@ pub async fn observe(State(api): State<Api>, request: Request, next: Next) -> Re
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+        .map_or("none".into(), |path| Arc::<str>::from(path.as_str()));
     let method = method(request.method());
-    let span = tracing::info_span!("request", method, route, id);
+    let span = tracing::info_span!("request", method, route = &*route, id);
     let began = api.clock().monotonic();
 
-    let answer = next.run(request).instrument(span);
+    // No layer of its own: each is a box and a copy of all below it, with every request.
+    let answer = compress::compress(request, next).instrument(span);
     let mut response = REQUEST_ID.scope(id.clone(), answer).await;
 
-    let status = response.status().as_u16().to_string();
-    let labels = [
-        ("method", method.to_owned()),
-        ("route", route),
-        ("status", status),
+    let labels = vec![
+        Label::new("method", method),
+        Label::new("route", route),
+        Label::new("status", Arc::<str>::from(response.status().as_str())),
     ];
-    metrics::counter!("twotick_http_requests_total", &labels).increment(1);
-    metrics::histogram!("twotick_http_request_seconds", &labels)
+    metrics::counter!("twotick_http_requests_total", labels.clone()).increment(1);
+    metrics::histogram!("twotick_http_request_seconds", labels)
         .record(api.clock().monotonic().duration_since(began));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER.clone(), id);

@@ -1,7 +1,6 @@
 //! `/v1/senders/{id}/profile`: what users see of a number, at the provider. Nothing of it is kept
 //! here.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::managed::{given, note, refuse};
 use super::once::OnceBody;
 use super::problem::ApiError;

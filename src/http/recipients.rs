@@ -5,7 +5,6 @@
 use std::pin::Pin;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Request, State};
 use axum::http::header;
@@ -15,6 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::Api;
+use super::json::Json;
 use super::page::{Cursor, Limit, Page};
 use super::problem::{ApiError, FieldError};
 use super::recipient_lines::{Form, Line, Lines};

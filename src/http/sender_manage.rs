@@ -2,7 +2,6 @@
 //! are read, added and registered. A PIN and a code are in the request's body alone: nothing here
 //! keeps them, so these calls take no `Idempotency-Key`.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::connections::SecretText;
+use super::json::Json;
 use super::managed::{Whose, note, refuse};
 use super::once::OnceBody;
 use super::problem::ApiError;

@@ -1,7 +1,6 @@
 //! `/v1/senders`: business phone numbers. One that a webhook made first is taken over by
 //! creating it: it gets what is given and its origin becomes `api`.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::moment::Moment;
 use super::once::{OnceBody, answer};
 use super::page::{Cursor, Limit, Page};

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -17,6 +16,7 @@ use super::content::{
     DEFAULT_GATE, GateRequest, Marketing, NewContent, Span, Way, check_group_gate, check_reference,
     read_content,
 };
+use super::json::Json;
 use super::messages::RecipientType;
 use super::object::Object;
 use super::once::{OnceBody, answer};

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -14,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::content::Span;
+use super::json::Json;
 use super::moment::Moment;
 use super::once::{OnceBody, answer};
 use super::page::{IdCursor, Limit, Page};

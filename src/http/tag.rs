@@ -5,7 +5,6 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
@@ -15,11 +14,14 @@ use super::problem::ApiError;
 /// How much of a hash tells two answers apart.
 const LENGTH: usize = 16;
 
-/// Laid over everything under `/v1`.
-pub async fn tag(request: Request, next: Next) -> Response {
+/// Of everything under `/v1`, however it is answered.
+pub async fn tag<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let is_read = request.method().is_safe();
     let known = request.headers().get(IF_NONE_MATCH).cloned();
-    let mut response = next.run(request).await;
+    let mut response = answer(request).await;
     let headers = response.headers_mut();
     let cache = match is_read {
         // By its caller alone, who asks each time whether it is still so.

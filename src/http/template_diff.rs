@@ -1,7 +1,6 @@
 //! `/v1/templates/diff`: definitions beside what is at the provider, so that templates can live in
 //! a folder of files. It changes nothing there.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::managed::{Whose, given, note};
 use super::problem::{ApiError, FieldError};
 use super::request::Body;

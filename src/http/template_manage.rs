@@ -1,7 +1,6 @@
 //! `/v1/templates`, as far as it changes something at the provider, or reads from it. What is asked
 //! for is checked whole before anything is sent; who hangs up meanwhile does not undo it.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::at_provider::AtProvider;
+use super::json::Json;
 use super::managed::{Whose, given, note, refuse};
 use super::once::{OnceBody, answer};
 use super::problem::ApiError;

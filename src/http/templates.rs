@@ -1,7 +1,6 @@
 //! `/v1/templates`: what is known of templates from webhooks, answers and reads. What changes them
 //! is in `template_manage`.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
 use super::events::{EventView, History, HistoryPage};
+use super::json::Json;
 use super::moment::Moment;
 use super::page::{IdCursor, Limit, Page};
 use super::problem::ApiError;

@@ -1,6 +1,5 @@
 //! `/v1/connections/{id}/token`: what the provider says of the connection's key.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::Value;
@@ -9,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::moment::Moment;
 use super::problem::ApiError;
 use crate::model::ids::ConnectionId;

@@ -6,7 +6,6 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::view::{ProblemView, View};
 use super::Api;
 use super::at_provider::{AtProvider, Outcome};
+use super::json::Json;
 use super::permit;
 use super::problem::ApiError;
 use super::request::{Body, Query, id};

@@ -1,7 +1,6 @@
 //! `/v1/welcome_sequences`: Meta's welcome message sequences. Nothing of them is kept here: an id is
 //! the provider's, and whose it is, is said with each call.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Api;
+use super::json::Json;
 use super::managed::{Whose, given, note, refuse};
 use super::moment::Moment;
 use super::once::OnceBody;

@@ -16,6 +16,7 @@ use crate::model::Timestamp;
 use crate::model::ids::ConnectionId;
 use crate::store::Store;
 use crate::store::audit::CallsMade;
+use crate::store::keys::Key;
 
 tokio::task_local! {
     static CALLER: Caller;
@@ -39,10 +40,8 @@ const ITSELF: &str = "twotick";
 /// Who has calls made.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// `key_…`
-    pub by: String,
-    /// The key's name.
-    pub name: String,
+    /// By which key.
+    pub key: Arc<Key>,
     /// Whether the request stands in the audit, and its calls with it.
     pub is_act: bool,
 }
@@ -103,7 +102,7 @@ impl Ledger {
             return;
         }
         let (by, name, span) = match caller {
-            Some(Caller { by, name, .. }) => (by, name, HOUR),
+            Some(Caller { key, .. }) => (key.id.to_string(), key.name.clone(), HOUR),
             None => (ITSELF.to_owned(), ITSELF.to_owned(), DAY),
         };
         let (outcome, status) = outcome(came);

@@ -34,8 +34,8 @@ macro_rules! public_text {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                f.write_str(&BASE32.encode(&self.to_bytes()))
+                let bytes = self.to_bytes();
+                write!(f, "{}{}", $prefix, BASE32.encode_display(&bytes))
             }
         }
 

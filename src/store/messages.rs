@@ -205,7 +205,7 @@ fn message_id(sender: i32, uuid: Uuid) -> MessageId {
 enum Width {
     /// What lists show.
     List,
-    /// With what it says.
+    /// With what it says, of one message.
     Detail,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::super::StoreError;
@@ -36,7 +37,7 @@ struct Row {
     created_at: Timestamp,
     content: Option<Value>,
     marketing: Option<Value>,
-    gate: Option<Value>,
+    gate: Option<Json<Gate>>,
     delay_ms: i64,
     on_unknown: String,
     sequence: Option<Uuid>,
@@ -47,14 +48,14 @@ struct Row {
     ready_because: Option<String>,
     put_off_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
-    quiet_hours: Option<Value>,
+    quiet_hours: Option<Json<QuietHours>>,
     paused_at: Option<Timestamp>,
     deadline_at: Option<Timestamp>,
     sequence_status: Option<String>,
     reason: Option<String>,
     work: Option<String>,
     on_failure: Option<String>,
-    policy: Option<Value>,
+    policy: Option<Json<Policy>>,
     sequence_since: Option<Timestamp>,
     n: Option<i16>,
     provider_message_id: Option<String>,
@@ -74,23 +75,24 @@ struct Row {
     expired_at: Option<Timestamp>,
 }
 
-/// The rows of the messages that are found so, with their sequences and attempts. `$3`: with what only
-/// one that is looked at by itself shows.
+/// The rows of the messages that are found so, with their sequences and attempts; `$wide`: with what
+/// only one that is looked at by itself shows.
 macro_rules! rows {
-    ($from:literal, $which:literal, $($argument:expr),* $(,)?) => {
+    ($wide:literal, $from:literal, $which:literal, $($argument:expr),* $(,)?) => {
         sqlx::query_as!(
             Row,
             r#"
         -- read_messages
         SELECT m.sender, m.id, m.adopted_by, m.origin, m.recipient, m.type AS kind, m.reference,
                m.cancelled_at, m.created_at, m.sequence, m.position, m.delay_ms, m.on_unknown,
-               CASE WHEN $3 THEN m.content END AS content,
-               CASE WHEN $3 THEN m.marketing END AS marketing,
-               CASE WHEN $3 THEN coalesce(m.gate, q.gate) END AS gate,
+        "#
+                + $wide
+                + r#"
                q.single AS "single?", q.head AS "head?", q.ready_at, q.ready_because,
-               q.put_off_at, q.not_before, q.quiet_hours, q.paused_at, q.deadline_at,
+               q.put_off_at, q.not_before,
+               q.quiet_hours AS "quiet_hours: Json<QuietHours>", q.paused_at, q.deadline_at,
                q.status AS "sequence_status?", q.reason, q.work AS "work?",
-               q.on_failure AS "on_failure?", q.policy AS "policy?",
+               q.on_failure AS "on_failure?", q.policy AS "policy?: Json<Policy>",
                coalesce(q.set_going_at, q.created_at) AS "sequence_since?",
                a.n AS "n?", a.provider_message_id, a.posted_at, a.outcome, a.refusal,
                a.unknown_at, a.accepted_at, a.held_at, a.sent_at, a.delivered_at, a.read_at,
@@ -115,28 +117,27 @@ pub(super) async fn read_rows(
     width: Width,
     found: &mut HashMap<MessageId, Message>,
 ) -> Result<HashMap<MessageId, MessageId>, StoreError> {
-    let is_wide = width == Width::Detail;
-    let rows = match ids {
+    let rows = match (width, ids) {
         // What is asked for most.
-        [id] => {
+        (Width::Detail, [id]) => {
             rows!(
+                "m.content, m.marketing, coalesce(m.gate, q.gate) AS \"gate: Json<Gate>\",",
                 "FROM messages m",
                 "WHERE m.sender = $1 AND m.id = $2",
                 id.sender.0,
                 id.uuid,
-                is_wide,
             )
             .fetch_all(connection)
             .await?
         }
-        ids => {
+        (_, ids) => {
             rows!(
+                "NULL::jsonb AS content, NULL::jsonb AS marketing, NULL::jsonb AS \"gate: Json<Gate>\",",
                 "FROM unnest($1::integer[], $2::uuid[]) AS x (sender, id)
              JOIN messages m ON m.sender = x.sender AND m.id = x.id",
                 "",
                 &ids.iter().map(|id| id.sender.0).collect::<Vec<_>>(),
                 &ids.iter().map(|id| id.uuid).collect::<Vec<_>>(),
-                is_wide,
             )
             .fetch_all(connection)
             .await?
@@ -176,7 +177,7 @@ fn message(row: &Row, width: Width) -> Result<Message, StoreError> {
         step: step(row)?,
         attempts: Vec::new(),
         closed: Vec::new(),
-        asked: (width == Width::Detail).then(|| asked(row)).transpose()?,
+        asked: (width == Width::Detail).then(|| asked(row)),
     })
 }
 
@@ -195,10 +196,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
             head: row.head?,
             ready_because: row.ready_because.clone(),
             ready_because_since: row.put_off_at,
-            quiet_hours: match &row.quiet_hours {
-                Some(hours) => Some(QuietHours::deserialize(hours).ok()?),
-                None => None,
-            },
+            quiet_hours: row.quiet_hours.as_deref().cloned(),
             messaging_limit: None,
             paused_at: row.paused_at,
             state: Sequence {
@@ -208,7 +206,7 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
                 ready_at: row.ready_at,
                 deadline_at: row.deadline_at,
                 on_failure: OnFailure::parse(row.on_failure.as_deref()?)?,
-                policy: Policy::deserialize(row.policy.as_ref()?).ok()?,
+                policy: row.policy.as_deref().copied()?,
                 since: row.sequence_since?,
             },
         })
@@ -217,17 +215,15 @@ fn step(row: &Row) -> Result<Option<Step>, StoreError> {
     read().ok_or_else(corrupt).map(Some)
 }
 
-fn asked(row: &Row) -> Result<Asked, StoreError> {
-    let gate = row.gate.as_ref().map(Gate::deserialize).transpose();
-    let corrupt = |error| StoreError::Corrupt(format!("messages: gate of {}: {error}", row.id));
-    Ok(Asked {
+fn asked(row: &Row) -> Asked {
+    Asked {
         content: row.content.clone(),
         marketing: row.marketing.clone(),
-        gate: gate.map_err(corrupt)?,
+        gate: row.gate.as_deref().copied(),
         delay: Duration::from_millis(u64::try_from(row.delay_ms).unwrap_or(0)),
         on_unknown: OnUnknown::parse(&row.on_unknown).filter(|_| row.origin == "ours"),
         at: row.not_before.filter(|_| row.single == Some(true)),
-    })
+    }
 }
 
 /// What was said of a failure with this code. Of several that differ the fact has the one that
