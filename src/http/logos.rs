@@ -64,7 +64,11 @@ impl FromRequest<Api> for LogoBody {
     operation_id = "set_sender_logo",
     tag = "Senders",
     params(("id" = SenderId, Path), Once),
-    request_body = Address,
+    request_body(content(
+        (Address = "application/json"),
+        (Vec<u8> = "image/jpeg"),
+        (Vec<u8> = "image/png"),
+    )),
     responses((status = 200, body = Done)),
 )]
 async fn set(

@@ -360,7 +360,13 @@ async fn messages_are_looked_up_by_our_ids_and_the_providers() {
             .len(),
         1
     );
-    let many = vec!["wamid"; 1001];
+    let mut many: Vec<_> = (0..999).map(|n| format!("wamid.none.{n}")).collect();
+    many.push(ours.to_owned());
+    let found = app.post("/v1/messages/lookup", json!({"ids": many}));
+    let found = found.await.ok()["data"].clone();
+    assert_eq!(found.as_object().unwrap().len(), 1000);
+    assert_eq!(found[ours]["id"], ours);
+    many.push("wamid.one.too.many".to_owned());
     app.post("/v1/messages/lookup", json!({"ids": many}))
         .await
         .names("ids");

@@ -43,6 +43,8 @@ pub enum Reply {
     Status(u16),
     /// With `Retry-After`.
     Later(u16, u64),
+    /// It is somewhere else.
+    Moved(String),
     Hang,
     /// Once a test says so.
     When(watch::Receiver<bool>, u16),
@@ -96,6 +98,7 @@ impl Endpoint {
                 let headers = [("retry-after", seconds.to_string())];
                 (status(code), headers).into_response()
             }
+            Reply::Moved(to) => (status(307), [("location", to)]).into_response(),
             Reply::When(mut said, code) => {
                 said.wait_for(|said| *said).await.unwrap();
                 status(code).into_response()

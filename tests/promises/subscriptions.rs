@@ -621,7 +621,8 @@ async fn nothing_is_posted_to_what_only_we_can_reach() {
     assert_eq!(endpoint.got().len(), 0);
     // Nor where an answer leads.
     let moved = Endpoint::start().await;
-    moved.answer(|_| Reply::Status(307));
+    let elsewhere = endpoint.url.clone();
+    moved.answer(move |_| Reply::Moved(elsewhere.clone()));
     let made = app
         .create("/v1/subscriptions", json!({"url": moved.url}))
         .await;
@@ -632,6 +633,7 @@ async fn nothing_is_posted_to_what_only_we_can_reach() {
         (&answer["taken"], &answer["status"]),
         (&json!(false), &json!(307))
     );
+    assert_eq!(endpoint.got().len(), 0);
 }
 
 #[tokio::test]
