@@ -12,8 +12,28 @@ use crate::model::{Timestamp, ids};
 const PAGE: i64 = 500;
 
 impl Store {
-    /// Has what was given up go again, all of it. Returns how many there are.
+    /// Has what was given up go again, all of it, in the order of the feed. Returns how many there
+    /// are.
     pub async fn revive_dead(&self, subscription: SubscriptionId) -> Result<u64, StoreError> {
+        let (mut all, mut after) = (0, Place::default());
+        loop {
+            let revived = self.revive_behind(subscription, after).await?;
+            all += revived.len() as u64;
+            after = match revived.into_iter().max() {
+                Some(last) => last,
+                None => return Ok(all),
+            };
+        }
+    }
+
+    /// Has the first page of what was given up behind a place go again.
+    async fn revive_behind(
+        &self,
+        subscription: SubscriptionId,
+        after: Place,
+    ) -> Result<Vec<Place>, StoreError> {
+        /// There may be millions.
+        const AT_ONCE: i64 = 5_000;
         let revived = again!(self, "revive_dead", {
             let mut transaction = self.begin().await?;
             let revived = sqlx::query!(
@@ -21,18 +41,33 @@ impl Store {
                 -- revive_dead
                 UPDATE undelivered
                 SET state = 'waiting', replay = true, attempts = 0, next_at = $2
-                WHERE subscription = $1 AND state = 'dead'
+                WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM undelivered
+                    WHERE subscription = $1 AND state = 'dead'
+                        AND (xid, event) > ($3::bigint::text::xid8, $4)
+                    ORDER BY xid, event
+                    LIMIT $5
+                    FOR UPDATE
+                ))
+                RETURNING xid::text::bigint AS "xid!", event
                 "#,
                 subscription.0,
                 self.clock.now(),
+                after.xid,
+                after.id,
+                AT_ONCE,
             )
-            .execute(&mut *transaction)
+            .fetch_all(&mut *transaction)
             .await?;
             touch(&mut transaction, subscription).await?;
             transaction.commit().await?;
-            Ok(revived.rows_affected())
+            Ok(revived)
         })?;
-        Ok(revived)
+        let places = revived.into_iter().map(|row| Place {
+            xid: row.xid,
+            id: row.event,
+        });
+        Ok(places.collect())
     }
 
     /// Has these facts go again, whether they were taken or not. Returns how many are added to
