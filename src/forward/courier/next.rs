@@ -200,9 +200,9 @@ impl Courier {
             // The first of each endpoint waits for no other.
             let more = match self.posts.is_empty() {
                 true => None,
-                false => match Arc::clone(&self.forwarding.more).try_acquire_owned() {
-                    Ok(permit) => Some(permit),
-                    Err(_) => return,
+                false => match self.another() {
+                    Some(permit) => Some(permit),
+                    None => return,
                 },
             };
             let Some(work) = self.pick(clock.now(), clock.monotonic()) else {
@@ -212,11 +212,24 @@ impl Courier {
         }
     }
 
+    /// A place beside the first, of those that all endpoints share: as long as there are more free
+    /// ones than this has, so that those that answer slowly do not take them all.
+    fn another(&self) -> Option<OwnedSemaphorePermit> {
+        let places = &self.forwarding.more;
+        let own = self.posts.len() - 1;
+        let is_fair = own < places.available_permits();
+        is_fair.then(|| Arc::clone(places).try_acquire_owned().ok())?
+    }
+
     /// How many events may be on their way. One that was refused before, and may be again, keeps
-    /// no other from going.
+    /// no other from going; but an endpoint that is down is asked with one, which may wait for its
+    /// turn among those that are.
     fn allowed(&self, now: Instant) -> usize {
         let allowed = self.health.allowed(now);
-        allowed + allowed.min(usize::from(self.again > 0))
+        match self.health.is_down() {
+            true => allowed,
+            false => allowed + allowed.min(usize::from(self.again > 0)),
+        }
     }
 
     /// What goes next: what waited and is due, else the next event whose subject nothing waits of.
