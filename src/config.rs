@@ -51,6 +51,7 @@ pub struct Http {
     pub public_url: String,
     pub max_connections: usize,
     pub max_streams: usize,
+    pub max_waits: usize,
     #[serde(rename = "header_timeout_ms", deserialize_with = "millis")]
     pub header_timeout: Duration,
     pub max_body_bytes: usize,

@@ -51,7 +51,12 @@ impl Wait {
             return Err(ApiError::field("timeout", "expected at most `60s`"));
         }
         match self.wait {
-            Some(StatusWord(wanted)) => wait_for(api, message, wanted, timeout).await,
+            Some(StatusWord(wanted)) => {
+                let full = "as many wait as `http.max_waits` allows; follow the events instead";
+                let place = api.waits.try_acquire();
+                let _place = place.map_err(|_| ApiError::Overloaded(full.to_owned()))?;
+                wait_for(api, message, wanted, timeout).await
+            }
             None => Ok(()),
         }
     }

@@ -80,6 +80,7 @@ use axum::extract::{MatchedPath, State};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -116,6 +117,8 @@ pub struct Parts {
     work: TaskTracker,
     /// Streams of events that are open.
     streams: Arc<AtomicUsize>,
+    /// Requests that may wait for a status.
+    waits: Semaphore,
     config: Arc<Config>,
     metrics: Option<PrometheusHandle>,
     /// `/openapi.json`, once the router is made that it describes.
@@ -162,6 +165,7 @@ impl Api {
             manage,
             work: TaskTracker::new(),
             streams: Arc::default(),
+            waits: Semaphore::new(config.http.max_waits),
             webhook_bytes: Budget::new(config.ingest.queue_bytes),
             api_bytes: Budget::new(config.http.api_bytes),
             upload_bytes: Budget::new(recipients::ALL_MEMORY),

@@ -253,3 +253,33 @@ async fn a_webhook_of_a_hundred_thousand_facts_goes_on_when_it_is_posted_again()
         .unwrap();
     assert_eq!(facts, i64::try_from(FACTS).unwrap() + 20);
 }
+
+#[tokio::test]
+async fn requests_that_wait_take_no_more_places_than_they_may() {
+    let app = start(|config| config.http.max_waits = 1).await;
+    let mut later = text(&app.sender, "447700900123", "later");
+    later["at"] = "2099-01-01T00:00:00Z".into();
+    let made = app.create("/v1/messages", later).await;
+    let path = format!("/v1/messages/{}", made["id"].as_str().unwrap());
+    let wait = |word: &str, time: &str| {
+        app.request(Method::GET, &format!("{path}?wait={word}&timeout={time}"))
+            .send()
+    };
+    let mut waits: JoinSet<_> = [wait("delivered", "60s"), wait("delivered", "60s")]
+        .into_iter()
+        .collect();
+    let full = tokio::time::timeout(PATIENCE, waits.join_next()).await;
+    let full = full.unwrap().unwrap().unwrap().unwrap();
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(full.headers()["retry-after"], "1");
+    // Who does not wait is answered, and who waits gets its answer.
+    assert_eq!(app.get(&path).await["status"], "queued");
+    app.create(&format!("{path}/cancel"), json!({})).await;
+    let held = waits.join_next().await.unwrap().unwrap().unwrap();
+    let held: serde_json::Value = held.json().await.unwrap();
+    assert_eq!(held["status"], "cancelled");
+    assert_eq!(
+        wait("delivered", "60s").await.unwrap().status(),
+        StatusCode::OK
+    );
+}
