@@ -307,7 +307,10 @@ async fn what_a_pause_took_down_closes_the_template_and_goes_again_when_it_opens
     let waits = |message: &Value| message["waiting"]["reason"] == "template_paused";
     let waiting = app.get_until(&path, waits).await;
     assert_eq!(waiting["status"], "queued");
-    assert_eq!(posted_texts(&app.posts().await), ["one"]);
+    // The template closes after the failure is committed: one more try may come between, which the
+    // provider refuses, at the cost of no attempt.
+    let tries = posted_texts(&app.posts().await);
+    assert!(tries.len() <= 2 && tries.iter().all(|text| text == "one"));
     let template = app.get("/v1/templates?name=offer").await;
     assert_eq!(template["data"][0]["status"], "PAUSED");
     let state = json!({"language": "en_US", "status": "APPROVED", "category": "MARKETING"});
@@ -316,9 +319,9 @@ async fn what_a_pause_took_down_closes_the_template_and_goes_again_when_it_opens
     // Later than when the provider was asked.
     let opened = event("offer", "UNPAUSED", app.clock.now().unix_timestamp() + 60);
     assert_eq!(app.webhook(&opened).await, StatusCode::OK);
-    app.posts_until(3).await;
     let again = app.get_until(&path, |message| {
-        message["attempts"][1]["outcome"] == "accepted"
+        let attempts = message["attempts"].as_array().unwrap();
+        attempts[1..].iter().any(|attempt| attempt["outcome"] == "accepted")
     });
     let wamid = again.await["provider_message_id"]
         .as_str()
@@ -326,7 +329,8 @@ async fn what_a_pause_took_down_closes_the_template_and_goes_again_when_it_opens
         .to_owned();
     app.say(&[status(&wamid, "delivered", 40)]).await;
     app.accepted(&messages[1]).await;
-    assert_eq!(posted_texts(&app.posts().await), ["one", "one", "two"]);
+    let posts = posted_texts(&app.posts().await);
+    assert_eq!(posts[tries.len()..], ["one", "two"]);
 }
 
 #[tokio::test]
