@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOf, ArrayBuilder, Object, ObjectBuilder, SchemaType, Type,
 };
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::{KnownFormat, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The `data` of an event.
@@ -15,9 +15,12 @@ pub enum EventData {}
 #[derive(Clone, Copy)]
 enum Member {
     Text,
+    MaybeText,
     Whole,
+    MaybeWhole,
     Boolean,
     Time,
+    MaybeTime,
     Items,
     Any,
 }
@@ -30,16 +33,198 @@ type Kind = (
 );
 
 macro_rules! kinds {
-    ($($type:literal $says:literal { $($member:ident: $($name:ident)+;)+ })+) => {
-        /// Every type that webhooks bring.
+    ($($type:literal $says:literal { $($member:ident: $($name:ident)+;)* })+) => {
+        /// Every type of event.
         const KINDS: &[Kind] = &[
-            $(($type, $says, &[$($((stringify!($name), Member::$member),)+)+]),)+
+            $(($type, $says, &[$($((stringify!($name), Member::$member),)+)*]),)+
         ];
     };
 }
 
 kinds! {
-    // -- Messages --
+    // -- What the service itself decided or did with a message --
+    "message.released"
+        "Claimed: it is about to be posted."
+    {}
+    "message.accepted"
+        "The provider took it: its answer to the POST. `recipient` is the user's id as the answer \
+         gives it."
+    {
+        Text: provider_message_id;
+        MaybeText: recipient;
+    }
+    "message.held"
+        "The provider took it, and holds it until its quality has been assessed."
+    {
+        Text: provider_message_id;
+        MaybeText: recipient;
+    }
+    "message.refused"
+        "The provider's answer was a refusal, or a rule refused it before (`refused_at` and `rule` \
+         then). With `next_attempt_at`, it waits until then and burns no attempt."
+    {
+        MaybeWhole: code;
+        Text: class;
+        MaybeText: title details;
+        MaybeTime: next_attempt_at;
+        Time: refused_at;
+        Any: rule;
+    }
+    "message.unknown"
+        "Nobody knows whether the provider took it: its answer was lost."
+    {
+        Text: reason;
+    }
+    "message.returned"
+        "It was not posted after all, and waits again."
+    {
+        Text: reason;
+    }
+    "message.retrying"
+        "It is tried again: as its policy says, from `next_attempt_at` on, or as a person said."
+    {
+        Time: next_attempt_at;
+    }
+    "message.expired"
+        "Its time to live ran out, and no status says that it came. A late one undoes it."
+    {}
+    "message.changed"
+        "A person changed what was not sent yet: these `fields`."
+    {
+        Items: fields;
+    }
+    "message.cancelled"
+        "A person ended it before it was sent."
+    {}
+    "message.adopted"
+        "What looked like somebody else's message turned out to be this one; `alias` is the id it \
+         was shown under."
+    {
+        Text: provider_message_id alias;
+    }
+    // -- Sequences and campaigns --
+    "sequence.advanced"
+        "The gate behind the `message` at `position` has passed, as `gate` says; the next may go."
+    {
+        Whole: position;
+        Text: gate message;
+    }
+    "sequence.completed"
+        "All of it was sent, and its last gate has passed."
+    {}
+    "sequence.stopped"
+        "It ended before its end, at `position`, for this `reason`."
+    {
+        Whole: position;
+        Text: reason;
+    }
+    "sequence.held"
+        "It waits at `position` for a person, or for evidence."
+    {
+        Whole: position;
+        Text: reason;
+    }
+    "sequence.paused"
+        "A person stopped it, before `position`."
+    {
+        Whole: position;
+    }
+    "sequence.resumed"
+        "It goes on with `position`. `from`: what it was before. Empty where evidence came that it \
+         was held for."
+    {
+        Whole: position;
+        Text: from;
+    }
+    "sequence.cancelled"
+        "A person ended it, at `position`."
+    {
+        Whole: position;
+    }
+    "sequence.appended"
+        "So many `messages` were added to it, from `position` on."
+    {
+        Whole: position messages;
+    }
+    "campaign.activated"
+        "A person asked for it to be sent."
+    {
+        Whole: recipients;
+    }
+    "campaign.paused"
+        "A person stopped it; or, with `reason`, its watch over what came of the first."
+    {
+        Whole: recipients;
+        Text: reason;
+        Any: template;
+    }
+    "campaign.resumed"
+        "It goes on."
+    {
+        Whole: recipients;
+    }
+    "campaign.completed"
+        "Nothing of it is left to do."
+    {
+        Whole: recipients;
+    }
+    "campaign.cancelled"
+        "A person ended it."
+    {
+        Whole: recipients;
+    }
+    // -- Alarms --
+    "sender.blocked"
+        "The provider said that this number may not send: its messages wait."
+    {
+        MaybeWhole: code;
+        Text: reason;
+    }
+    "sender.resumed"
+        "A person opened it again."
+    {}
+    "connection.stopped"
+        "The provider refused our token: nothing is posted there until it has another."
+    {
+        MaybeWhole: code;
+        Text: reason;
+    }
+    "connection.resumed"
+        "It has a new token."
+    {}
+    "subscription.disabled"
+        "Events are posted there no more."
+    {
+        Text: reason;
+    }
+    "subscription.resumed"
+        "Events are posted there again. `events_gone`: some were forgotten meanwhile."
+    {
+        Boolean: events_gone;
+    }
+    "subscription.events_gone"
+        "It was told of nothing for so long that events were forgotten before it was."
+    {}
+    "subscription.ping"
+        "Somebody wants to see whether an event arrives. It is in no feed."
+    {}
+    "webhook.undecoded"
+        "A webhook, or a part of it, could not be understood. It is kept, byte for byte."
+    {
+        Text: webhook reason;
+    }
+    "webhook.not_applied"
+        "What a part of a webhook says could not be stored. It is kept, byte for byte."
+    {
+        Text: webhook reason;
+    }
+    "webhooks.replayed"
+        "Somebody (`by`) had `webhooks` read again."
+    {
+        Text: by;
+        Items: webhooks;
+    }
+    // -- What providers say of messages --
     "message.<status>"
         "A status of a message: `sent`, `delivered`, `read`, `played`, `failed`; \
          `message.status.<word>` for a word that is not known. Infobip's reports have a `status` \
@@ -282,16 +467,17 @@ kinds! {
 
 impl Member {
     fn schema(self) -> RefOr<Schema> {
-        let of = |r#type| ObjectBuilder::new().schema_type(r#type);
+        let of = |r#type: SchemaType| ObjectBuilder::new().schema_type(r#type);
+        let maybe = |r#type| SchemaType::from_iter([r#type, Type::Null]);
+        let time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
         match self {
-            Self::Text => of(Type::String).into(),
-            Self::Whole => of(Type::Integer).into(),
-            Self::Boolean => of(Type::Boolean).into(),
-            Self::Time => of(Type::String)
-                .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
-                    utoipa::openapi::KnownFormat::DateTime,
-                )))
-                .into(),
+            Self::Text => of(Type::String.into()).into(),
+            Self::MaybeText => of(maybe(Type::String)).into(),
+            Self::Whole => of(Type::Integer.into()).into(),
+            Self::MaybeWhole => of(maybe(Type::Integer)).into(),
+            Self::Boolean => of(Type::Boolean.into()).into(),
+            Self::Time => of(Type::String.into()).format(Some(time)).into(),
+            Self::MaybeTime => of(maybe(Type::String)).format(Some(time)).into(),
             Self::Items => ArrayBuilder::new().items(any()).into(),
             Self::Any => any().into(),
         }
@@ -323,11 +509,40 @@ impl PartialSchema for EventData {
             });
             all = all.item(object);
         }
-        let ours = "Decisions of the service itself, such as `sequence.completed`.";
-        all.item(open().title(Some("others")).description(Some(ours)))
+        let others = "Types that are newer than this document.";
+        all.item(open().title(Some("others")).description(Some(others)))
             .examples([json!({"name": "offer", "language": "en_US", "event": "PAUSED"})])
             .into()
     }
 }
 
 impl ToSchema for EventData {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{KNOWN, OPEN, SUBSCRIPTION_PING};
+
+    #[test]
+    fn every_type_is_described() {
+        let described = |wanted: &str| {
+            KINDS
+                .iter()
+                .any(|(r#type, ..)| match r#type.split_once('<') {
+                    Some((prefix, _)) => wanted.starts_with(prefix),
+                    None => wanted == *r#type,
+                })
+        };
+        for r#type in KNOWN.iter().chain(&OPEN).chain(&[SUBSCRIPTION_PING]) {
+            assert!(described(r#type), "{type}");
+        }
+    }
+
+    #[test]
+    fn what_is_described_is_known() {
+        for (r#type, ..) in KINDS.iter().filter(|(r#type, ..)| !r#type.contains('<')) {
+            let known = KNOWN.contains(r#type) || *r#type == SUBSCRIPTION_PING;
+            assert!(known, "{type}");
+        }
+    }
+}

@@ -12,9 +12,10 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::view::{ProblemView, View};
+use self::view::{PARTNER, ProblemView, View};
 use super::Api;
 use super::at_provider::{AtProvider, Outcome};
+use super::connections::SecretText;
 use super::json::Json;
 use super::permit;
 use super::problem::ApiError;
@@ -23,7 +24,9 @@ use crate::manage::{Manage, Wish};
 use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
 use crate::model::scope::Scope;
-use crate::provider::subscriptions::{LONGEST_OVERRIDE, Level, Ours, Place, Wanted, shown};
+use crate::provider::subscriptions::{
+    LONGEST_OVERRIDE, Level, Ours, Partner, Place, Wanted, proves_partner, shown,
+};
 use crate::store::Connection;
 
 pub fn router() -> OpenApiRouter<Api> {
@@ -66,6 +69,19 @@ struct Change {
     waba_id: Option<String>,
     /// Meta's id of the number, for the level `number`.
     phone_number_id: Option<String>,
+    /// 360dialog's partner, for the level `partner`. Its key is used for this call and not kept.
+    partner: Option<PartnerKey>,
+}
+
+/// A partner of 360dialog's.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PartnerKey {
+    /// As the Partner Hub shows it.
+    #[schema(min_length = 1, max_length = 64, example = "9Mg0AiPA")]
+    id: String,
+    /// The key of its Partner API.
+    api_key: SecretText,
 }
 
 /// Of which account, or number.
@@ -130,20 +146,18 @@ impl Api {
     }
 }
 
-/// 360dialog's third webhook is set with a key that no connection has.
-const PARTNER: &str = "360dialog's partner webhook, by which it tells of templates and channels, is \
-                       set with a partner's key at its hub; a connection has the key of a number. Set \
-                       it in the Partner Hub";
+/// 360dialog's third webhook is read with a key that no connection has.
+const SET_ALONE: &str = "360dialog's partner webhook, by which it tells of templates and channels, is \
+                         a partner's, and a connection has the key of a number: here it is set, with \
+                         the partner's key beside it (`PUT …/partner`), and answered with. See the \
+                         Partner Hub for the rest";
 
 fn level(word: &str, connection: &Connection) -> Result<Level, ApiError> {
-    let is_dialog360 = matches!(
-        connection.provider,
-        Provider::Dialog360 | Provider::Dialog360Onprem
-    );
-    if word == "partner" && is_dialog360 {
+    if word == PARTNER {
+        Manage::has_partners(connection)?;
         return Err(ApiError::AtProvider(Box::new(AtProvider {
             outcome: Outcome::Lacking,
-            detail: PARTNER.to_owned(),
+            detail: SET_ALONE.to_owned(),
             said: None,
             wait: None,
         })));
@@ -207,7 +221,7 @@ async fn one(
     path = "/connections/{id}/webhook_subscriptions/{level}",
     operation_id = "set_webhook_subscription",
     tag = "Connections",
-    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account`, `number` or `events`.")),
+    params(("id" = ConnectionId, Path), ("level" = String, Path, description = "`app`, `account`, `number`, `partner` or `events`.")),
     request_body = Change,
     responses((status = 200, body = Changed)),
 )]
@@ -217,10 +231,13 @@ async fn set(
     Body(change): Body<Change>,
 ) -> Result<Json<Changed>, ApiError> {
     let connection = api.connection_of(&connection).await?;
+    let ours = api.ours(&connection, change.callback_url.as_deref());
+    if word == PARTNER {
+        return set_partner(&api, &connection, change, ours).await.map(Json);
+    }
     let level = level(&word, &connection)?;
     Manage::can_set(&connection, level, false)?;
-    let ours = api.ours(&connection, change.callback_url.as_deref());
-    let ours = check(&connection, level, &change, ours)?;
+    let ours = check(&connection, Some(level), &change, ours)?;
     api.may_be_told(change.callback_url.as_deref())?;
     let places = api.places(
         &connection,
@@ -249,6 +266,57 @@ async fn set(
     Ok(Json(changed(&api, &connection, level, answers, ours).await))
 }
 
+/// Lets a partner of 360dialog's be told here.
+async fn set_partner(
+    api: &Api,
+    connection: &Connection,
+    mut change: Change,
+    ours: Option<Ours>,
+) -> Result<Changed, ApiError> {
+    Manage::has_partners(connection)?;
+    let ours = check(connection, None, &change, ours)?;
+    let partner = change.partner.take();
+    let missing = || ApiError::field("partner", "is needed: `id` and `api_key` of the partner");
+    let partner = partner.ok_or_else(missing)?;
+    let is_id = |id: &str| {
+        let mut bytes = id.bytes();
+        (1..=64).contains(&id.len()) && bytes.all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if !is_id(&partner.id) {
+        let message = "expected the id that the Partner Hub shows, such as `9Mg0AiPA`";
+        return Err(ApiError::field("partner.id", message));
+    }
+    if partner.api_key.is_empty() {
+        return Err(ApiError::field("partner.api_key", "must not be empty"));
+    }
+    if !proves_partner(&connection.credentials.proofs) {
+        let message = "360dialog shows no way to have headers sent to a partner, so that the \
+                       connection would refuse its webhooks: let its `webhook_auth` be a `url_secret`, \
+                       or the `signature` that the Partner Hub shows the secret of, alone; or make a \
+                       connection for it";
+        return Err(ApiError::field("partner", message));
+    }
+    api.may_be_told(change.callback_url.as_deref())?;
+    permit::note(format!(
+        "webhooks of the partner {} at {} go to {}",
+        partner.id,
+        connection.provider.as_str(),
+        shown(&ours.url)
+    ));
+    let id = partner.id.clone();
+    let partner = Partner {
+        id: partner.id,
+        key: partner.api_key.0,
+    };
+    let done = api.manage.subscribe_partner(connection, partner, &ours);
+    let answer = done.await?;
+    Ok(Changed {
+        data: vec![View::of_partner(id, &answer, &ours)],
+        provider_answers: vec![answer],
+        problems: Vec::new(),
+    })
+}
+
 /// What is set now. It was done: that it cannot be read changes nothing of that.
 async fn changed(
     api: &Api,
@@ -271,7 +339,7 @@ async fn changed(
 /// The address that is to be told, if it can be one.
 fn check(
     connection: &Connection,
-    level: Level,
+    level: Option<Level>,
     change: &Change,
     ours: Option<Ours>,
 ) -> Result<Ours, ApiError> {
@@ -286,19 +354,24 @@ fn check(
                        without a query";
         return Err(ApiError::field("callback_url", message));
     }
-    let is_override = level == Level::Number || (level == Level::Account && change.r#override);
+    let is_override =
+        level == Some(Level::Number) || (level == Some(Level::Account) && change.r#override);
     let meta = connection.provider == Provider::Meta;
     if meta && is_override && ours.url.chars().count() > LONGEST_OVERRIDE {
         let message = format!("Meta takes at most {LONGEST_OVERRIDE} characters");
         return Err(ApiError::field("callback_url", message));
     }
-    if change.r#override && !(meta && level == Level::Account) {
+    if change.r#override && !(meta && level == Some(Level::Account)) {
         let message = "is for the account at Meta alone";
         return Err(ApiError::field("override", message));
     }
-    let chooses = (meta && level == Level::App) || level == Level::Events;
+    let chooses = (meta && level == Some(Level::App)) || level == Some(Level::Events);
     if change.events.is_some() && !chooses {
         return Err(ApiError::field("events", "cannot be chosen here"));
+    }
+    if change.partner.is_some() && level.is_some() {
+        let message = "is for the level `partner` at 360dialog alone";
+        return Err(ApiError::field("partner", message));
     }
     if change.events.as_ref().is_some_and(Vec::is_empty) {
         return Err(ApiError::field("events", "expected at least one"));

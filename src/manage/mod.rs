@@ -156,7 +156,7 @@ impl Manage {
             method: method(call.verb),
             path: address,
             body: ask.body.as_ref(),
-            as_app: ask.as_app.as_ref(),
+            by: &ask.by,
             limit: self.settings.timeout,
             most,
         };

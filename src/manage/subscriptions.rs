@@ -2,18 +2,19 @@
 //! it is kept here. Meta's app is told by its key, and its accounts are those of the connection's
 //! senders and those that the key is for.
 
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::failed::Steps;
 use super::{Failed, Manage, shown};
 use crate::model::error_class::ErrorClass;
 use crate::model::provider::Provider;
-use crate::provider::operations::Ask;
-use crate::provider::operations::subscriptions::READ_TOKEN;
+use crate::provider::operations::subscriptions::{READ_TOKEN, SET_PARTNER};
+use crate::provider::operations::{Ask, By};
 use crate::provider::refused::Refused;
 use crate::provider::subscriptions::{
-    self as wire, Found, Level, Ours, Place, Problem, Token, Wanted, hide, infobip, problems,
-    without,
+    self as wire, Found, Level, Ours, Partner, Place, Problem, Token, Wanted, hide, infobip,
+    problems, without,
 };
 use crate::send::ask::Answered;
 use crate::store::Connection;
@@ -65,11 +66,10 @@ fn has(connection: &Connection, level: Level, doing: Doing) -> Result<(), Failed
 }
 
 /// What a provider said against it, without the secrets that it was told.
-fn hidden(connection: &Connection, mut failed: Failed) -> Failed {
+fn hidden(secrets: &[String], mut failed: Failed) -> Failed {
     if let Some(said) = failed.said_mut() {
-        let secrets = connection.credentials.as_told();
-        hide(&mut said.body, &secrets);
-        said.message = said.message.take().map(|text| without(text, &secrets));
+        hide(&mut said.body, secrets);
+        said.message = said.message.take().map(|text| without(text, secrets));
     }
     failed
 }
@@ -81,7 +81,6 @@ impl Manage {
         &self,
         connection: &Connection,
     ) -> Result<(Token, Value, Option<i64>), Failed> {
-        use secrecy::ExposeSecret as _;
         super::has(connection, &READ_TOKEN)?;
         let place = Place {
             api_version: connection.api_version.clone().unwrap_or_default(),
@@ -160,12 +159,12 @@ impl Manage {
     ) -> Result<Reading, Failed> {
         has(connection, level, Doing::Read)?;
         let mut reading = Reading::default();
+        let secrets = connection.credentials.as_told();
         for place in self.places(connection, level, waba).await? {
             self.read_place(connection, level, &place, &mut reading)
                 .await
-                .map_err(|failed| hidden(connection, failed))?;
+                .map_err(|failed| hidden(&secrets, failed))?;
         }
-        let secrets = connection.credentials.as_told();
         for found in &mut reading.found {
             hide(&mut found.answer, &secrets);
         }
@@ -214,7 +213,8 @@ impl Manage {
             let asked = ask(&place);
             let came = self.call(connection, &asked).await;
             let is_key = |failed: &Failed| matches!(failed, Failed::Refused(said) if said.class == ErrorClass::ConnectionStops);
-            let again = asked.as_app.is_some() && place.app_secret + 1 < secrets;
+            let by_app = matches!(asked.by, By::App(_));
+            let again = by_app && place.app_secret + 1 < secrets;
             match came {
                 Err(failed) if again && is_key(&failed) => place.app_secret += 1,
                 came => return came,
@@ -266,15 +266,15 @@ impl Manage {
         has(connection, wish.level, Doing::Set)?;
         let mut steps = Steps::of(places.iter().map(|place| place.named(wish.level)));
         let mut answers = Vec::new();
+        let secrets = connection.credentials.as_told();
         for place in places {
             let came = match wish.level {
                 Level::Events => self.subscribe_events(connection, place, wish).await,
                 _ => self.set_place(connection, place, wish).await,
             };
             let came = steps.took(came);
-            answers.push(came.map_err(|failed| hidden(connection, failed))?);
+            answers.push(came.map_err(|failed| hidden(&secrets, failed))?);
         }
-        let secrets = connection.credentials.as_told();
         answers.iter_mut().for_each(|it| hide(it, &secrets));
         Ok(answers)
     }
@@ -299,6 +299,24 @@ impl Manage {
         self.done_as_whoever_may(connection, place, ask).await
     }
 
+    /// Sets where 360dialog tells a partner; its answer, without secrets.
+    pub async fn subscribe_partner(
+        &self,
+        connection: &Connection,
+        partner: Partner,
+        ours: &Ours,
+    ) -> Result<Value, Failed> {
+        let mut secrets = connection.credentials.as_told();
+        secrets.push(partner.key.expose_secret().to_owned());
+        let answered = self
+            .call(connection, &wire::set_partner(partner, ours))
+            .await;
+        let answered = answered.map_err(|failed| hidden(&secrets, failed))?;
+        let mut answer = Self::done(&answered)?;
+        hide(&mut answer, &secrets);
+        Ok(answer)
+    }
+
     /// Removes it from each place; the provider's answers, without secrets.
     pub async fn unsubscribe(
         &self,
@@ -309,13 +327,13 @@ impl Manage {
         has(connection, level, Doing::Remove)?;
         let mut steps = Steps::of(places.iter().map(|place| place.named(level)));
         let mut answers = Vec::new();
+        let secrets = connection.credentials.as_told();
         for place in places {
             let ask = |place: &Place| wire::remove(level, place);
             let came = self.done_as_whoever_may(connection, place, ask).await;
             let came = steps.took(came);
-            answers.push(came.map_err(|failed| hidden(connection, failed))?);
+            answers.push(came.map_err(|failed| hidden(&secrets, failed))?);
         }
-        let secrets = connection.credentials.as_told();
         answers.iter_mut().for_each(|it| hide(it, &secrets));
         Ok(answers)
     }
@@ -328,6 +346,11 @@ impl Manage {
     ) -> Result<Value, Failed> {
         let answered = self.as_whoever_may(connection, place, ask).await?;
         Self::done(&answered)
+    }
+
+    /// Whether the provider has partners.
+    pub fn has_partners(connection: &Connection) -> Result<(), Failed> {
+        super::has(connection, &SET_PARTNER)
     }
 
     /// Whether the provider has the calls for a level.

@@ -18,6 +18,7 @@ pub mod welcome;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::meta::graph::encoded;
@@ -223,8 +224,20 @@ pub struct Ask {
     pub query: Vec<(&'static str, String)>,
     /// The body, if there is one.
     pub body: Option<Body>,
-    /// Whether it goes out with Meta's key of an app, not with the connection's own.
-    pub as_app: Option<AsApp>,
+    /// With which key it goes out.
+    pub by: By,
+}
+
+/// Who makes a call.
+#[derive(Debug, Clone, Default)]
+pub enum By {
+    /// The connection, with its own key.
+    #[default]
+    Connection,
+    /// Meta's app.
+    App(AsApp),
+    /// 360dialog's partner, with a key that no connection has, at another address.
+    Partner(SecretString),
 }
 
 /// Meta's app, which speaks for itself with its id and a secret of its.
@@ -271,7 +284,7 @@ impl Ask {
             names: names.collect(),
             query: Vec::new(),
             body: None,
-            as_app: None,
+            by: By::Connection,
         }
     }
 

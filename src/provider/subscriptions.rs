@@ -8,12 +8,12 @@ mod problems;
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::meta::graph::encoded;
 use super::operations::subscriptions as op;
-use super::operations::{AsApp, Ask, Body, Operation};
+use super::operations::{AsApp, Ask, Body, By, Operation};
 use crate::model::proof::{Proof, ProofBy};
 use crate::model::provider::Provider;
 
@@ -209,7 +209,7 @@ fn ask(operation: &'static Operation, level: Level, place: &Place) -> Ask {
     ];
     let mut ask = Ask::of(operation, &names);
     if level == Level::App {
-        ask.as_app = Some(AsApp {
+        ask.by = By::App(AsApp {
             id: place.app.clone(),
             secret: place.app_secret,
         });
@@ -310,6 +310,28 @@ pub fn found(
         (Provider::Infobip, _) => None,
         _ => one(of_dialog360(level, answer)?),
     }
+}
+
+/// A partner of 360dialog's, who has a key of its own.
+#[derive(Debug)]
+pub struct Partner {
+    /// Its id, which ends in `PA`.
+    pub id: String,
+    /// Its key.
+    pub key: SecretString,
+}
+
+/// Sets where a partner is told. No headers go with it, as far as 360dialog shows what it takes.
+pub fn set_partner(partner: Partner, ours: &Ours) -> Ask {
+    let mut ask = Ask::of(&op::SET_PARTNER, &[("partner", &partner.id)]);
+    ask.by = By::Partner(partner.key);
+    ask.body(json!({"webhook_url": ours.url}))
+}
+
+/// Whether what is said to a partner can be proved: by its address, and by a signature of it.
+pub fn proves_partner(proofs: &[Proof]) -> bool {
+    let bears = |proof: &Proof| matches!(proof.by, ProofBy::Url | ProofBy::Signature { .. });
+    !proofs.is_empty() && proofs.iter().all(bears)
 }
 
 fn app(place: &Place, answer: &Value) -> Option<Found> {

@@ -16,7 +16,8 @@ use super::call::describe;
 use crate::model::Timestamp;
 use crate::model::provider::Provider;
 use crate::provider;
-use crate::provider::operations::{AsApp, Body, form};
+use crate::provider::dialog360;
+use crate::provider::operations::{AsApp, Body, By, form};
 use crate::store::Connection;
 
 /// A longer wait that a provider asks for is not believed: it is asked again by then.
@@ -40,8 +41,8 @@ pub(crate) struct Question<'a> {
     pub(crate) path: &'a str,
     /// What it says beside.
     pub(crate) body: Option<&'a Body>,
-    /// Meta's app that asks, where it is not the connection's key that does.
-    pub(crate) as_app: Option<&'a AsApp>,
+    /// Who asks.
+    pub(crate) by: &'a By,
     /// How long the whole of it may take.
     pub(crate) limit: Duration,
     /// The longest body of an answer.
@@ -78,11 +79,16 @@ pub(crate) async fn exchange(
     connection: &Connection,
     question: Question<'_>,
 ) -> Result<Answered, Unanswered> {
-    let address = format!("{}/{}", connection.base_url, question.path);
-    let call = client.request(question.method, address);
-    let call = match question.as_app {
-        None => authorized(call, connection),
-        Some(app) => with_key(call, connection, &key_of_app(connection, app)),
+    let base = match question.by {
+        By::Partner(_) => dialog360::hub(&connection.base_url),
+        By::Connection | By::App(_) => &connection.base_url,
+    };
+    let call = client.request(question.method, format!("{base}/{}", question.path));
+    let usual = provider::authorization(connection.provider);
+    let call = match question.by {
+        By::Connection => authorized(call, connection),
+        By::App(app) => with_key(call, usual, &key_of_app(connection, app)),
+        By::Partner(key) => with_key(call, dialog360::HUB_KEY, key.expose_secret()),
     };
     let mut call = call.timeout(question.limit);
     call = match question.body {
@@ -183,7 +189,7 @@ fn unanswered(error: reqwest::Error) -> Unanswered {
 /// A call with the connection's key, as its provider wants it.
 pub(super) fn authorized(call: RequestBuilder, connection: &Connection) -> RequestBuilder {
     let key = connection.credentials.access_token.expose_secret();
-    with_key(call, connection, key)
+    with_key(call, provider::authorization(connection.provider), key)
 }
 
 /// Meta's "app access token".
@@ -193,8 +199,11 @@ fn key_of_app(connection: &Connection, app: &AsApp) -> String {
     format!("{}|{secret}", app.id)
 }
 
-fn with_key(call: RequestBuilder, connection: &Connection, key: &str) -> RequestBuilder {
-    let (header, before) = provider::authorization(connection.provider);
+fn with_key(
+    call: RequestBuilder,
+    (header, before): (&'static str, &str),
+    key: &str,
+) -> RequestBuilder {
     let text = format!("{before}{key}");
     let Ok(mut value) = HeaderValue::try_from(&text) else {
         // What is no header makes the call fail, by an error that does not show it.

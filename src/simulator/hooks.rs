@@ -30,6 +30,8 @@ pub struct Hooks {
     pub securities: BTreeMap<String, Value>,
     /// 360dialog's of the account: where, and with which headers.
     pub waba_webhook: Option<(String, BTreeMap<String, String>)>,
+    /// 360dialog's of its partners: where.
+    pub partner_webhooks: BTreeMap<String, String>,
 }
 
 /// An app's own.

@@ -216,3 +216,32 @@ async fn what_waits_is_listed_whole_however_it_is_paged_also_beside_replays() {
     }
     assert_eq!(json!(paged), whole["data"]);
 }
+
+#[tokio::test]
+async fn all_that_was_given_up_is_revived_however_much_it_is() {
+    let app = App::start().await;
+    let new = json!({"url": "https://example.com/hook"});
+    let made = app.post(ALL, new).await.ok();
+    sqlx::query(
+        "INSERT INTO undelivered
+            (subscription, xid, event, stream, subject, type, state, attempts, failed_at)
+         SELECT $1, (n / 3)::text::xid8, gen_random_uuid(), 1, gen_random_uuid(),
+                'message.sent', 'dead', 9, now()
+         FROM generate_series(3, 10003) n",
+    )
+    .bind(crate::support::uuid(&made["id"]))
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    let path = format!("{ALL}/{}/replay", made["id"].as_str().unwrap());
+    let replay = || app.post(&path, json!({"dead": true}));
+    assert_eq!(replay().await.ok()["replayed"], 10_001);
+    assert_eq!(replay().await.ok()["replayed"], 0);
+    let left: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM undelivered WHERE state = 'dead' OR NOT replay OR attempts > 0",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(left, 0);
+}

@@ -397,9 +397,17 @@ async fn webhooks_asked(app: &App, account: &Account, operation: &str) -> Asked 
     match verb {
         "read" => get(path),
         "set" | "create" | "update" => {
-            let body = match of_number {
-                true => json!({"phone_number_id": NUMBER}),
-                false => json!({}),
+            let body = match level {
+                "number" if of_number => json!({"phone_number_id": NUMBER}),
+                "partner" => {
+                    // What comes by it brings no headers.
+                    let proved = json!({"webhook_auth": {"url_secret": "s3cret"}});
+                    if account.provider.starts_with("dialog360") {
+                        app.send(Method::PATCH, &connection, proved).await;
+                    }
+                    json!({"partner": {"id": "9Mg0AiPA", "api_key": "token"}})
+                }
+                _ => json!({}),
             };
             ask(Method::PUT, path, body, 200)
         }

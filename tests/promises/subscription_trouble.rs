@@ -46,6 +46,54 @@ async fn an_event_of_which_nothing_can_be_recorded_is_delivered_again() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_takes_nothing_is_asked_with_one_event_at_a_time() {
+    let app = app_with(|config| config.forward.retry = vec![Duration::from_secs(2); 300]).await;
+    let endpoint = Endpoint::start().await;
+    endpoint.answer(|_| Reply::Status(500));
+    let subscription = subscribe(&app, &endpoint).await;
+    let mut session = app.session().await;
+    // Each of a subject of its own: it is the endpoint and not an event.
+    for subject in 1..=30 {
+        write(&mut session, &[(subject, &format!("of {subject}"))]).await;
+    }
+    let at = path(&subscription);
+    app.get_until(&at, |it| it["failing_since"].is_string())
+        .await;
+    endpoint
+        .until("three are refused", |got| {
+            let keys: std::collections::BTreeSet<_> = got.iter().map(Delivery::key).collect();
+            keys.len() >= 3
+        })
+        .await;
+    let refused: std::collections::BTreeSet<_> = endpoint
+        .got()
+        .iter()
+        .map(|got| got.key().to_owned())
+        .collect();
+    let again = move |got: &Delivery| refused.contains(got.key());
+    let (let_go, held) = tokio::sync::watch::channel(false);
+    let is_again = again.clone();
+    endpoint.answer(move |got| match is_again(got) {
+        true => Reply::When(held.clone(), 500),
+        false => Reply::Status(500),
+    });
+    let before = endpoint.got().len();
+    let holds = |got: &[Delivery]| got.iter().skip(before).position(&again);
+    endpoint
+        .until("one is held", |got| holds(got).is_some())
+        .await;
+    let at_most = before + holds(&endpoint.got()).unwrap() + 1;
+    // The next probe would be due by now.
+    let second = endpoint.until("another comes beside it", |got| got.len() > at_most);
+    let second = tokio::time::timeout(Duration::from_secs(4), second).await;
+    assert!(second.is_err(), "{:?}", endpoint.got().len());
+    let_go.send_replace(true);
+    endpoint
+        .until("it is asked again", |got| got.len() > at_most)
+        .await;
+}
+
+#[tokio::test]
 async fn a_replayed_event_that_is_refused_keeps_no_other_back() {
     const MANY: usize = 1_200;
     // Refused for longer than the test may take; what only was slow goes again.

@@ -37,6 +37,19 @@ async fn an_event_comes_signed_as_the_feed_shows_it_and_only_to_who_wants_it() {
                      "senders": [app.sender], "connections": [app.connection],
                      "format": "cloudevents"});
     let some = app.create("/v1/subscriptions", new).await;
+    let mut others = Vec::new();
+    let another = app.register("15550142218").await;
+    let connection = app.connect().await;
+    for wants in [
+        json!({"senders": [another]}),
+        json!({"connections": [connection]}),
+    ] {
+        let endpoint = Endpoint::start().await;
+        let mut new = wants;
+        new["url"] = endpoint.url.clone().into();
+        app.create("/v1/subscriptions", new).await;
+        others.push(endpoint);
+    }
     let new = text(&app.sender, "447700900123", "hello");
     let message = app.create("/v1/messages", new).await;
     app.accepted(message["id"].as_str().unwrap()).await;
@@ -91,6 +104,23 @@ async fn an_event_comes_signed_as_the_feed_shows_it_and_only_to_who_wants_it() {
         .await;
     assert_eq!(log["data"][0]["status"], 200);
     assert_eq!(log["data"][0]["attempt"], 1);
+
+    // Nothing but what is of that sender, or of that connection.
+    let new = text(&another, "447700900123", "hello");
+    let of_another = app.create("/v1/messages", new).await;
+    others[0]
+        .until("it is accepted", |got| {
+            got.iter()
+                .any(|got| got.event["type"] == "message.accepted")
+        })
+        .await;
+    let got = others[0].got();
+    assert!(
+        got.iter().all(|got| got.event["sender"] == *another),
+        "{got:?}"
+    );
+    assert_eq!(got[0].event["subject"], of_another["id"]);
+    assert!(others[1].got().is_empty());
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ impl App {
             .env("TWOTICK_SEALING_KEY", self.sealing_key.expose_secret());
     }
 
-    async fn connect(&self) -> String {
+    pub async fn connect(&self) -> String {
         let connection = self
             .create(
                 "/v1/connections",

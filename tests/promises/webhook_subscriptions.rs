@@ -245,11 +245,20 @@ async fn webhooks_of_360dialog_are_set_with_what_proves_them_and_it_is_not_shown
         )
         .await;
         assert_eq!(codes(&app.get(&path(&connection, "")).await).len(), 1);
+    }
+}
 
-        let before = managed(&app, "dialog360").await;
-        let (status, problem) = app
-            .send(Method::PUT, &path(&connection, "/partner"), json!({}))
-            .await;
+/// By which 360dialog tells a partner of templates.
+#[tokio::test]
+async fn what_a_partner_of_360dialog_is_told_comes_here_and_its_key_is_shown_nowhere() {
+    let app = start(true).await;
+    let (connection, _) = connected(&app, 0).await;
+    let at = path(&connection, "/partner");
+    let partner = |key: &str| json!({"partner": {"id": "9Mg0AiPA", "api_key": key}});
+    let before = managed(&app, "dialog360").await;
+    // Nobody but the partner may ask.
+    for method in [Method::GET, Method::DELETE] {
+        let (status, problem) = app.send(method, &at, Value::Null).await;
         assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
         assert!(
             problem["detail"]
@@ -257,8 +266,60 @@ async fn webhooks_of_360dialog_are_set_with_what_proves_them_and_it_is_not_shown
                 .unwrap()
                 .contains("partner's key")
         );
-        assert_eq!(managed(&app, "dialog360").await, before);
     }
+    // Its webhooks would bring no header.
+    let auth = |auth: Value| json!({"webhook_auth": auth});
+    let of_connection = format!("/v1/connections/{connection}");
+    let proved = auth(json!({"headers": {"X-Webhook-Token": "a header"}}));
+    app.send(Method::PATCH, &of_connection, proved).await;
+    for (body, field) in [
+        (partner("token"), "partner"),
+        (json!({}), "partner"),
+        (
+            json!({"partner": {"id": "../x", "api_key": "token"}}),
+            "partner.id",
+        ),
+        (
+            json!({"partner": {"id": "9Mg0AiPA", "api_key": ""}}),
+            "partner.api_key",
+        ),
+    ] {
+        let (status, problem) = app.send(Method::PUT, &at, body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+        assert_eq!(problem["errors"][0]["field"], field);
+    }
+    let (status, problem) = app
+        .send(Method::PUT, &path(&connection, "/number"), partner("token"))
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    assert_eq!(managed(&app, "dialog360").await, before);
+
+    let proved = auth(json!({"url_secret": "a third secret"}));
+    app.send(Method::PATCH, &of_connection, proved).await;
+    let (status, problem) = app.send(Method::PUT, &at, partner("a wrong key")).await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{problem:#}");
+    assert!(!problem.to_string().contains("a wrong key"), "{problem:#}");
+    let (status, answer) = app.send(Method::PUT, &at, partner("token")).await;
+    assert_eq!(status, StatusCode::OK, "{answer:#}");
+    let set = &answer["data"][0];
+    assert_eq!(
+        (&set["level"], &set["id"]),
+        (&json!("partner"), &json!("9Mg0AiPA"))
+    );
+    assert_eq!(set["is_ours"], true, "{answer:#}");
+    assert!(!answer.to_string().contains("third"), "{answer:#}");
+    // What 360dialog posts there is taken.
+    let url = format!("{}/api/v2/partners/9Mg0AiPA/webhook_url", app.simulator);
+    let there = reqwest::Client::new().get(url).header("x-api-key", "token");
+    let there: Value = there.send().await.unwrap().json().await.unwrap();
+    let event = json!({"id": "evt-1", "event": "waba_template_status_changed", "data": {
+        "id": WABA, "template": {"id": "t1", "external_id": "77", "name": "of_a_partner",
+            "language": "en_GB", "new_status": "REJECTED", "rejected_reason": "INVALID_FORMAT"}}});
+    let posted = reqwest::Client::new().post(there["webhook_url"].as_str().unwrap());
+    let posted = posted.json(&event).send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::OK);
+    let templates = app.get("/v1/templates?name=of_a_partner").await;
+    assert_eq!(templates["data"][0]["status"], "REJECTED", "{templates:#}");
 }
 
 #[tokio::test]

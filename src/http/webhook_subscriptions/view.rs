@@ -9,13 +9,16 @@ use crate::http::problem::ApiError;
 use crate::manage::Failed;
 use crate::provider::subscriptions::{Found, Level, Ours, Problem, shown};
 
+/// The level that no key of a connection reaches.
+pub(super) const PARTNER: &str = "partner";
+
 /// What a provider has set, at one place.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookSubscription)]
 pub(super) struct View {
-    /// `app`, `account`, `number`, or Infobip's `events`.
+    /// `app`, `account`, `number`, 360dialog's `partner`, or Infobip's `events`.
     level: &'static str,
-    /// The provider's id of the app, the account or the number, where it has one.
+    /// The provider's id of the app, the account, the number or the partner, where it has one.
     id: Option<String>,
     /// The account that a number is of.
     waba_id: Option<String>,
@@ -60,6 +63,22 @@ impl View {
             active: found.active,
             events: found.events,
             provider: found.answer,
+        }
+    }
+
+    /// Where a partner of 360dialog's is told, as it was set just now.
+    pub(super) fn of_partner(id: String, answer: &Value, ours: &Ours) -> Self {
+        // It says back what it was told; where it does not, it said that it was done.
+        let url = answer["webhook_url"].as_str().unwrap_or(&ours.url);
+        Self {
+            level: PARTNER,
+            id: Some(id),
+            waba_id: None,
+            callback_url: Some(shown(url)),
+            is_ours: Some(shown(url) == shown(&ours.url)),
+            active: true,
+            events: None,
+            provider: answer.clone(),
         }
     }
 

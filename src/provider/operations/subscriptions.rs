@@ -1,6 +1,6 @@
 //! Where providers post webhooks: the calls. A provider has it set at one or several levels: Meta
 //! for an app, an account and a number, of which the innermost counts; 360dialog for an account and
-//! a number; Infobip by events, with a profile that says where they go and what proves them.
+//! a number, and for a partner; Infobip by events, with a profile that says where they go and what proves them.
 
 use super::{Call, Operation, Verb, dialog360, meta};
 
@@ -14,6 +14,7 @@ const APP: Level = &[("level", "app")];
 const ACCOUNT: Level = &[("level", "account")];
 const NUMBER: Level = &[("level", "number")];
 const EVENTS: Level = &[("level", "events")];
+const PARTNER: Level = &[("level", "partner")];
 
 const CHANNEL: &str = "v1/configs/webhook";
 const WABA_WEBHOOK: &str = "waba_webhook";
@@ -142,6 +143,20 @@ pub static REMOVE_NUMBER: Operation = of_meta(
     meta(Verb::Post, "{version}/{id}"),
 );
 
+/// Where 360dialog tells a partner of templates, channels and clients: of all that are its own. The
+/// partner's key goes with the request, so that it is read and removed at 360dialog alone.
+pub static SET_PARTNER: Operation = Operation {
+    dialog360: dialog360(Verb::Post, "api/v2/partners/{partner}/webhook_url"),
+    dialog360_onprem: dialog360(Verb::Post, "api/v2/partners/{partner}/webhook_url"),
+    ..of_meta(
+        "webhooks.set_partner",
+        "Let what a partner is told of templates and channels come here, with the partner's key.",
+        &[SET],
+        PARTNER,
+        None,
+    )
+};
+
 /// Infobip's alone; it says nothing of how often.
 const fn of_infobip(
     name: &'static str,
@@ -233,7 +248,7 @@ pub static REMOVE_EVENTS: Operation = of_infobip(
 );
 
 /// Every row, in the order in which it is shown.
-pub static ALL: [&Operation; 18] = [
+pub static ALL: [&Operation; 19] = [
     &READ_TOKEN,
     &READ_APP,
     &SET_APP,
@@ -244,6 +259,7 @@ pub static ALL: [&Operation; 18] = [
     &READ_NUMBER,
     &SET_NUMBER,
     &REMOVE_NUMBER,
+    &SET_PARTNER,
     &READ_EVENTS,
     &READ_PROFILE,
     &CREATE_EVENTS,

@@ -45,6 +45,10 @@ pub fn router() -> Router<Arc<Simulator>> {
         )
         .route("/v1/configs/webhook", get(read_channel).post(set_channel))
         .route("/waba_webhook", get(read_waba).post(set_waba))
+        .route(
+            "/api/v2/partners/{partner}/webhook_url",
+            get(read_partner).post(set_partner),
+        )
         .route("/_control/token", put(set_token))
         .route("/_control/app", put(set_elsewhere))
 }
@@ -427,6 +431,59 @@ async fn set_waba(State(simulator): Simulated, headers: HeaderMap, body: Bytes) 
     });
     simulator.queue.wake();
     response
+}
+
+/// With a partner's key, which is a header of its own; counted.
+fn as_partner(
+    simulator: &Simulator,
+    headers: &HeaderMap,
+    answer: impl FnOnce() -> Result<Value, Trouble>,
+) -> Response {
+    let dialect = of_dialog360(simulator);
+    simulator.count_managed(dialect);
+    let key = headers.get("x-api-key").and_then(|key| key.to_str().ok());
+    let answered = match key.is_some() && simulator.config.knows(key) {
+        true => answer(),
+        false => Err(Trouble::BadKey),
+    };
+    match answered {
+        Ok(answer) => Json(answer).into_response(),
+        Err(trouble) => dialect.refuse(&trouble),
+    }
+}
+
+async fn read_partner(
+    State(simulator): Simulated,
+    Path(partner): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    as_partner(&simulator, &headers, || {
+        let url = simulator
+            .state()
+            .hooks
+            .partner_webhooks
+            .get(&partner)
+            .cloned();
+        Ok(json!({"webhook_url": url}))
+    })
+}
+
+async fn set_partner(
+    State(simulator): Simulated,
+    Path(partner): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    as_partner(&simulator, &headers, || {
+        let body = read(&body)?;
+        let url = body["webhook_url"].as_str().unwrap_or_default();
+        if reqwest::Url::parse(url).is_err() {
+            return Err(Trouble::invalid("webhook_url", "Not a valid URL."));
+        }
+        let webhooks = &mut simulator.state().hooks.partner_webhooks;
+        webhooks.insert(partner.clone(), url.to_owned());
+        Ok(json!({"id": partner, "webhook_url": url}))
+    })
 }
 
 /// What the caller's key may do, and until when.
