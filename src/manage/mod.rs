@@ -41,6 +41,7 @@ use crate::model::limits::backoff;
 use crate::provider::operations::{Ask, Call, Limit, META_MANAGEMENT, Operation, Verb};
 use crate::provider::refused::{self, Refused};
 use crate::provider::remedy;
+use crate::send::answer::without_keys;
 use crate::send::ask::{self, Answered, Question, Unanswered};
 use crate::store::{Connection, ConnectionCache, Store};
 
@@ -226,6 +227,10 @@ impl Manage {
         mut answered: Answered,
     ) -> Result<Answered, Failed> {
         let limit = self.limit(call);
+        if answered.status >= 400 {
+            let body = std::mem::take(&mut answered.body);
+            answered.body = without_keys(body, connection.credentials.keys());
+        }
         let refused = refused::read(connection.provider, answered.status, &answered.body);
         let scope = refused.as_ref().and_then(|it| match it.class {
             ErrorClass::RateLimit(scope) => Some(scope),

@@ -1,6 +1,7 @@
 //! What a provider answers, read within a bound: its word is believed, its length is not.
 
 use reqwest::Response;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Far more than any answer that we understand.
 const MOST: usize = 1 << 20;
@@ -29,4 +30,24 @@ pub(super) async fn body_within(mut response: Response, most: usize) -> Result<V
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A refusal without the keys that its call bore: Graph's error 190 repeats one that is malformed,
+/// and what a provider says is shown, told on and logged.
+pub(crate) fn without_keys<'a>(
+    body: Vec<u8>,
+    keys: impl IntoIterator<Item = &'a SecretString>,
+) -> Vec<u8> {
+    /// Nothing shorter is a key; a shorter one would take words out.
+    const SHORTEST: usize = 8;
+    let keys = keys.into_iter().map(|key| key.expose_secret());
+    keys.filter(|key| key.len() >= SHORTEST)
+        .fold(body, |body, key| match holds(&body, key.as_bytes()) {
+            true => String::from_utf8_lossy(&body).replace(key, "…").into(),
+            false => body,
+        })
+}
+
+fn holds(body: &[u8], key: &[u8]) -> bool {
+    body.windows(key.len()).any(|part| part == key)
 }

@@ -2,6 +2,8 @@
 //! means. Its answer may also say that nothing more is allowed for a while, which the sender's rate
 //! is told at once.
 
+use secrecy::SecretString;
+
 use super::answer::{self, Unread};
 use super::ask;
 use super::claimer::Rate;
@@ -15,6 +17,8 @@ pub(super) struct Call {
     /// Whether it was held back at the last moment.
     pub(super) held_back: HeldBack,
     pub(super) provider: Provider,
+    /// What it is made with.
+    pub(super) key: SecretString,
     /// The attempts', of whose messages the request consists.
     pub(super) ids: Vec<String>,
     /// The sender's, which an answer may bring to an end.
@@ -62,13 +66,19 @@ impl Call {
         }
         let wait = ask::retry_after(response.headers()).max(used_up);
         match answer::body(response).await {
-            Ok(body) => Ok(provider::answers(
-                self.provider,
-                &self.ids,
-                status,
-                wait,
-                &body,
-            )),
+            Ok(body) => {
+                let body = match status {
+                    400.. => answer::without_keys(body, [&self.key]),
+                    _ => body,
+                };
+                Ok(provider::answers(
+                    self.provider,
+                    &self.ids,
+                    status,
+                    wait,
+                    &body,
+                ))
+            }
             Err(Unread::Cut(error)) => Err(Came::Lost(describe(&error))),
             Err(error) => Err(Came::Lost(error.to_string())),
         }

@@ -12,7 +12,7 @@
 //!
 //! All are reconcilers: woken by a signal and by a period, and right whenever they run.
 
-mod answer;
+pub(crate) mod answer;
 pub mod ask;
 mod bulk;
 mod call;

@@ -189,6 +189,7 @@ impl Post {
             call: call.body(reqwest::Body::wrap(body)),
             held_back,
             provider: connection.provider,
+            key: connection.credentials.access_token.clone(),
             ids,
             rate: self.rate.clone(),
         })

@@ -73,6 +73,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// What calls are made with.
+    pub fn keys(&self) -> impl Iterator<Item = &SecretString> {
+        [&self.access_token].into_iter().chain(&self.app_secrets)
+    }
+
     /// What a provider is told in secret, so that its webhooks can be proved: it may say it back.
     pub fn as_told(&self) -> Vec<String> {
         let proofs = self.proofs.iter().flat_map(|proof| &proof.secrets);

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::any;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpListener;
 
 use crate::support::*;
+
+const KEY: &str = "EAAGthekeyofthescript";
+const APP_SECRET: &str = "0123456789abcdef";
 
 #[derive(Clone, Default)]
 struct Script(Arc<Mutex<Told>>);
@@ -57,14 +60,16 @@ async fn scripted(app: &App, answers: &[(u16, &str)]) -> (Script, String) {
         .map(|(status, body)| (*status, (*body).to_owned()));
     script.0.lock().unwrap().answers.extend(told);
     let provider = script.clone();
-    let answer = post(move || async move { provider.answer() });
-    let router = Router::new().route("/v25.0/{number}/messages", answer);
+    let answer = any(move || async move { provider.answer() });
+    let router = Router::new()
+        .route("/v25.0/{number}/messages", answer.clone())
+        .route("/v25.0/debug_token", answer);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let connection = json!({
         "name": "scripted", "provider": "meta", "base_url": base_url, "api_version": "v25.0",
-        "access_token": "token", "app_secrets": ["s"], "verify_token": "v",
+        "access_token": KEY, "app_secrets": [APP_SECRET], "verify_token": "v",
     });
     let connection = app.create("/v1/connections", connection).await["id"].clone();
     let sender = json!({
@@ -141,4 +146,30 @@ async fn what_is_used_up_is_waited_for_whether_it_was_refused_or_not() {
         .await;
     assert_eq!(advanced["messages"][1]["status"], "queued");
     assert_eq!(script.posts(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_a_provider_repeats_is_shown_nowhere() {
+    let app = App::start().await;
+    let said = format!("Malformed access token {KEY}");
+    let refused = json!({"error": {"message": said, "code": 190}}).to_string();
+    let other = format!("Malformed access token 42|{APP_SECRET}");
+    let other = json!({"error": {"message": other, "code": 190}}).to_string();
+    let (_, sender) = scripted(&app, &[(401, &refused), (401, &refused), (400, &other)]).await;
+    let connection = app.get(&format!("/v1/senders/{sender}")).await["connection"].clone();
+    let connection = format!("/v1/connections/{}", connection.as_str().unwrap());
+    let path = lone(&app, &sender).await;
+    let stopped = |message: &Value| message["waiting"]["reason"] == "connection_stopped";
+    let message = app.get_until(&path, stopped).await;
+    let shown = app.get(&connection).await;
+    let events = app.get("/v1/events").await;
+    let mut token = Vec::new();
+    for _ in 0..2 {
+        let asked = app.request(reqwest::Method::GET, &format!("{connection}/token"));
+        token.push(asked.send().await.unwrap().text().await.unwrap());
+    }
+    assert!(shown["stopped_reason"].as_str().unwrap().contains("190"));
+    assert!(token.iter().all(|it| it.contains("Malformed access token")));
+    let all = format!("{message} {shown} {events} {token:?}");
+    assert!(!all.contains(KEY) && !all.contains(APP_SECRET), "{all}");
 }
