@@ -96,6 +96,9 @@ async fn register(args: &Register) -> anyhow::Result<ExitCode> {
         connection["provider"] == "infobip",
         "the connection is not Infobip's: others register numbers one by one"
     );
+    let is_id = (1..=32).contains(&args.waba_id.len())
+        && args.waba_id.bytes().all(|byte| byte.is_ascii_digit());
+    anyhow::ensure!(is_id, "--waba-id: expected the digits of an account's id");
     let mut state = State::open(&args.file, &args.connection, &args.waba_id)?;
     let registering = Registering {
         service: &service,
@@ -127,6 +130,7 @@ fn stopped(n: usize, numbers: &[Number]) -> String {
 fn line(n: usize, numbers: &[Number], number: &Number, came: &Came) -> String {
     let (word, why) = match came {
         Came::Registered => ("registered", None),
+        Came::Submitted => ("submitted", None),
         Came::Waits => ("code sent", None),
         Came::Refused(why) => ("refused", Some(why)),
         Came::Unknown(why) => ("unknown", Some(why)),
@@ -140,6 +144,7 @@ fn line(n: usize, numbers: &[Number], number: &Number, came: &Came) -> String {
 #[derive(Debug, Default)]
 struct Counts {
     registered: usize,
+    submitted: usize,
     waits: usize,
     refused: usize,
     unknown: usize,
@@ -149,6 +154,7 @@ impl Counts {
     fn count(&mut self, came: &Came) {
         *match came {
             Came::Registered => &mut self.registered,
+            Came::Submitted => &mut self.submitted,
             Came::Waits => &mut self.waits,
             Came::Refused(_) => &mut self.refused,
             Came::Unknown(_) => &mut self.unknown,
@@ -158,13 +164,18 @@ impl Counts {
     fn said(&self) -> String {
         let Self {
             registered,
+            submitted,
             waits,
             refused,
             unknown,
         } = self;
         let mut out = format!(
-            "{registered} registered, {waits} wait for their code, {refused} refused, {unknown} unknown"
+            "{registered} registered, {submitted} submitted, {waits} wait for their code, \
+             {refused} refused, {unknown} unknown"
         );
+        if *submitted > 0 {
+            out.push_str("; run it again later to see what was submitted registered");
+        }
         if *waits > 0 {
             out.push_str("; put the codes into the column `code`, and run it again");
         }

@@ -54,12 +54,15 @@ fn command(app: &App, connection: &str, csv: &Path, more: &[&str]) -> Command {
     command
         .args(["senders", "register", "--file"])
         .arg(csv)
-        .args(["--connection", connection, "--waba-id", WABA])
+        .args(["--connection", connection])
         .args(more)
         .env("TWOTICK_URL", &app.url)
         .env("TWOTICK_API_KEY", &app.key)
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true);
+    if !more.contains(&"--waba-id") {
+        command.args(["--waba-id", WABA]);
+    }
     command
 }
 
@@ -72,6 +75,21 @@ async fn run(app: &App, connection: &str, csv: &Csv, more: &[&str]) -> (bool, St
     let said = String::from_utf8(ran.stdout).unwrap();
     let errors = String::from_utf8_lossy(&ran.stderr);
     (ran.status.success(), format!("{said}{errors}"))
+}
+
+/// Runs it until it says so. What is read counts by the second: of two words of one second the worse
+/// is kept.
+async fn until(app: &App, connection: &str, csv: &Csv, line: &str) {
+    let runs = async {
+        loop {
+            let (_, said) = run(app, connection, csv, &[]).await;
+            if said.contains(line) {
+                return;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, runs).await;
+    assert!(in_time.is_ok(), "{line}: {}", csv.state());
 }
 
 #[tokio::test]
@@ -113,26 +131,29 @@ async fn numbers_are_added_and_verified_by_their_codes_each_once() {
         "{said}"
     );
     assert!(
-        said.contains("0 registered, 2 wait for their code"),
+        said.contains("0 registered, 0 submitted, 2 wait for their code"),
         "{said}"
     );
     let rows = format!("44,7796344125,Shop 8,{CODE}\n44,7796344126,\"Shop, 9\",000000\n");
     csv.write(&rows);
     let (fine, said) = run(&app, &connection, &csv, &[]).await;
     assert!(
-        !fine && said.contains("1/2 registered 447796344125"),
+        !fine && said.contains("1/2 submitted  447796344125"),
         "{said}"
     );
     assert!(said.contains("2/2 refused    447796344126"), "{said}");
     assert!(said.contains("The verification code is invalid"), "{said}");
-    // What was refused is left alone until somebody says otherwise.
-    let before = managed(&app, "infobip").await;
+    // The next runs look whether it is registered; what was refused is left alone until somebody
+    // says otherwise.
     csv.write(&rows.replace("000000", CODE));
+    until(&app, &connection, &csv, "1/2 registered 447796344125").await;
+    let before = managed(&app, "infobip").await;
     let (fine, said) = run(&app, &connection, &csv, &[]).await;
     assert!(!fine && said.contains("not tried again"), "{said}");
     assert_eq!(managed(&app, "infobip").await, before);
     let (fine, said) = run(&app, &connection, &csv, &["--again"]).await;
-    assert!(fine && said.contains("2 registered"), "{said}");
+    assert!(fine && said.contains("1 registered, 1 submitted"), "{said}");
+    until(&app, &connection, &csv, "2 registered, 0 submitted").await;
     let after = managed(&app, "infobip").await;
     let (fine, _) = run(&app, &connection, &csv, &["--again", "--resend"]).await;
     assert!(fine);
@@ -159,6 +180,8 @@ struct Is {
     known: BTreeSet<String>,
     /// The provider's words on numbers, where they are others than `UNVERIFIED`.
     words: BTreeMap<String, &'static str>,
+    /// Numbers that it says nothing of.
+    unread: BTreeSet<String>,
     /// Numbers whose next answer never comes, and whether they are added all the same.
     hangs: BTreeMap<String, bool>,
 }
@@ -191,9 +214,12 @@ impl Infobip {
 
 async fn add(
     State(infobip): State<Infobip>,
-    InPath(_account): InPath<String>,
+    InPath(account): InPath<String>,
     Json(body): Json<Value>,
 ) -> (Status, Json<Value>) {
+    if account != WABA {
+        return no(Status::NOT_FOUND, "NOT_FOUND");
+    }
     let part = |name: &str| body[name].as_str().unwrap().to_owned();
     let number = part("countryCode") + &part("phoneNumber");
     let hangs = {
@@ -212,12 +238,20 @@ async fn add(
     (Status::ACCEPTED, Json(json!({"status": "OTP_REQUESTED"})))
 }
 
+fn no(status: Status, word: &str) -> (Status, Json<Value>) {
+    let said = json!({"requestError": {"serviceException": {"messageId": word, "text": word}}});
+    (status, Json(said))
+}
+
 async fn quality(
     State(infobip): State<Infobip>,
     Query(asked): Query<BTreeMap<String, String>>,
-) -> Json<Value> {
+) -> (Status, Json<Value>) {
     let is = infobip.is.lock().unwrap();
     let asked = asked["senders"].split(',');
+    if asked.clone().any(|number| is.unread.contains(number)) {
+        return no(Status::BAD_REQUEST, "BAD_REQUEST");
+    }
     let known = asked.filter(|number| is.known.contains(*number));
     let shown = known.map(|number| {
         let word = is.words.get(number).copied().unwrap_or("UNVERIFIED");
@@ -226,7 +260,8 @@ async fn quality(
         json!({"sender": number, "qualityRating": "UNKNOWN", "status": word,
             "currentLimit": "LIMIT_250", "lastUpdated": format!("2026-02-{day}T08:12:26.422Z")})
     });
-    Json(json!({"results": shown.collect::<Vec<_>>()}))
+    let results: Vec<_> = shown.collect();
+    (Status::OK, Json(json!({"results": results})))
 }
 
 /// A service, and a connection to Infobip as the test plays it.
@@ -267,18 +302,50 @@ async fn only_what_the_provider_shows_as_connected_is_registered() {
     }
     let number = "447796344123".to_owned();
     infobip.is.lock().unwrap().words.insert(number, "CONNECTED");
-    // What is read counts by the second: of two words of one second the worse is kept.
-    let registered = async {
-        loop {
-            let (_, said) = run(&app, &connection, &csv, &[]).await;
-            if said.contains("3/3 registered 447796344123") {
-                return;
-            }
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, registered).await;
-    assert!(in_time.is_ok(), "{}", csv.state());
+    until(&app, &connection, &csv, "3/3 registered 447796344123").await;
     assert_eq!(infobip.adds(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_all_rows_stops_the_run_and_marks_none() {
+    let (app, infobip, _hears, connection) = played().await;
+    let csv = Csv::new(
+        &connection,
+        "44,7796344121,Shop 1,\n44,7796344122,Shop 2,\n",
+    );
+    let wrong = ["--waba-id", "shop"];
+    let (fine, said) = run(&app, &connection, &csv, &wrong).await;
+    assert!(!fine && said.contains("--waba-id: expected"), "{said}");
+    assert_eq!(csv.state(), "");
+    let wrong = ["--waba-id", "204411887755399"];
+    let (fine, said) = run(&app, &connection, &csv, &wrong).await;
+    assert!(
+        !fine && said.contains("stopped after 0 of 2 rows"),
+        "{said}"
+    );
+    assert!(!csv.state().contains("refused"), "{}", csv.state());
+    assert_eq!(infobip.adds(), Vec::<usize>::new());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_no_other() {
+    let (app, infobip, _hears, connection) = played().await;
+    let csv = Csv::new(
+        &connection,
+        "44,7796344121,Shop 1,\n44,7796344122,Shop 2,\n",
+    );
+    infobip.hang_at("447796344121", true);
+    let unread = "447796344121".to_owned();
+    infobip.is.lock().unwrap().unread.insert(unread);
+    for _ in 0..2 {
+        let (fine, said) = run(&app, &connection, &csv, &[]).await;
+        assert!(
+            !fine && said.contains("1/2 unknown    447796344121"),
+            "{said}"
+        );
+        assert!(said.contains("2/2 code sent  447796344122"), "{said}");
+    }
+    assert_eq!(infobip.adds(), [1, 1]);
 }
 
 #[tokio::test]

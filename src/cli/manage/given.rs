@@ -162,7 +162,8 @@ fn value(parameter: &Parameter, mut texts: Vec<String>) -> anyhow::Result<Value>
     match parameter.kind {
         Kind::Text | Kind::Texts => Ok(text.into()),
         Kind::Json => serde_json::from_str(&text)
-            .with_context(|| format!("`{}`: expected JSON, not `{text}`", parameter.name)),
+            // What was given may be a secret.
+            .with_context(|| format!("`{}`: expected JSON", parameter.name)),
     }
 }
 

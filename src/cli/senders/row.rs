@@ -13,11 +13,15 @@ use crate::cli::api::{Problem, Service};
 const WAITS: usize = 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+const ADD: &str = "/v1/senders/registrations";
+
 /// What came of a row.
 #[derive(Debug)]
 pub(super) enum Came {
-    /// The provider registers it.
+    /// The provider has registered it.
     Registered,
+    /// The provider is about to.
+    Submitted,
     /// It waits for its code.
     Waits,
     /// The provider said no.
@@ -52,6 +56,20 @@ struct Found {
     word: String,
 }
 
+impl Found {
+    fn waits_for_code(&self) -> bool {
+        self.word == "UNVERIFIED"
+    }
+}
+
+/// What a look at the provider showed.
+enum Looked {
+    At(Found),
+    NotThere,
+    /// Of this number nothing could be read.
+    Unread(String),
+}
+
 impl Registering<'_> {
     /// Takes a row as far as it goes. `Err`: no other would go any further.
     pub(super) async fn take(&self, number: &Number, state: &mut State) -> anyhow::Result<Came> {
@@ -59,13 +77,22 @@ impl Registering<'_> {
         match state.of(&digits) {
             Step::New => self.add(number, state).await,
             Step::Adding => match self.look(&digits).await? {
-                Some(found) => self.at(number, state, found).await,
-                None => self.add(number, state).await,
+                Looked::At(found) => self.at(number, state, found).await,
+                Looked::NotThere => self.add(number, state).await,
+                Looked::Unread(why) => Ok(Came::Unknown(why)),
             },
             step @ Step::CodeSent { .. } => self.go_on(number, state, step).await,
             Step::Verifying { sender } => match self.look(&digits).await? {
-                Some(found) => self.at(number, state, found).await,
-                None => self.go_on(number, state, Step::CodeSent { sender }).await,
+                Looked::At(found) => self.at(number, state, found).await,
+                Looked::NotThere => self.go_on(number, state, Step::CodeSent { sender }).await,
+                Looked::Unread(why) => Ok(Came::Unknown(why)),
+            },
+            Step::Submitted => match self.look(&digits).await? {
+                // Its code was right: the provider is not there yet.
+                Looked::At(found) if found.waits_for_code() && !self.resend => Ok(Came::Submitted),
+                Looked::At(found) => self.at(number, state, found).await,
+                Looked::NotThere => Ok(Came::Submitted),
+                Looked::Unread(why) => Ok(Came::Unknown(why)),
             },
             Step::Registered => Ok(Came::Registered),
             Step::Refused { sender, .. } if self.again => match sender {
@@ -89,7 +116,7 @@ impl Registering<'_> {
             "country_code": new.country_code, "phone_number": new.phone_number,
             "display_name": new.display_name, "method": new.method.as_str(),
             "language": new.language});
-        let asked = self.ask("/v1/senders/registrations", &body).await;
+        let asked = self.ask(ADD, &body).await;
         let answer = match asked {
             Ok(answer) => answer,
             Err(Stop { error, is_undone }) => {
@@ -103,19 +130,20 @@ impl Registering<'_> {
             Answer::Done(made) => {
                 let sender = made["sender"]["id"].as_str().unwrap_or_default().to_owned();
                 let step = match made["status"].as_str() {
-                    Some("SUBMITTED_FOR_REGISTRATION") => Step::Registered,
+                    Some("SUBMITTED_FOR_REGISTRATION") => Step::Submitted,
                     _ => Step::CodeSent { sender },
                 };
                 state.put(&digits, step.clone())?;
                 match step {
-                    Step::Registered => Ok(Came::Registered),
+                    Step::Submitted => Ok(Came::Submitted),
                     // A code that stands there already is of another time.
                     _ => Ok(Came::Waits),
                 }
             }
             Answer::Taken(why) => match self.look(&digits).await? {
-                Some(found) => self.at(number, state, found).await,
-                None => refused(state, &digits, why, None),
+                Looked::At(found) => self.at(number, state, found).await,
+                Looked::NotThere => refused(state, &digits, why, None),
+                Looked::Unread(why) => Ok(Came::Unknown(why)),
             },
             Answer::Refused(why) => refused(state, &digits, why, None),
             Answer::Unknown(why) => Ok(Came::Unknown(why)),
@@ -124,9 +152,10 @@ impl Registering<'_> {
 
     /// From where the provider shows it.
     async fn at(&self, number: &Number, state: &mut State, found: Found) -> anyhow::Result<Came> {
+        let waits = found.waits_for_code();
         let Found { sender, word } = found;
         let step = match word.as_str() {
-            "UNVERIFIED" => Step::CodeSent { sender },
+            _ if waits => Step::CodeSent { sender },
             "CONNECTED" | "FLAGGED" | "RATE_LIMITED" | "RESTRICTED" => Step::Registered,
             "BANNED" | "DELETED" | "MIGRATED" => {
                 let why = format!("the provider shows it as {word}");
@@ -167,8 +196,8 @@ impl Registering<'_> {
         let path = format!("/v1/senders/{sender}/verify");
         match self.ask(&path, &body).await {
             Ok(Answer::Done(_)) => {
-                state.put(&digits, Step::Registered)?;
-                Ok(Came::Registered)
+                state.put(&digits, Step::Submitted)?;
+                Ok(Came::Submitted)
             }
             Ok(Answer::Refused(why) | Answer::Taken(why)) => {
                 refused(state, &digits, why, Some(sender))
@@ -202,21 +231,22 @@ impl Registering<'_> {
         }
     }
 
-    /// How the provider shows a number. `None`: it does not have it.
-    async fn look(&self, digits: &str) -> anyhow::Result<Option<Found>> {
+    /// How the provider shows a number.
+    async fn look(&self, digits: &str) -> anyhow::Result<Looked> {
         let body = json!({"connection": self.connection, "numbers": [digits]});
         let asked = self.ask("/v1/senders/sync", &body).await;
         let shown = match asked.map_err(|stop| stop.error)? {
             Answer::Done(shown) => shown,
             Answer::Refused(why) | Answer::Taken(why) | Answer::Unknown(why) => {
-                anyhow::bail!("whether {digits} was added cannot be read from the provider: {why}")
+                let why = format!("how far it is cannot be read from the provider: {why}");
+                return Ok(Looked::Unread(why));
             }
         };
         let found = &shown["data"][0];
         let Some(sender) = found["id"].as_str() else {
-            return Ok(None);
+            return Ok(Looked::NotThere);
         };
-        Ok(Some(Found {
+        Ok(Looked::At(Found {
             sender: sender.to_owned(),
             word: found["state"].as_str().unwrap_or("UNKNOWN").to_owned(),
         }))
@@ -236,6 +266,7 @@ impl Registering<'_> {
                 }
             };
             match problem.status {
+                404 | 422 if path == ADD && is_of_all(&problem) => return Err(undone(&problem)),
                 409 => return Ok(Answer::Taken(problem.to_string())),
                 404 | 422 => return Ok(Answer::Refused(problem.to_string())),
                 500 | 504 => return Ok(Answer::Unknown(problem.to_string())),
@@ -255,6 +286,13 @@ struct Stop {
     error: anyhow::Error,
     /// Whether it is known that nothing was done.
     is_undone: bool,
+}
+
+/// Whether what is wrong is the account or the connection, and no number.
+fn is_of_all(problem: &Problem) -> bool {
+    let errors = problem.said["errors"].as_array().into_iter().flatten();
+    let mut fields = errors.filter_map(|error| error["field"].as_str());
+    problem.status == 404 || fields.any(|field| matches!(field, "waba_id" | "connection"))
 }
 
 /// The service or the provider says that it did nothing, such as for a key.

@@ -22,7 +22,9 @@ pub(super) enum Step {
     CodeSent { sender: String },
     /// It was about to be verified: whether it was is not known.
     Verifying { sender: String },
-    /// The provider has it, and registers it.
+    /// Its code was right: the provider is about to register it.
+    Submitted,
+    /// The provider has registered it.
     Registered,
     /// The provider refused it; with a sender, its code.
     Refused { why: String, sender: Option<String> },
