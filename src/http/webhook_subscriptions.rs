@@ -20,10 +20,12 @@ use super::json::Json;
 use super::permit;
 use super::problem::ApiError;
 use super::request::{Body, Query, id};
+use super::wording;
 use crate::manage::{Manage, Wish};
 use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
 use crate::model::scope::Scope;
+use crate::provider::subscriptions::infobip::ALL_EVENTS;
 use crate::provider::subscriptions::{
     LONGEST_OVERRIDE, Level, Ours, Partner, Place, Wanted, proves_partner, shown,
 };
@@ -373,10 +375,43 @@ fn check(
         let message = "is for the level `partner` at 360dialog alone";
         return Err(ApiError::field("partner", message));
     }
-    if change.events.as_ref().is_some_and(Vec::is_empty) {
+    let events = change.events.as_deref();
+    if events.is_some_and(<[_]>::is_empty) {
         return Err(ApiError::field("events", "expected at least one"));
     }
+    if connection.provider == Provider::Infobip {
+        known_events(events.unwrap_or_default())?;
+    }
+    let of_dialog360 = ".360dialog.io";
+    let is_theirs = |host: &str| host.ends_with(of_dialog360);
+    if host(&connection.base_url).is_some_and(|(host, _)| is_theirs(&host))
+        && host(&ours.url).is_some_and(|(host, port)| host.contains('_') || port.is_some())
+    {
+        let message = "360dialog posts to no address with a port, and to no host with a `_`";
+        return Err(ApiError::field("callback_url", message));
+    }
     Ok(ours)
+}
+
+/// The host of an address, and the port that it names.
+fn host(address: &str) -> Option<(String, Option<u16>)> {
+    let url = reqwest::Url::parse(address).ok()?;
+    Some((url.host_str()?.to_owned(), url.port()))
+}
+
+/// Infobip refuses no event that it does not know: the subscription would be told of nothing.
+fn known_events(events: &[String]) -> Result<(), ApiError> {
+    for (n, event) in events.iter().enumerate() {
+        if !ALL_EVENTS.contains(&event.as_str()) {
+            let field = format!("events[{n}]");
+            let message = match wording::nearest(event, ALL_EVENTS.into_iter()) {
+                Some(nearest) => format!("Infobip has no such event: did you mean `{nearest}`?"),
+                None => format!("expected one of `{}`", ALL_EVENTS.join("`, `")),
+            };
+            return Err(ApiError::field(&field, &message));
+        }
+    }
+    Ok(())
 }
 
 /// Whether an address is below another.
@@ -431,6 +466,13 @@ impl Api {
                 number,
                 ..Place::default()
             }]);
+        }
+        let is_id = |waba: &str| !waba.is_empty() && waba.bytes().all(|it| it.is_ascii_digit());
+        if connection.provider == Provider::Meta && waba.is_some_and(|waba| !is_id(waba)) {
+            return Err(ApiError::field(
+                "waba_id",
+                "expected Meta's id of an account",
+            ));
         }
         let places = self.manage.places(connection, level, waba).await?;
         match places.is_empty() {

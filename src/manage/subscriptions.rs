@@ -402,14 +402,16 @@ impl Manage {
         let mut reading = Reading::default();
         self.read_events(connection, place, &mut reading).await?;
         let known = reading.found.iter().find(|it| it.id == place.own);
-        if known.is_none() && !self.has_profile(connection, place).await? {
+        let profile = self.own_profile(connection, place).await?;
+        if known.is_none() && profile.is_none() {
             let ask = infobip::create(place, &wish.ours, &wish.wanted);
             return Self::done(&self.call(connection, &ask).await?);
         }
+        let profile = profile.unwrap_or_default();
         let mut steps = Steps::of(["what proves it", "its profile", "its events"]);
         let proved = self.prove_events(connection, place, &wish.ours).await;
         steps.took(proved)?;
-        let ask = infobip::update_profile(place, &wish.ours);
+        let ask = infobip::update_profile(place, &profile, &wish.ours);
         steps.took(self.call(connection, &ask).await)?;
         let ask = match known {
             Some(known) => infobip::update(place, known, &wish.wanted),
@@ -419,17 +421,21 @@ impl Manage {
         steps.took(came.and_then(|answered| Self::done(&answered)))
     }
 
-    /// Whether what a subscription had is there: that goes alone.
-    async fn has_profile(&self, connection: &Connection, place: &Place) -> Result<bool, Failed> {
+    /// The profile of the connection's subscription, which stays when that goes.
+    async fn own_profile(
+        &self,
+        connection: &Connection,
+        place: &Place,
+    ) -> Result<Option<Value>, Failed> {
         match self
             .call(connection, &infobip::read_own_profile(place))
             .await
         {
-            Ok(_) => Ok(true),
+            Ok(answered) => Ok(Some(shown(&answered.body))),
             Err(Failed::Refused(said))
                 if Refused::is_not_there(said.status, said.code.as_deref()) =>
             {
-                Ok(false)
+                Ok(None)
             }
             Err(failed) => Err(failed),
         }

@@ -23,7 +23,7 @@ pub use problems::{Problem, Severity, problems};
 const OBJECT: &str = "whatsapp_business_account";
 
 /// What Meta is to tell: all that becomes facts here, and is told to everybody.
-pub const META_FIELDS: [&str; 12] = [
+pub const META_FIELDS: [&str; 14] = [
     "messages",
     "message_template_status_update",
     "message_template_quality_update",
@@ -36,6 +36,8 @@ pub const META_FIELDS: [&str; 12] = [
     "account_alerts",
     "business_capability_update",
     "user_preferences",
+    "security",
+    "flows",
 ];
 
 /// The longest address that Meta takes for an account or a number.

@@ -420,7 +420,7 @@ fn what_infobip_is_asked_to_tell_fits_its_schemas() {
         );
         fits(
             "NoIdProfileRequest",
-            &infobip::update_profile(&place, &ours),
+            &infobip::update_profile(&place, &Value::Null, &ours),
         );
         let known = infobip::found(
             json!({"subscriptionId": "twotick-con-1", "events": ["DELIVERY"], "users": ["a"]}),

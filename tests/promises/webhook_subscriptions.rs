@@ -362,6 +362,14 @@ async fn infobips_events_come_here_with_what_proves_them_and_nobody_elses_are_to
         app.get_until(&at, |it| it["delivered_at"].is_string())
             .await;
     }
+    // Infobip takes what it does not know, and tells nothing of it.
+    let typo = json!({"events": ["SEEN", "DELIVERED"]});
+    let at_events = path(&connection, "/events");
+    let (status, problem) = app.send(Method::PUT, &at_events, typo).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    assert_eq!(problem["errors"][0]["field"], "events[1]");
+    let said = problem["errors"][0]["message"].as_str().unwrap();
+    assert!(said.contains("`DELIVERY`"), "{said}");
     let few = json!({"events": ["DELIVERY"]});
     set(&app, &connection, "events", few).await;
     let lacking = app.get(&all).await;

@@ -18,6 +18,38 @@ pub const EVENTS: [&str; 5] = [
     "MARKETING_SUBSCRIPTION_UPDATE",
 ];
 
+/// What a subscription of WhatsApp may be to ("Subscriptions management"). What else it names
+/// Infobip takes, and tells nothing of.
+pub const ALL_EVENTS: [&str; 14] = [
+    "ACCOUNT_REGISTRATION",
+    "ACCOUNT_UPDATE_NOTIFICATION",
+    "BILLING",
+    "BUSINESS_APP_CONTACT_SYNC",
+    "BUSINESS_APP_MESSAGE_ECHO",
+    "BUSINESS_APP_MESSAGE_HISTORY",
+    "CLICK",
+    "DELIVERY",
+    "IDENTITY_CHANGE",
+    "INBOUND_MESSAGE",
+    "MARKETING_SUBSCRIPTION_UPDATE",
+    "PAYMENT_STATUS",
+    "SEEN",
+    "TEMPLATE_UPDATE",
+];
+
+/// What a profile may have that is not ours: an update without it would take it away.
+const NOT_OURS: [&str; 9] = [
+    "clientCertificateId",
+    "connectTimeout",
+    "enabledSSLProtocols",
+    "maxBucketSize",
+    "rateLimit",
+    "readTimeout",
+    "responseBodyRegex",
+    "responseRegex",
+    "windowSize",
+];
+
 /// Elements of a page.
 const PAGE: &str = "100";
 
@@ -160,9 +192,14 @@ pub fn write_security(place: &Place, security: &Value, is_new: bool) -> Ask {
     ask(operation, Level::Events, place).body(body)
 }
 
-/// Brings the profile up to date.
-pub fn update_profile(place: &Place, ours: &Ours) -> Ask {
+/// Brings the profile up to date, of which nothing else is lost.
+pub fn update_profile(place: &Place, known: &Value, ours: &Ours) -> Ask {
     let mut profile = profile(ours);
+    for name in NOT_OURS {
+        if let Some(value) = known.get(name).filter(|it| !it.is_null()) {
+            profile[name] = value.clone();
+        }
+    }
     if ours.security.is_some() {
         profile["security"] = json!({"authId": place.own});
     }
@@ -181,4 +218,25 @@ pub fn update(place: &Place, known: &Found, wanted: &Wanted) -> Ask {
         }
     }
     ask(&op::UPDATE_EVENTS, Level::Events, place).body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::operations::Body;
+
+    #[test]
+    fn what_an_operator_set_of_a_profile_stays_as_it_is() {
+        let known = json!({"profileId": "twotick-con_1", "maxBucketSize": 500, "rateLimit": null,
+            "clientCertificateId": "mine", "headers": {"X-Old": "1"}});
+        let ours = Ours::new("https://ours.test/webhooks/con_1", "", &[]);
+        let ask = update_profile(&Place::default(), &known, &ours);
+        let Some(Body::Json(said)) = ask.body else {
+            panic!("{:?}", ask.body);
+        };
+        assert_eq!(said["maxBucketSize"], 500);
+        assert_eq!(said["clientCertificateId"], "mine");
+        assert!(said.get("rateLimit").is_none() && said["headers"]["X-Old"].is_null());
+        assert_eq!(said["webhook"]["notifyUrl"], ours.url);
+    }
 }

@@ -210,7 +210,9 @@ impl Looking<'_> {
             let mut wanted = wanted.filter(|(name, _)| !(has_security && *name == "authorization"));
             wanted.all(|(name, value)| headers.and_then(|all| all.get(name)) == Some(value))
         };
-        if !own.iter().all(bears) {
+        let proves =
+            |it: &&Found| !has_security || it.answer["profile"]["security"]["authId"].is_string();
+        if !own.iter().all(|it| bears(it) && proves(it)) {
             let detail = "the webhooks do not bring what this service looks at (401)".to_owned();
             self.fail("unproven", first, detail, at(Level::Events));
         }
@@ -324,5 +326,36 @@ mod tests {
         assert!(of(None, Some(URL)).is_empty());
         assert_eq!(of(other, Some(URL)), ["elsewhere"]);
         assert_eq!(of(None, None), ["not_subscribed"]);
+    }
+
+    #[test]
+    fn an_infobip_profile_without_the_security_setting_is_unproven() {
+        use crate::model::proof::{Proof, ProofBy};
+        let proof = Proof {
+            by: ProofBy::Basic,
+            secrets: vec!["us:a password".to_owned().into()],
+        };
+        let ours = Ours::new(URL, "", &[proof]);
+        let found = |security: Value| Found {
+            events: Some(EVENTS.map(str::to_owned).to_vec()),
+            headers: Some(ours.headers.clone()),
+            answer: serde_json::json!({"profile": {"security": security}}),
+            ..found(Level::Events, Some(URL))
+        };
+        let codes = |security: Value| {
+            let problems = problems(Provider::Infobip, Some(&ours), &[found(security)]);
+            problems.iter().map(|it| it.code).collect::<Vec<_>>()
+        };
+        assert!(codes(serde_json::json!({"authId": "any"})).is_empty());
+        assert_eq!(codes(Value::Null), ["unproven"]);
+        let nobody = super::problems(Provider::Infobip, None, &[]);
+        assert_eq!(nobody[0].code, "no_public_url");
+    }
+
+    #[test]
+    fn a_subscription_of_metas_that_is_off_fails() {
+        let mut app = found(Level::App, Some(URL));
+        app.active = false;
+        assert_eq!(codes(Provider::Meta, &[app]), ["not_active"]);
     }
 }
