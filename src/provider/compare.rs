@@ -105,8 +105,11 @@ fn compare(field: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference
     match (ours, theirs) {
         (Value::Null, _) => {}
         (Value::Object(members), Value::Object(_)) => {
+            // A flow that was given by its name or its JSON is shown by its id.
+            let is_flow = !theirs["flow_id"].is_null();
+            let elsewhere = |name: &str| is_flow && matches!(name, "flow_name" | "flow_json");
             for (name, ours) in members {
-                if name != "example" && name != "examples" {
+                if name != "example" && name != "examples" && !elsewhere(name) {
                     compare(
                         &format!("{field}.{name}"),
                         ours,
@@ -121,6 +124,9 @@ fn compare(field: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference
                 compare(&format!("{field}[{n}]"), ours, theirs, found);
             }
         }
+        // What is left as it is need not be shown.
+        (Value::Bool(false), Value::Null) => {}
+        (Value::Number(none), Value::Null) if none.as_i64() == Some(-1) => {}
         _ if is_same(field, ours, theirs) => {}
         _ => found.push(Difference {
             field: field.to_owned(),
@@ -228,6 +234,28 @@ mod tests {
             fields(Provider::Infobip, &ours(), &theirs),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn what_stands_there_in_another_form_is_no_difference() {
+        let template = |button: Value, body: Value| {
+            json!({"category": "UTILITY", "components": [body,
+                {"type": "BUTTONS", "buttons": [button]}]})
+        };
+        let mut ours = template(
+            json!({"type": "FLOW", "text": "Go", "flow_name": "book"}),
+            json!({"type": "BODY", "text": "Hi", "add_security_recommendation": false}),
+        );
+        ours["message_send_ttl_seconds"] = json!(-1);
+        let theirs = template(
+            json!({"type": "FLOW", "text": "Go", "flow_id": 77}),
+            json!({"type": "BODY", "text": "Hi"}),
+        );
+        let none = Vec::<String>::new();
+        assert_eq!(fields(Provider::Meta, &ours, &theirs), none);
+        ours["components"][1]["buttons"][0]["text"] = "Stop".into();
+        let found = fields(Provider::Meta, &ours, &theirs);
+        assert_eq!(found, ["BUTTONS.buttons[0].text"]);
     }
 
     #[test]

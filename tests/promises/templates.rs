@@ -321,7 +321,9 @@ async fn what_a_pause_took_down_closes_the_template_and_goes_again_when_it_opens
     assert_eq!(app.webhook(&opened).await, StatusCode::OK);
     let again = app.get_until(&path, |message| {
         let attempts = message["attempts"].as_array().unwrap();
-        attempts[1..].iter().any(|attempt| attempt["outcome"] == "accepted")
+        attempts[1..]
+            .iter()
+            .any(|attempt| attempt["outcome"] == "accepted")
     });
     let wamid = again.await["provider_message_id"]
         .as_str()

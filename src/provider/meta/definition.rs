@@ -21,6 +21,8 @@ const FOOTER: usize = 60;
 const OFFER: usize = 16;
 /// Infobip's `CarouselApiData.cards`; Meta's page on media card carousels has 2 to 10.
 const CARDS: usize = 10;
+/// A card's text, on Meta's page on media card carousels.
+const CARD_BODY: usize = 160;
 
 /// What a definition may say: the fields of Meta's SDK for new templates, but for one that Meta
 /// does not read any more (`allow_category_change`).
@@ -192,6 +194,10 @@ fn components(all: &Place<'_>, context: Context) {
         seen.push(word);
     }
     let has = |word: &str| seen.iter().any(|seen| seen == word);
+    // "Limited-time offer templates": no footer.
+    if has("limited_time_offer") && has("footer") {
+        all.expected("no `FOOTER` beside a `LIMITED_TIME_OFFER`");
+    }
     if !items.is_empty() && !has("body") {
         all.expected("a component of the type `BODY`");
     }
@@ -319,6 +325,15 @@ fn only_marketing(component: &Place<'_>, context: Context) {
     }
 }
 
+fn card_header(part: &Place<'_>, context: Context) {
+    let format = part.member("format");
+    match format.word().as_deref() {
+        Some("image" | "video" | "product") => header(part, context),
+        Some(_) => format.expected("`IMAGE`, `VIDEO` or `PRODUCT`, as the header of a card"),
+        None => {}
+    }
+}
+
 fn carousel(component: &Place<'_>, context: Context) {
     only_marketing(component, context);
     let cards = component.member("cards");
@@ -332,8 +347,17 @@ fn carousel(component: &Place<'_>, context: Context) {
         for part in parts.items() {
             let kind = part.member("type");
             match kind.word().as_deref() {
-                Some("header") => header(&part, context),
-                Some("body") => body(&part, context),
+                Some("header") => card_header(&part, context),
+                Some("body") => {
+                    body(&part, context);
+                    let text = part.member("text");
+                    if text
+                        .maybe_text()
+                        .is_some_and(|it| it.chars().count() > CARD_BODY)
+                    {
+                        text.expected("at most 160 characters on a card");
+                    }
+                }
                 Some("buttons") => buttons::check_card(&part, context),
                 Some(_) => kind.expected("one of `HEADER`, `BODY`, `BUTTONS`"),
                 None => {}

@@ -1,6 +1,8 @@
 //! A definition in Meta's words as Infobip's template requests have it: `TemplateRequest` and
 //! `TemplateEditRequest` of its OpenAPI document. What has no counterpart is refused by its place.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::structure;
@@ -85,6 +87,9 @@ pub(in crate::provider) fn body_v1(place: &Place<'_>) -> Value {
         ],
         "Infobip's first API has nothing for it",
     );
+    for component in place.member("components").maybe_items() {
+        check_v1(&component);
+    }
     let whole = body(place, false);
     let structure = &whole["structure"];
     let mut old = json!({"body": structure["body"]["text"]});
@@ -103,6 +108,41 @@ pub(in crate::provider) fn body_v1(place: &Place<'_>) -> Value {
     }
     json!({"name": whole["name"], "language": whole["language"], "category": whole["category"],
         "structure": old})
+}
+
+/// What `V1HeaderApiData` and `V1ButtonApiData` have not.
+fn check_v1(component: &Place<'_>) {
+    match component.member("type").word().as_deref() {
+        Some("header") => {
+            let format = component.member("format");
+            if matches!(format.word().as_deref(), Some("gif" | "product")) {
+                format.not_supported("Infobip's first API has no such header");
+            }
+        }
+        Some("buttons") => {
+            let list = component.member("buttons");
+            let buttons = list.maybe_items();
+            let kinds: Vec<_> = buttons.iter().map(|it| it.member("type")).collect();
+            let words: Vec<_> = kinds.iter().filter_map(Place::word).collect();
+            for kind in &kinds {
+                let word = kind.word().unwrap_or_default();
+                if !["quick_reply", "url", "phone_number"].contains(&word.as_str()) {
+                    kind.not_supported("Infobip's first API has no such button");
+                }
+            }
+            let replies = words.iter().filter(|word| *word == "quick_reply").count();
+            let unique: BTreeSet<_> = words.iter().collect();
+            let calls = words.len() - replies;
+            let is_one_kind = replies == 0 || calls == 0;
+            if !is_one_kind || replies > 3 || (calls > 0 && unique.len() < calls) {
+                list.not_supported(
+                    "Infobip's first API takes 3 quick replies, or one button with a URL and one \
+                     with a phone number",
+                );
+            }
+        }
+        _ => {}
+    }
 }
 
 fn without_samples(part: &Value) -> Value {
@@ -129,4 +169,45 @@ fn validity(place: &Place<'_>, is_edit: bool) -> Option<Value> {
         seconds.not_supported("Infobip takes 30 to 900 seconds, or -1");
     }
     Some(json!({"amount": amount, "timeUnit": "SECONDS"}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::content::Faults;
+
+    #[test]
+    fn what_the_first_api_has_not_is_refused_by_its_place() {
+        let faults = |component: Value| {
+            let definition = json!({"name": "a", "language": "en", "category": "ALERT_UPDATE",
+                "components": [{"type": "BODY", "text": "Hi"}, component]});
+            let faults = Faults::default();
+            body_v1(&Place::new("", Some(&definition), &faults));
+            let faults = faults.into_vec().into_iter();
+            faults.map(|fault| fault.field).collect::<Vec<_>>()
+        };
+        let buttons = |kinds: &[&str]| {
+            let button = |kind: &&str| {
+                json!({"type": kind, "text": "x", "url": "https://ours.test",
+                    "phone_number": "447700900123"})
+            };
+            let buttons: Vec<_> = kinds.iter().map(button).collect();
+            let mut faults = faults(json!({"type": "BUTTONS", "buttons": buttons}));
+            // A button of one kind has nothing for the other's.
+            faults.retain(|field| !field.ends_with("url") && !field.ends_with("phone_number"));
+            faults
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(buttons(&["QUICK_REPLY"; 3]), none);
+        assert_eq!(buttons(&["URL", "PHONE_NUMBER"]), none);
+        let list = "components[1].buttons";
+        assert_eq!(buttons(&["QUICK_REPLY"; 4]), [list]);
+        assert_eq!(buttons(&["URL", "URL"]), [list]);
+        assert_eq!(buttons(&["QUICK_REPLY", "URL"]), [list]);
+        let catalog = buttons(&["CATALOG"]);
+        assert_eq!(catalog[0], format!("{list}[0].type"));
+        let gif = json!({"type": "HEADER", "format": "GIF",
+            "example": {"header_handle": ["https://ours.test/a.mp4"]}});
+        assert_eq!(faults(gif)[0], "components[1].format");
+    }
 }

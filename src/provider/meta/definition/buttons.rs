@@ -6,6 +6,8 @@ use crate::provider::content::Place;
 const TEXT: usize = 25;
 const URL: usize = 2000;
 const PHONE_NUMBER: usize = 20;
+/// Digits of the shortest numbers, which some countries have for services.
+const SHORTEST_NUMBER: usize = 3;
 /// "Coupon code templates": 15 characters, said to be 20 since December 2025.
 const CODE: usize = 20;
 /// Buttons of a template.
@@ -63,17 +65,32 @@ fn one(button: &Place<'_>, context: Context) -> String {
     let kind = button.member("type");
     let word = kind.word().unwrap_or_default();
     match word.as_str() {
-        "quick_reply"
-        | "voice_call"
-        | "catalog"
-        | "mpm"
-        | "spm"
-        | "order_details"
-        | "request_contact_info" => label(button, word == "quick_reply"),
+        "voice_call" => {
+            label(button, false);
+            let minutes = button.member("ttl_minutes");
+            // "Send call button": a day to 30 days.
+            if minutes.value().is_some()
+                && minutes
+                    .whole()
+                    .is_some_and(|it| !(1440..=43_200).contains(&it))
+            {
+                minutes.expected("1440 to 43200 minutes");
+            }
+        }
+        "quick_reply" | "catalog" | "mpm" | "spm" | "order_details" | "request_contact_info" => {
+            label(button, word == "quick_reply")
+        }
         "url" => url(button, context),
         "phone_number" => {
             label(button, true);
-            button.member("phone_number").text_within(PHONE_NUMBER);
+            let number = button.member("phone_number");
+            let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+            if number
+                .text_within(PHONE_NUMBER)
+                .is_some_and(|text| digits(text) < SHORTEST_NUMBER)
+            {
+                number.expected("a phone number with its country code");
+            }
         }
         "copy_code" => code(button),
         "flow" => flow(button),

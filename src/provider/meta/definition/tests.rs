@@ -83,6 +83,13 @@ fn what_is_wrong_is_named_by_its_place() {
         )
     };
     let text = |text: &str| with("UTILITY", json!([{"type": "BODY", "text": text}]));
+    let card = |part: Value| {
+        let card = json!({"components": [part]});
+        with(
+            "MARKETING",
+            json!([body(), {"type": "CAROUSEL", "cards": [card]}]),
+        )
+    };
     let many: Vec<_> = (0..11).map(|_| button("QUICK_REPLY")).collect();
     let at = "components[1].buttons";
     for (wrong, field) in [
@@ -172,6 +179,31 @@ fn what_is_wrong_is_named_by_its_place() {
         (
             with("AUTHENTICATION", json!([{"type": "BODY"}])),
             "components",
+        ),
+        (
+            with(
+                "MARKETING",
+                json!([body(), {"type": "FOOTER", "text": "x"},
+                    {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "x"}}]),
+            ),
+            "components",
+        ),
+        (
+            buttons(json!([{"type": "PHONE_NUMBER", "text": "a", "phone_number": "abc"}])),
+            "components[1].buttons[0].phone_number",
+        ),
+        (
+            buttons(json!([{"type": "VOICE_CALL", "text": "a", "ttl_minutes": 60}])),
+            "components[1].buttons[0].ttl_minutes",
+        ),
+        (
+            card(json!({"type": "HEADER", "format": "DOCUMENT",
+                "example": {"header_handle": ["4::aW"]}})),
+            "components[1].cards[0].components[0].format",
+        ),
+        (
+            card(json!({"type": "BODY", "text": "x".repeat(161)})),
+            "components[1].cards[0].components[0].text",
         ),
         (
             with(
