@@ -43,7 +43,8 @@ pub struct ConnectArgs {
     /// Meta's account; may be repeated, else all that the key is for
     #[arg(long = "waba-id", value_name = "ID")]
     waba_ids: Vec<String>,
-    /// A number: Meta's or 360dialog's id of it, Infobip's digits; may be repeated. Meta's are found
+    /// A number: Meta's or 360dialog's id of it, Infobip's digits; may be repeated. Meta's are found,
+    /// and the On-Premises API has none
     #[arg(long = "number", value_name = "ID")]
     numbers: Vec<String>,
     /// Where the provider reaches the service; else its setting http.public_url
@@ -55,14 +56,15 @@ pub struct ConnectArgs {
     /// Send a message to this number, such as your own phone's, and wait for what is said of it
     #[arg(long, value_name = "NUMBER")]
     test_to: Option<String>,
-    /// The template of that message
+    /// The template of that message; the On-Premises API wants its namespace, too
     #[arg(
         long,
-        value_name = "NAME:LANGUAGE",
+        value_name = "[NAMESPACE/]NAME:LANGUAGE",
         default_value = "hello_world:en_US"
     )]
     test_template: String,
-    /// How long to wait for a webhook, in seconds; without `--test-to` for any at all, 0 for none
+    /// How long to wait for a webhook, in seconds: 60 as long as none has come yet, and with
+    /// `--test-to`; 0 for none
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u64>,
     /// Read PROVIDER_KEY=… and PROVIDER_APP_SECRET=… from standard input, a line each

@@ -50,6 +50,14 @@ impl Report {
         self.add(Verdict::Fail, check, &detail.into(), remedy);
     }
 
+    /// Something for whoever looks on.
+    #[expect(clippy::print_stderr, reason = "it is no result")]
+    pub(super) fn hint(&self, text: &str) {
+        if !self.is_json {
+            eprintln!("{text}");
+        }
+    }
+
     #[expect(clippy::print_stdout, reason = "the lines are these commands' output")]
     pub(super) fn add(&mut self, verdict: Verdict, check: &str, detail: &str, remedy: &str) {
         let word = verdict.as_str();

@@ -111,7 +111,12 @@ async fn a_newcomer_is_set_up_in_one_command_and_sees_a_template_webhook_arrive(
 
     let again = connect(&app, &[]).output().await.unwrap();
     assert!(again.status.success(), "{}", said(&again));
-    assert!(said(&again).contains("brought up to date"));
+    let words = said(&again);
+    assert!(words.contains("brought up to date"));
+    assert!(
+        words.contains("ok    proof: the last webhook came at "),
+        "{words}"
+    );
     assert_eq!(connected(&app).await.len(), 1);
     let senders = app.get(&format!("/v1/senders?connection={id}")).await;
     assert_eq!(senders["data"].as_array().unwrap().len(), 1);
@@ -196,18 +201,28 @@ async fn an_address_that_was_mistyped_is_mended_by_running_it_again() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(problem["errors"][0]["field"], "base_url", "{problem:#}");
 
-    let output = connect(&app, &[]).output().await.unwrap();
+    let output = connect(&app, &["--wait", "0"]).output().await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
+    let unproven = "warn  proof: no webhook was waited for";
+    assert!(said(&output).contains(unproven), "{}", said(&output));
     assert_eq!(app.get(&path).await["base_url"], *app.simulator);
 }
 
 #[tokio::test]
 async fn each_solution_provider_is_set_up_in_one_command_and_a_webhook_proves_it() {
-    for (provider, level) in [("dialog360", "number"), ("infobip", "events")] {
+    for (provider, level) in [
+        ("dialog360", "number"),
+        ("dialog360_onprem", "number"),
+        ("infobip", "events"),
+    ] {
         let app = newcomer().await;
         let arguments = ["connect", "--name", "newcomer", "--provider", provider];
         let where_and_what = ["--base-url", &app.simulator, "--number", NUMBER];
-        let proving = ["--test-to", "+447700900123"];
+        let template = match provider {
+            "dialog360_onprem" => "092819ec_f801/hello_world:en_US",
+            _ => "hello_world:en_US",
+        };
+        let proving = ["--test-to", "+447700900123", "--test-template", template];
         let all = [&arguments[..], &where_and_what[..], &proving[..]].concat();
         let running = command(&app, &all).spawn().unwrap();
         let posts = app.posts_until(1).await;
@@ -235,6 +250,32 @@ async fn each_solution_provider_is_set_up_in_one_command_and_a_webhook_proves_it
 }
 
 #[tokio::test]
+async fn an_override_leaves_the_apps_callback_url_and_says_what_it_does_not_see() {
+    let app = newcomer().await;
+    let output = connect(&app, &["--override", "--wait", "0"]).output().await;
+    let text = said(&output.unwrap());
+    assert!(
+        text.contains("ok    webhooks: messages of account "),
+        "{text}"
+    );
+    let blind = ["fail  webhooks: app 660000000000001 ", "templates"];
+    assert!(blind.iter().all(|word| text.contains(word)), "{text}");
+    let own = connected(&app).await.remove(0);
+    let path = format!(
+        "/v1/connections/{}/webhook_subscriptions",
+        own["id"].as_str().unwrap()
+    );
+    let all = app.get(&path).await;
+    let url = |level: &str| {
+        let all = all["data"].as_array().unwrap();
+        let one = all.iter().find(|it| it["level"] == level).unwrap();
+        (one["callback_url"].clone(), one["is_ours"].clone())
+    };
+    assert_eq!(url("account").1, true, "{all:#}");
+    assert_eq!(url("app").1, false, "{all:#}");
+}
+
+#[tokio::test]
 async fn an_app_secret_that_is_not_the_apps_is_never_stored() {
     let app = newcomer().await;
     let mut wrong = connect(&app, &[]);
@@ -249,7 +290,7 @@ async fn an_app_secret_that_is_not_the_apps_is_never_stored() {
     assert!(!text.contains("another"), "{text}");
     assert!(connected(&app).await.is_empty());
 
-    let output = connect(&app, &[]).output().await.unwrap();
+    let output = connect(&app, &["--wait", "0"]).output().await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert!(!wrong.output().await.unwrap().status.success());
     // The good one is still there: it is what the app's own webhooks are read with.
@@ -263,7 +304,10 @@ async fn an_app_secret_that_is_not_the_apps_is_never_stored() {
 #[tokio::test]
 async fn a_number_that_the_account_has_not_makes_no_sender() {
     let app = newcomer().await;
-    let output = connect(&app, &["--number", "999"]).output().await.unwrap();
+    let output = connect(&app, &["--number", "999", "--wait", "0"])
+        .output()
+        .await
+        .unwrap();
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("fail  sender: 999: "), "{text}");
@@ -282,7 +326,7 @@ async fn a_number_that_the_account_has_not_makes_no_sender() {
 #[tokio::test]
 async fn another_app_secret_does_not_drop_those_that_webhooks_are_signed_with() {
     let app = newcomer().await;
-    let output = connect(&app, &[]).output().await.unwrap();
+    let output = connect(&app, &["--wait", "0"]).output().await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let own = connected(&app).await.remove(0);
     let path = format!("/v1/connections/{}", own["id"].as_str().unwrap());

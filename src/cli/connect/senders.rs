@@ -15,6 +15,13 @@ pub(super) async fn make(
     service: &Service,
     report: &mut Report,
 ) {
+    if args.provider == Carrier::Dialog360Onprem {
+        if !args.numbers.is_empty() {
+            let detail = "--number is not used: the On-Premises API names none in its webhooks";
+            report.warn("sender", detail, "leave it out");
+        }
+        return make_one(id, None, accounts, service, report).await;
+    }
     let all: Vec<Option<&String>> = match accounts.is_empty() {
         true => vec![None],
         false => accounts.iter().map(Some).collect(),
@@ -58,7 +65,9 @@ pub(super) async fn make(
         let is_shown = shown.iter().any(|it| it["phone_number_id"] == **number);
         match (is_shown, are_shown) {
             (true, _) => {}
-            (false, false) => make_one(id, number, accounts, service, report).await,
+            (false, false) => {
+                make_one(id, Some(number), accounts, service, report).await;
+            }
             (false, true) => {
                 let detail =
                     format!("{number}: the provider shows no such number; nothing was made");
@@ -78,12 +87,13 @@ fn named(sender: &Value) -> Option<&str> {
 
 async fn make_one(
     id: &str,
-    number: &str,
+    number: Option<&str>,
     accounts: &[String],
     service: &Service,
     report: &mut Report,
 ) {
     let mut new = json!({"connection": id, "phone_number_id": number});
+    let number = number.unwrap_or("the only one");
     if let [account] = accounts {
         new["waba_id"] = account.as_str().into();
     }

@@ -293,7 +293,12 @@ fn said(carrier: Carrier, level: &str, body: &Value) -> String {
         }
         (Carrier::Meta, _) => {
             let account = body["waba_id"].as_str().unwrap_or_default();
-            format!("the app is told of account {account}")
+            match body["override"] == true {
+                true => {
+                    format!("messages of account {account} come here: the app's stay as they are")
+                }
+                false => format!("the app is told of account {account}"),
+            }
         }
         _ => format!("those of the {level} come here, with a secret that proves them"),
     }

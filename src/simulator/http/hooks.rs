@@ -399,7 +399,13 @@ async fn set_channel(State(simulator): Simulated, headers: HeaderMap, body: Byte
         let (url, headers) = channel(&body)?;
         let mut state = simulator.state();
         let target = state.targets.entry(dialect).or_default();
+        let before = target.url.clone();
         set_target(target, &url, &headers);
+        // Both APIs have this path: as long as nobody has said otherwise it is of either.
+        let other = state.targets.entry(Dialect::Dialog360Onprem).or_default();
+        if other.url == before {
+            set_target(other, &url, &headers);
+        }
         Ok(json!({"url": url, "headers": headers}))
     });
     simulator.queue.wake();
