@@ -84,3 +84,25 @@ async fn script(headers: HeaderMap) -> Result<Response, ApiError> {
     response.headers_mut().insert(VARY, vary);
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn the_script_is_rapidocs_as_npm_has_it() {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(SCRIPT)
+            .read_to_end(&mut plain)
+            .unwrap();
+        // Of rapidoc@9.3.8: scripts/vendor-rapidoc fetches it and says this.
+        let known = "affbd173a65e870e18f392cca963113bcdafb6e50e88cd2f6a834a65b22db94d";
+        let found: String = Sha256::digest(&plain)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(found, known);
+    }
+}
