@@ -8,15 +8,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use twotick::simulator::{self, Delays};
 
-use crate::managed::definition;
+use crate::managed::{connected, definition, start};
 use crate::support::*;
 
 /// Runs `twotick templates` with the service's address and key.
 async fn templates(app: &App, arguments: &[&str]) -> (bool, String) {
+    templates_of(app, &app.connection, arguments).await
+}
+
+/// The same, of a connection.
+async fn templates_of(app: &App, connection: &str, arguments: &[&str]) -> (bool, String) {
     let ran: Output = tokio::process::Command::new(env!("CARGO_BIN_EXE_twotick"))
         .arg("templates")
         .args(arguments)
-        .args(["--connection", &app.connection])
+        .args(["--connection", connection])
         .env("TWOTICK_URL", &app.url)
         .env("TWOTICK_API_KEY", &app.key)
         .output()
@@ -129,4 +134,47 @@ async fn a_folder_is_compared_and_applied_and_applying_it_again_does_nothing() {
     let (fine, said) = templates(&app, &["sync"]).await;
     assert!(fine && said.contains("2 templates"), "{said}");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_is_applied_at_each_solution_provider_as_far_as_it_goes() {
+    let app = start(true).await;
+    for (n, edits) in [(0, false), (1, false), (2, true)] {
+        let (connection, _) = connected(&app, n).await;
+        let folder = std::env::temp_dir().join(format!("twotick-templates-{connection}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let run = async |arguments: &[&str]| {
+            let arguments = [arguments, &[folder.to_str().unwrap()]].concat();
+            templates_of(&app, &connection, &arguments).await
+        };
+        let name = format!("order_ready_{n}");
+        let mut own = definition(&name);
+        write(&folder, "order_ready.en_GB.json", &own);
+        let (fine, said) = run(&["apply"]).await;
+        let created = format!("created    {name} en_GB");
+        assert!(fine && said.contains(&created), "{n}: {said}");
+        let approved = async {
+            loop {
+                let (fine, said) = templates_of(&app, &connection, &["sync"]).await;
+                assert!(fine, "{said}");
+                let mut lines = said.lines().filter(|line| line.starts_with(&name));
+                if lines.any(|line| line.contains("APPROVED")) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, approved).await.unwrap();
+        let (fine, said) = run(&["apply"]).await;
+        assert!(fine && said.contains("none "), "{n}: {said}");
+        own["components"][1]["text"] = "Shop 8".into();
+        write(&folder, "order_ready.en_GB.json", &own);
+        let (fine, said) = run(&["apply"]).await;
+        let word = if edits { "edited " } else { "impossible " };
+        assert_eq!((fine, said.contains(word)), (edits, true), "{n}: {said}");
+        if edits {
+            let (fine, said) = run(&["apply"]).await;
+            assert!(fine && said.contains("none "), "{n}: {said}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -180,6 +180,9 @@ struct Is {
     known: BTreeSet<String>,
     /// The provider's words on numbers, where they are others than `UNVERIFIED`.
     words: BTreeMap<String, &'static str>,
+    /// How often codes came back, and how often they were sent again.
+    verified: usize,
+    resent: usize,
     /// Numbers that it says nothing of.
     unread: BTreeSet<String>,
     /// Numbers whose next answer never comes, and whether they are added all the same.
@@ -196,6 +199,10 @@ impl Infobip {
         let signup = "/whatsapp/1/embedded-signup/registrations/business-account/{id}/senders";
         let router = Router::new()
             .route(signup, post(add))
+            .route(
+                "/whatsapp/1/embedded-signup/registrations/senders/{number}/verification",
+                post(verify).put(resend),
+            )
             .route("/whatsapp/1/senders/quality", get(quality))
             .with_state(infobip.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -236,6 +243,29 @@ async fn add(
         std::future::pending::<()>().await;
     }
     (Status::ACCEPTED, Json(json!({"status": "OTP_REQUESTED"})))
+}
+
+/// It is connected before anybody hears of it.
+async fn verify(
+    State(infobip): State<Infobip>,
+    InPath(number): InPath<String>,
+) -> (Status, Json<Value>) {
+    let hangs = {
+        let mut is = infobip.is.lock().unwrap();
+        is.verified += 1;
+        is.words.insert(number.clone(), "CONNECTED");
+        is.hangs.remove(&number).is_some()
+    };
+    infobip.told.send(number).unwrap();
+    if hangs {
+        std::future::pending::<()>().await;
+    }
+    (Status::ACCEPTED, Json(json!({})))
+}
+
+async fn resend(State(infobip): State<Infobip>) -> (Status, Json<Value>) {
+    infobip.is.lock().unwrap().resent += 1;
+    (Status::ACCEPTED, Json(json!({})))
 }
 
 fn no(status: Status, word: &str) -> (Status, Json<Value>) {
@@ -386,4 +416,35 @@ async fn a_run_that_was_killed_goes_on_and_does_no_row_twice() {
         .get(&format!("/v1/senders?connection={connection}"))
         .await;
     assert_eq!(listed["data"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_as_it_verified_looks_before_it_verifies_again() {
+    let (app, infobip, mut hears, connection) = played().await;
+    let connection = connection.as_str();
+    let csv = Csv::new(connection, "44,7796344121,Shop 1,\n");
+    let (fine, said) = run(&app, connection, &csv, &[]).await;
+    assert!(fine && said.contains("1/1 code sent"), "{said}");
+    let (fine, said) = run(&app, connection, &csv, &["--resend"]).await;
+    assert!(fine && said.contains("1/1 code sent"), "{said}");
+    assert_eq!(infobip.is.lock().unwrap().resent, 1);
+    assert_eq!(hears.recv().await.unwrap(), "447796344121");
+
+    infobip.hang_at("447796344121", true);
+    csv.write(&format!("44,7796344121,Shop 1,{CODE}\n"));
+    let mut first = command(&app, connection, &csv.0, &[]).spawn().unwrap();
+    assert_eq!(hears.recv().await.unwrap(), "447796344121");
+    first.kill().await.unwrap();
+    assert!(
+        csv.state().contains(r#""step":"verifying""#),
+        "{}",
+        csv.state()
+    );
+    until(&app, connection, &csv, "1/1 registered").await;
+    let is = infobip.is.lock().unwrap();
+    assert_eq!(
+        (is.verified, is.resent),
+        (1, 1),
+        "asked, and not done again"
+    );
 }
