@@ -2,6 +2,7 @@
 //! should. Nothing of it is kept here, and no secret is shown; none is sent elsewhere than here, unless
 //! a key says so that may do everything.
 
+mod check;
 mod view;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::check::{check, check_partner};
 use self::view::{PARTNER, ProblemView, View};
 use super::Api;
 use super::at_provider::{AtProvider, Outcome};
@@ -20,15 +22,10 @@ use super::json::Json;
 use super::permit;
 use super::problem::ApiError;
 use super::request::{Body, Query, id};
-use super::wording;
 use crate::manage::{Manage, Wish};
 use crate::model::ids::ConnectionId;
 use crate::model::provider::Provider;
-use crate::model::scope::Scope;
-use crate::provider::subscriptions::infobip::ALL_EVENTS;
-use crate::provider::subscriptions::{
-    LONGEST_OVERRIDE, Level, Ours, Partner, Place, Wanted, proves_partner, shown,
-};
+use crate::provider::subscriptions::{Level, Ours, Partner, Place, Wanted, shown};
 use crate::store::Connection;
 
 pub fn router() -> OpenApiRouter<Api> {
@@ -280,24 +277,7 @@ async fn set_partner(
     let partner = change.partner.take();
     let missing = || ApiError::field("partner", "is needed: `id` and `api_key` of the partner");
     let partner = partner.ok_or_else(missing)?;
-    let is_id = |id: &str| {
-        let mut bytes = id.bytes();
-        (1..=64).contains(&id.len()) && bytes.all(|byte| byte.is_ascii_alphanumeric())
-    };
-    if !is_id(&partner.id) {
-        let message = "expected the id that the Partner Hub shows, such as `9Mg0AiPA`";
-        return Err(ApiError::field("partner.id", message));
-    }
-    if partner.api_key.is_empty() {
-        return Err(ApiError::field("partner.api_key", "must not be empty"));
-    }
-    if !proves_partner(&connection.credentials.proofs) {
-        let message = "360dialog shows no way to have headers sent to a partner, so that the \
-                       connection would refuse its webhooks: let its `webhook_auth` be a `url_secret`, \
-                       or the `signature` that the Partner Hub shows the secret of, alone; or make a \
-                       connection for it";
-        return Err(ApiError::field("partner", message));
-    }
+    check_partner(&partner, connection)?;
     api.may_be_told(change.callback_url.as_deref())?;
     permit::note(format!(
         "webhooks of the partner {} at {} go to {}",
@@ -338,107 +318,7 @@ async fn changed(
     }
 }
 
-/// The address that is to be told, if it can be one.
-fn check(
-    connection: &Connection,
-    level: Option<Level>,
-    change: &Change,
-    ours: Option<Ours>,
-) -> Result<Ours, ApiError> {
-    let ours = ours.ok_or_else(|| {
-        ApiError::field("callback_url", "is needed: `http.public_url` is not set")
-    })?;
-    let is_address = reqwest::Url::parse(&ours.url)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let given = change.callback_url.as_deref().unwrap_or_default();
-    if !is_address || given.contains(['?', '#']) {
-        let message = "expected an address such as `https://twotick.example/webhooks/con_…`, \
-                       without a query";
-        return Err(ApiError::field("callback_url", message));
-    }
-    let is_override =
-        level == Some(Level::Number) || (level == Some(Level::Account) && change.r#override);
-    let meta = connection.provider == Provider::Meta;
-    if meta && is_override && ours.url.chars().count() > LONGEST_OVERRIDE {
-        let message = format!("Meta takes at most {LONGEST_OVERRIDE} characters");
-        return Err(ApiError::field("callback_url", message));
-    }
-    if change.r#override && !(meta && level == Some(Level::Account)) {
-        let message = "is for the account at Meta alone";
-        return Err(ApiError::field("override", message));
-    }
-    let chooses = (meta && level == Some(Level::App)) || level == Some(Level::Events);
-    if change.events.is_some() && !chooses {
-        return Err(ApiError::field("events", "cannot be chosen here"));
-    }
-    if change.partner.is_some() && level.is_some() {
-        let message = "is for the level `partner` at 360dialog alone";
-        return Err(ApiError::field("partner", message));
-    }
-    let events = change.events.as_deref();
-    if events.is_some_and(<[_]>::is_empty) {
-        return Err(ApiError::field("events", "expected at least one"));
-    }
-    if connection.provider == Provider::Infobip {
-        known_events(events.unwrap_or_default())?;
-    }
-    let of_dialog360 = ".360dialog.io";
-    let is_theirs = |host: &str| host.ends_with(of_dialog360);
-    if host(&connection.base_url).is_some_and(|(host, _)| is_theirs(&host))
-        && host(&ours.url).is_some_and(|(host, port)| host.contains('_') || port.is_some())
-    {
-        let message = "360dialog posts to no address with a port, and to no host with a `_`";
-        return Err(ApiError::field("callback_url", message));
-    }
-    Ok(ours)
-}
-
-/// The host of an address, and the port that it names.
-fn host(address: &str) -> Option<(String, Option<u16>)> {
-    let url = reqwest::Url::parse(address).ok()?;
-    Some((url.host_str()?.to_owned(), url.port()))
-}
-
-/// Infobip refuses no event that it does not know: the subscription would be told of nothing.
-fn known_events(events: &[String]) -> Result<(), ApiError> {
-    for (n, event) in events.iter().enumerate() {
-        if !ALL_EVENTS.contains(&event.as_str()) {
-            let field = format!("events[{n}]");
-            let message = match wording::nearest(event, ALL_EVENTS.into_iter()) {
-                Some(nearest) => format!("Infobip has no such event: did you mean `{nearest}`?"),
-                None => format!("expected one of `{}`", ALL_EVENTS.join("`, `")),
-            };
-            return Err(ApiError::field(&field, &message));
-        }
-    }
-    Ok(())
-}
-
-/// Whether an address is below another.
-fn is_below(address: &str, own: &str) -> bool {
-    let (Ok(address), Ok(own)) = (reqwest::Url::parse(address), reqwest::Url::parse(own)) else {
-        return false;
-    };
-    let path = own.path().trim_end_matches('/');
-    let rest = address.path().strip_prefix(path);
-    address.origin() == own.origin() && rest.is_some_and(|rest| rest.starts_with('/'))
-}
-
 impl Api {
-    /// Webhooks bring what proves them: whoever has the address is told the receiver's secrets.
-    fn may_be_told(&self, given: Option<&str>) -> Result<(), ApiError> {
-        let own = &self.config.http.public_url;
-        match given {
-            Some(address) if !is_below(address, own) && !permit::has(Scope::Admin) => {
-                let message = "is not below `http.public_url`, and the connection's webhook secrets \
-                               would go there: set `http.public_url` to this service's public \
-                               address, or use an API key with the scope `admin`";
-                Err(ApiError::field("callback_url", message))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// A restricted key leads to the numbers of its senders alone.
     async fn may_reach(&self, connection: &Connection, number: &str) -> Result<(), ApiError> {
         match self.store.sender_of(connection.id, number).await? {
@@ -516,28 +396,4 @@ async fn remove(
     let answers = api.manage.unsubscribe(&connection, &places, level).await?;
     let ours = api.ours(&connection, None);
     Ok(Json(changed(&api, &connection, level, answers, ours).await))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_below;
-
-    #[test]
-    fn an_address_below_another_does_not_only_begin_like_it() {
-        let own = "https://twotick.example/in/";
-        for (address, expected) in [
-            ("https://twotick.example/in/webhooks/con_a", true),
-            ("https://TWOTICK.example:443/in/webhooks/con_a", true),
-            ("https://twotick.example/webhooks/con_a", false),
-            ("https://twotick.example/in/../webhooks/con_a", false),
-            ("https://twotick.example/in%2F..", false),
-            ("https://twotick.example/inside", false),
-            ("https://twotick.example.evil/in/webhooks", false),
-            ("https://twotick.example@evil.example/in/webhooks", false),
-            ("http://twotick.example/in/webhooks", false),
-        ] {
-            assert_eq!(is_below(address, own), expected, "{address}");
-        }
-        assert!(!is_below("https://twotick.example/webhooks", ""));
-    }
 }
